@@ -1,0 +1,83 @@
+//! Every maximum in one place. Each says what it stops and what happens at the limit.
+
+use std::time::Duration;
+
+/// Largest component that is accepted, in bytes. A Python component is 22 MB; larger uploads are refused unread.
+pub const COMPONENT_BYTES: usize = 64 << 20;
+/// Largest value (parameters, input, result), in bytes. A larger result is `sandbox.output`.
+pub const VALUE_BYTES: usize = 1 << 20;
+/// Deepest nesting of a value: a parser's stack must not be a guest's to spend.
+pub const VALUE_DEPTH: usize = 64;
+/// Values up to this size are kept in the database itself, larger ones as files named by their digest.
+pub const INLINE_BYTES: usize = 64 << 10;
+/// Longest name of a flow or a task, in bytes.
+pub const NAME_BYTES: usize = 128;
+/// Longest free text in metadata, in bytes.
+pub const TEXT_BYTES: usize = 2 << 10;
+/// Longest author's key of a call, in bytes.
+pub const KEY_BYTES: usize = 512;
+/// Longest version of a task, in bytes.
+pub const VERSION_BYTES: usize = 64;
+/// Longest failure message; the rest is cut off, because a message is for people.
+pub const MESSAGE_BYTES: usize = 8 << 10;
+/// Largest schema in metadata, in bytes.
+pub const SCHEMA_BYTES: usize = 256 << 10;
+/// Largest answer of `describe`, in bytes over all its texts: what a person must be able to read, and the store to hold.
+pub const METADATA_BYTES: usize = 4 << 20;
+/// Most flows in one component.
+pub const FLOWS: usize = 256;
+/// Most tasks in one component.
+pub const TASKS: usize = 1024;
+/// Most tags of one task, capabilities of one flow or task, and rules of one policy.
+pub const LIST_ITEMS: usize = 32;
+
+/// Most retries that a policy may ask for.
+pub const RETRIES: u32 = 10_000;
+/// Longest single delay before a retry; longer computed delays are cut to it.
+pub const DELAY: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Most entries of a listed delay.
+pub const DELAY_ENTRIES: usize = 100;
+/// Smallest and largest growth of an exponential delay, in thousandths.
+pub const FACTOR_PERMILLE: std::ops::RangeInclusive<u32> = 1000..=100_000;
+/// Largest jitter, in thousandths.
+pub const JITTER_PERMILLE: u16 = 1000;
+/// Longest durable sleep. A longer one is cut to it.
+pub const SLEEP: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Memory of one attempt unless it or its deployment says otherwise, in bytes.
+pub const MEMORY_DEFAULT: u64 = 64 << 20;
+/// Most memory that one attempt may ask for, in bytes.
+pub const MEMORY_MAX: u64 = 256 << 20;
+/// Processor time of one attempt unless it says otherwise.
+pub const CPU_DEFAULT: Duration = Duration::from_secs(1);
+/// Most processor time that one attempt may ask for.
+pub const CPU_MAX: Duration = Duration::from_secs(300);
+/// Wall clock of one task attempt unless it says otherwise. A flow's attempt has none: its waits hold nothing.
+pub const TASK_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
+/// Longest wall clock that a task attempt may ask for. Whoever needs more wants a durable sleep in the flow.
+pub const TASK_TIMEOUT_MAX: Duration = Duration::from_secs(3600);
+/// Longest wall clock that a flow attempt may ask for.
+pub const FLOW_TIMEOUT_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Most calls of tasks and child flows in one flow run; the next is `sandbox.output`.
+pub const CALLS_PER_RUN: u32 = 10_000;
+/// Most bytes of kept results and inputs that one flow run may hold; the next call is `sandbox.output`.
+pub const CALL_BYTES_PER_RUN: usize = 100 << 20;
+/// Most task attempts of one flow run that run side by side; more calls wait for their turn.
+pub const TASKS_IN_FLIGHT: usize = 256;
+/// How deep child flows may nest. A run tree that only ever grows would never end.
+pub const FLOW_DEPTH: u32 = 4;
+
+/// Log bytes kept of one attempt: what comes first. What is printed beyond is counted and dropped.
+pub const LOG_BYTES: usize = 256 << 10;
+/// Log lines kept of one attempt.
+pub const LOG_LINES: usize = 10_000;
+/// Longest log line; the rest of it is dropped.
+pub const LOG_LINE_BYTES: usize = 8 << 10;
+
+/// A wait at least this long is given to the store: the sandbox is dropped and the run is Suspended.
+pub const SUSPEND_AFTER: Duration = Duration::from_secs(10);
+/// How long past its due time a Scheduled run is shown as Late.
+pub const LATE_AFTER: Duration = Duration::from_secs(15);
+/// Lost hosts in a row on one attempt before the run is Crashed: nothing loops for ever.
+pub const LOST_HOSTS: u32 = 3;

@@ -1,0 +1,121 @@
+//! What the engine asks of a sandbox, and what a flow inside one asks of the engine.
+//!
+//! The engine knows sandboxes only through [`Runner`], and what it says and hears are messages that could cross a
+//! socket: a runner may one day be a process of its own.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::component::AttemptLimits;
+use crate::failure::Failure;
+use crate::id::{ContentDigest, FlowRunId};
+use crate::retry::RetryPolicy;
+use crate::task::{Evidence, LogLine};
+use crate::time::Timestamp;
+use crate::value::Json;
+
+/// A future that can be sent to another thread.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// One try at a flow or at a task, to be made in a fresh sandbox.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// Which code.
+    pub component: ContentDigest,
+    /// Of which run.
+    pub run: FlowRunId,
+    /// The flow's name.
+    pub flow: Arc<str>,
+    /// Set for a task.
+    pub task: Option<TaskAttempt>,
+    /// The flow's parameters or the task's input.
+    pub input: Json,
+    /// Which attempt, from 1.
+    pub attempt: u32,
+    /// How many more the policy allows.
+    pub retries_left: u32,
+    /// When the run was meant to start.
+    pub scheduled_for: Timestamp,
+    /// What it may use.
+    pub limits: AttemptLimits,
+    /// Whether printed lines become log entries.
+    pub log_prints: bool,
+}
+
+/// Which task an attempt is of.
+#[derive(Debug, Clone)]
+pub struct TaskAttempt {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Which of the run's calls.
+    pub number: u32,
+}
+
+/// How an attempt ended.
+#[derive(Debug)]
+pub struct Report {
+    /// What it returned.
+    pub outcome: Result<Json, Failure>,
+    /// What it used.
+    pub evidence: Evidence,
+}
+
+/// Makes attempts, each in a fresh sandbox.
+pub trait Runner: Send + Sync {
+    /// Makes an attempt at a task. Dropping the future stops it.
+    fn run_task<'a>(&'a self, attempt: &'a Attempt, logs: Arc<dyn Logs>) -> BoxFuture<'a, Report>;
+
+    /// Makes an attempt at a flow, which asks `host` for everything else. Dropping the future stops it.
+    fn run_flow<'a>(&'a self, attempt: &'a Attempt, host: Arc<dyn FlowHost>) -> BoxFuture<'a, Report>;
+}
+
+/// Takes what an attempt prints and logs.
+pub trait Logs: Send + Sync {
+    /// Takes one line. Its number and size were bounded by the sandbox.
+    fn line(&self, line: LogLine);
+}
+
+/// A call of a task or a child flow.
+#[derive(Debug, Clone)]
+pub struct CallRequest {
+    /// The name of the task or flow.
+    pub name: String,
+    /// Whether it is a child flow.
+    pub is_flow: bool,
+    /// JSON text, not checked yet.
+    pub input: String,
+    /// The author's key.
+    pub key: Option<String>,
+    /// What people see instead of the name.
+    pub label: Option<String>,
+    /// Instead of the policy in the metadata.
+    pub retry: Option<RetryPolicy>,
+}
+
+/// What a flow's body may ask for while it runs.
+pub trait FlowHost: Logs {
+    /// Returns the run's own time: the instant of the last thing that the flow was told.
+    fn now(&self) -> Timestamp;
+
+    /// Takes a call and returns its number within this attempt. An error ends the attempt.
+    fn submit(&self, call: CallRequest) -> Result<u32, Failure>;
+
+    /// Waits for the answer to a call.
+    fn outcome(&self, call: u32) -> BoxFuture<'_, Result<Json, Failure>>;
+
+    /// Whether a call has its answer.
+    fn is_done(&self, call: u32) -> bool;
+
+    /// Stops a call that has no answer yet.
+    fn cancel(&self, call: u32);
+
+    /// Waits until one of the calls is done and returns its place in the list; of several, the one done first.
+    fn wait_any(&self, calls: Vec<u32>) -> BoxFuture<'_, u32>;
+
+    /// Waits until the run's own time has reached `due`.
+    fn sleep_until(&self, due: Timestamp) -> BoxFuture<'_, ()>;
+
+    /// Is told now and then while the body computes, so that what it asked for runs beside it.
+    fn tick(&self);
+}

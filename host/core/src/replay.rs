@@ -1,0 +1,188 @@
+//! Which kept result answers which call.
+//!
+//! A call is known by what was asked, not by its place: a changed flow may reorder, add or drop calls and is still fed
+//! every result that is the answer to the same question, and never the answer to another.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::ContentDigest;
+use crate::task::{TaskRun, TaskState};
+
+/// What kind of thing was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CallKind {
+    /// A task of the component.
+    Task,
+    /// A child flow.
+    Flow,
+    /// A durable sleep that is over.
+    Sleep,
+}
+
+/// What stands for the input in a call's identity.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Asked {
+    /// The digest of the canonical input.
+    Input(ContentDigest),
+    /// The author's key.
+    Key(String),
+}
+
+/// What was asked: the same identity in the same run is the same question.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// Of what kind.
+    pub kind: CallKind,
+    /// The name of the task or the flow.
+    pub name: String,
+    /// The task's version.
+    pub version: String,
+    /// With what.
+    pub asked: Asked,
+    /// Which call of this same kind this is, from 1, in the order of `submit`: two equal calls stay two.
+    pub occurrence: u32,
+}
+
+/// Counts equal calls within one attempt of a flow.
+#[derive(Debug, Default)]
+pub struct Occurrences(HashMap<Identity, u32>);
+
+impl Occurrences {
+    /// Gives the next call of this kind its occurrence.
+    pub fn identify(&mut self, kind: CallKind, name: &str, version: &str, asked: Asked) -> Identity {
+        let mut identity = Identity { kind, name: name.to_owned(), version: version.to_owned(), asked, occurrence: 0 };
+        let count = self.0.entry(identity.clone()).or_default();
+        *count += 1;
+        identity.occurrence = *count;
+        identity
+    }
+}
+
+/// Why a call that is known runs again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Again {
+    /// It failed in an earlier attempt of the flow.
+    Failed,
+    /// It was stopped.
+    Cancelled,
+    /// Its result was not kept, as its author asked.
+    NotKept,
+}
+
+/// What the host answers to a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// The kept result, at once; no sandbox is made.
+    Result,
+    /// The same failure, at once: this attempt was given it before it was interrupted.
+    Failure,
+    /// Its attempts and its due time go on.
+    GoOn,
+    /// It runs again: a new round with the full budget.
+    Again(Again),
+    /// It is not known, and runs.
+    Run,
+}
+
+/// Decides what answers a call of attempt `flow_attempt`, whose record is `known`.
+pub fn answer(known: Option<&TaskRun>, flow_attempt: u32) -> Answer {
+    let Some(known) = known else {
+        return Answer::Run;
+    };
+    let resumed = known.flow_attempt == flow_attempt;
+    match known.state {
+        TaskState::Completed if known.result.is_some() => Answer::Result,
+        TaskState::Completed => Answer::Again(Again::NotKept),
+        TaskState::Failed | TaskState::Cancelled if resumed => Answer::Failure,
+        TaskState::Failed => Answer::Again(Again::Failed),
+        TaskState::Cancelled => Answer::Again(Again::Cancelled),
+        TaskState::AwaitingRetry(_) if resumed => Answer::GoOn,
+        // Its flow's attempt ended while it waited: that attempt's failure was the end of this round too.
+        TaskState::AwaitingRetry(_) => Answer::Again(Again::Failed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::retry::Spent;
+    use crate::task::{Evidence, Kept};
+    use crate::time::Timestamp;
+    use crate::value::Json;
+
+    fn asked(json: &str) -> Asked {
+        Asked::Input(Json::parse(json, 1000).unwrap().digest())
+    }
+
+    fn known(state: TaskState, result: Option<&str>) -> TaskRun {
+        TaskRun {
+            number: 1,
+            identity: Occurrences::default().identify(CallKind::Task, "fetch", "1", asked("{}")),
+            label: None,
+            input: Kept::Inline(Json::trusted("{}")),
+            state,
+            flow_attempt: 2,
+            attempts: 1,
+            round: 1,
+            spent: Spent::default(),
+            round_began: Timestamp::default(),
+            began: Timestamp::default(),
+            ended: Timestamp::default(),
+            done: 1,
+            result: result.map(|it| Kept::Inline(Json::trusted(it))),
+            failure: None,
+            evidence: Evidence::default(),
+        }
+    }
+
+    // semantics.md, "Replay": a case for each row of both tables.
+
+    #[test]
+    fn each_row_of_the_table_has_its_answer() {
+        let due = TaskState::AwaitingRetry(Timestamp::default());
+        for (state, result, same_attempt, new_attempt) in [
+            (TaskState::Completed, Some("1"), Answer::Result, Answer::Result),
+            (TaskState::Completed, None, Answer::Again(Again::NotKept), Answer::Again(Again::NotKept)),
+            (TaskState::Failed, None, Answer::Failure, Answer::Again(Again::Failed)),
+            (TaskState::Cancelled, None, Answer::Failure, Answer::Again(Again::Cancelled)),
+            (due, None, Answer::GoOn, Answer::Again(Again::Failed)),
+        ] {
+            let known = known(state, result);
+            assert_eq!(answer(Some(&known), 2), same_attempt, "{state:?} in the same attempt");
+            assert_eq!(answer(Some(&known), 3), new_attempt, "{state:?} in a new attempt");
+        }
+        assert_eq!(answer(None, 1), Answer::Run);
+    }
+
+    #[test]
+    fn a_call_is_known_by_what_was_asked() {
+        let identify = |name: &str, version: &str, json: &str| {
+            Occurrences::default().identify(CallKind::Task, name, version, asked(json))
+        };
+        let call = identify("fetch", "1", r#"{"a":1,"b":2}"#);
+        assert_eq!(call, identify("fetch", "1", r#"{ "b": 2, "a": 1 }"#));
+        assert_ne!(call, identify("fetch", "1", r#"{"a":1.0,"b":2}"#));
+        assert_ne!(call, identify("fetch", "2", r#"{"a":1,"b":2}"#));
+        assert_ne!(call, identify("load", "1", r#"{"a":1,"b":2}"#));
+    }
+
+    #[test]
+    fn two_equal_calls_stay_two() {
+        let mut calls = Occurrences::default();
+        let mut call = |json: &str| calls.identify(CallKind::Task, "fetch", "1", asked(json)).occurrence;
+        assert_eq!([call("1"), call("2"), call("1"), call("1"), call("2")], [1, 1, 2, 3, 2]);
+    }
+
+    #[test]
+    fn an_authors_key_stands_for_the_input() {
+        let key = || Asked::Key("order-42".into());
+        let mut calls = Occurrences::default();
+        let first = calls.identify(CallKind::Task, "charge", "1", key());
+        assert_eq!(first, Occurrences::default().identify(CallKind::Task, "charge", "1", key()));
+        assert_eq!(calls.identify(CallKind::Task, "charge", "1", key()).occurrence, 2);
+    }
+}

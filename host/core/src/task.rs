@@ -1,0 +1,160 @@
+//! A task run: one call of a flow run, its attempts and its kept result.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Failure;
+use crate::id::ContentDigest;
+use crate::replay::Identity;
+use crate::retry::Spent;
+use crate::time::{Timestamp, millis_option};
+use crate::value::Json;
+
+/// What one attempt used, measured by the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Time on a processor, in microseconds.
+    pub cpu_us: u64,
+    /// Most memory held at once, in bytes.
+    pub peak_memory: u64,
+    /// Bytes of result and of kept log lines.
+    pub bytes_out: u64,
+    /// Bytes of log lines that were over a bound and dropped.
+    #[serde(default)]
+    pub log_bytes_dropped: u64,
+}
+
+/// A value as a store has it: at hand, or as a file named by its digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kept {
+    /// At hand.
+    Inline(Json),
+    /// To be asked for.
+    Blob {
+        /// Its digest.
+        digest: ContentDigest,
+        /// Its length in bytes.
+        bytes: u64,
+    },
+}
+
+/// Where a task run stands, as far as it is stored. One that runs for the first time is not stored yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TaskState {
+    /// Its last attempt failed, and the next begins at this instant.
+    AwaitingRetry(Timestamp),
+    /// Succeeded.
+    Completed,
+    /// Failed for good, in this attempt of its flow.
+    Failed,
+    /// Stopped because its flow was cancelled or failed, or because the flow cancelled it.
+    Cancelled,
+}
+
+impl TaskState {
+    /// Whether the call has an answer.
+    pub fn is_done(&self) -> bool {
+        !matches!(self, Self::AwaitingRetry(_))
+    }
+}
+
+/// One call of a flow run, as it is kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskRun {
+    /// Which of the run's calls, counted from 1 in the order in which they were first made.
+    pub number: u32,
+    /// What was asked.
+    pub identity: Identity,
+    /// What people see instead of the task's name.
+    pub label: Option<String>,
+    /// What it was given.
+    pub input: Kept,
+    /// Where it stands.
+    pub state: TaskState,
+    /// The attempt of the flow that last worked on it.
+    pub flow_attempt: u32,
+    /// Attempts begun so far, over all rounds.
+    pub attempts: u32,
+    /// Rounds so far: each attempt of the flow that runs it again begins one.
+    pub round: u32,
+    /// What this round used up.
+    pub spent: Spent,
+    /// When this round's first attempt began.
+    pub round_began: Timestamp,
+    /// When the last attempt began.
+    pub began: Timestamp,
+    /// When it ended.
+    pub ended: Timestamp,
+    /// Its place in the order in which calls were done, from 1; 0 while it is not done.
+    pub done: u32,
+    /// The result, when it is Completed and kept.
+    pub result: Option<Kept>,
+    /// Why the last attempt failed.
+    pub failure: Option<Failure>,
+    /// What the last attempt used.
+    pub evidence: Evidence,
+}
+
+/// A past attempt of a flow or a task that is shown beside the last one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PastAttempt {
+    /// 0 for the flow itself, otherwise which of its calls.
+    pub call: u32,
+    /// Counted from 1.
+    pub attempt: u32,
+    /// When it began.
+    pub began: Timestamp,
+    /// When it ended.
+    pub ended: Timestamp,
+    /// Why it failed; `None` when it succeeded.
+    pub failure: Option<Failure>,
+    /// What it used.
+    pub evidence: Evidence,
+}
+
+/// How important a log line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "the words of every logger")]
+pub enum Level {
+    Trace,
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+/// A line that a flow or a task wrote.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogLine {
+    /// When, by the host's clock.
+    pub at: Timestamp,
+    /// 0 for the flow itself, otherwise which of its calls.
+    pub call: u32,
+    /// Which attempt of it.
+    pub attempt: u32,
+    /// How important.
+    pub level: Level,
+    /// What. As the guest wrote it: whoever shows it escapes it.
+    pub message: String,
+    /// A JSON object, or nothing.
+    pub fields: Option<Json>,
+}
+
+/// What a manual retry may say about a run beyond "again".
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overrides {
+    /// Instead of the metadata's number of retries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<u32>,
+    /// Instead of the metadata's delay: the same each time. Of the flow and of its tasks.
+    #[serde(with = "millis_option", default, skip_serializing_if = "Option::is_none")]
+    pub retry_delay: Option<Duration>,
+    /// Instead of the metadata's timeout of the flow.
+    #[serde(with = "millis_option", default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
+    /// Instead of the metadata's memory, of the flow and of its tasks, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+}
