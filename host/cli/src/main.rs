@@ -1,2 +1,85 @@
-//! .
-fn main() {}
+//! `retake`: runs flows that are WebAssembly components, each attempt in a fresh sandbox, and retries what failed.
+//!
+//! This crate puts the others together. It alone reads the environment, knows the real clock and talks to people.
+
+mod args;
+mod doctor;
+mod follow;
+mod inspect;
+mod local;
+mod look;
+mod out;
+mod params;
+mod policy;
+mod progress;
+mod run;
+mod wire;
+
+use std::process::ExitCode;
+
+use args::{Args, Command};
+use clap::Parser;
+use out::{Exit, Trouble};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    start_tracing(args.verbose, args.quiet);
+    match dispatch(&args) {
+        Ok(exit) => exit.into(),
+        Err(error) => out::report(&error).into(),
+    }
+}
+
+fn dispatch(args: &Args) -> anyhow::Result<Exit> {
+    let format = args.output;
+    match &args.command {
+        Command::Completions { shell } => {
+            use clap::CommandFactory;
+            clap_complete::generate(*shell, &mut Args::command(), "retake", &mut std::io::stdout());
+            Ok(Exit::Ok)
+        }
+        Command::Version => look::version(format),
+        command => runtime()?.block_on(async {
+            match command {
+                Command::Run(it) => run::run(args, it).await,
+                Command::Retry(it) => run::retry(args, it).await,
+                Command::Watch(it) => run::watch(args, it).await,
+                Command::Worker(it) => run::worker(args, it).await,
+                Command::Ps(it) => look::ps(args, it).await,
+                Command::Show(it) => look::show(args, it).await,
+                Command::Logs(it) => look::logs(args, it).await,
+                Command::Inspect(it) => inspect::inspect(args, it).await,
+                Command::Policy(it) => policy::policy(args, it).await,
+                Command::Doctor => doctor::doctor(args).await,
+                Command::Completions { .. } | Command::Version => unreachable!("were answered above"),
+            }
+        }),
+    }
+}
+
+/// One thread for guests beside the store's own measured best on two cores; more cores, more threads.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores.saturating_sub(1).max(1))
+        .enable_all()
+        .build()
+        .map_err(|error| Trouble::new(Exit::Failed, format!("the runtime could not be started: {error}")))?;
+    Ok(runtime)
+}
+
+/// Our own log goes to stderr, and only when something is wrong or was asked for.
+fn start_tracing(verbose: u8, quiet: bool) {
+    let level = match (quiet, verbose) {
+        (true, _) => "error",
+        (false, 0) => "warn",
+        (false, 1) => "retake=info,warn",
+        (false, _) => "debug",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("RETAKE_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+}

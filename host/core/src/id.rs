@@ -50,6 +50,12 @@ impl FlowRunId {
         Self((u128::from(at.as_unix_ms()) << 80) | (random & ((1 << 80) - 1)))
     }
 
+    /// Returns the id of the child run that call number `call` of this run asked for: the same each time it asks.
+    pub fn child(self, call: u32) -> Self {
+        let random = u128::from(self.entropy(call, u32::MAX)) << 16 | u128::from(self.0 as u16 ^ call as u16);
+        Self((self.0 >> 80 << 80) | random)
+    }
+
     /// Takes back what [`FlowRunId::to_bytes`] gave.
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(u128::from_be_bytes(bytes))

@@ -48,8 +48,8 @@ pub const SLEEP: Duration = Duration::from_secs(365 * 24 * 3600);
 pub const MEMORY_DEFAULT: u64 = 64 << 20;
 /// Most memory that one attempt may ask for, in bytes.
 pub const MEMORY_MAX: u64 = 256 << 20;
-/// Processor time of one attempt unless it says otherwise.
-pub const CPU_DEFAULT: Duration = Duration::from_secs(1);
+/// Processor time of one attempt unless it says otherwise. See `docs/decisions/0002-cpu-default.md`.
+pub const CPU_DEFAULT: Duration = Duration::from_secs(10);
 /// Most processor time that one attempt may ask for.
 pub const CPU_MAX: Duration = Duration::from_secs(300);
 /// Wall clock of one task attempt unless it says otherwise. A flow's attempt has none: its waits hold nothing.

@@ -71,6 +71,8 @@ pub enum Again {
     Cancelled,
     /// Its result was not kept, as its author asked.
     NotKept,
+    /// A person asked for it.
+    Asked,
 }
 
 /// What the host answers to a call.
@@ -99,6 +101,7 @@ pub fn answer(known: Option<&TaskRun>, flow_attempt: u32) -> Answer {
         TaskState::Completed => Answer::Again(Again::NotKept),
         TaskState::Failed | TaskState::Cancelled if resumed => Answer::Failure,
         TaskState::Failed => Answer::Again(Again::Failed),
+        TaskState::Forgotten => Answer::Again(Again::Asked),
         TaskState::Cancelled => Answer::Again(Again::Cancelled),
         TaskState::AwaitingRetry(_) if resumed => Answer::GoOn,
         // Its flow's attempt ended while it waited: that attempt's failure was the end of this round too.
@@ -149,6 +152,7 @@ mod tests {
             (TaskState::Completed, None, Answer::Again(Again::NotKept), Answer::Again(Again::NotKept)),
             (TaskState::Failed, None, Answer::Failure, Answer::Again(Again::Failed)),
             (TaskState::Cancelled, None, Answer::Failure, Answer::Again(Again::Cancelled)),
+            (TaskState::Forgotten, None, Answer::Again(Again::Asked), Answer::Again(Again::Asked)),
             (due, None, Answer::GoOn, Answer::Again(Again::Failed)),
         ] {
             let known = known(state, result);

@@ -239,6 +239,11 @@ impl RetryPolicy {
         (Verdict::Retry(due), spent)
     }
 
+    /// Returns how many of the policy's own retries are left. Rules with a count of their own are left out.
+    pub fn retries_left(&self, spent: &Spent) -> u32 {
+        self.retries.saturating_sub(spent.policy)
+    }
+
     /// Returns the waits before each retry, jitter left out, as far as `most` entries.
     pub fn waits(&self, most: usize) -> Vec<Duration> {
         (1..=self.retries).take(most).map(|n| self.capped(self.delay.after(n))).collect()

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 use crate::id::ContentDigest;
+use crate::component::{AskedLimits, FlowInfo};
 use crate::replay::Identity;
-use crate::retry::Spent;
+use crate::retry::{BadField, Delay, RetryPolicy, Spent};
 use crate::time::{Timestamp, millis_option};
 use crate::value::Json;
 
@@ -50,6 +51,8 @@ pub enum TaskState {
     Failed,
     /// Stopped because its flow was cancelled or failed, or because the flow cancelled it.
     Cancelled,
+    /// A person asked for it to be run again, so that what it had is not fed back.
+    Forgotten,
 }
 
 impl TaskState {
@@ -142,19 +145,43 @@ pub struct LogLine {
     pub fields: Option<Json>,
 }
 
-/// What a manual retry may say about a run beyond "again".
+/// What a run may be asked for beyond what its flow's metadata says.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Overrides {
-    /// Instead of the metadata's number of retries.
+    /// Instead of the number of retries in the flow's metadata.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retries: Option<u32>,
-    /// Instead of the metadata's delay: the same each time. Of the flow and of its tasks.
+    /// Instead of the delay in the flow's metadata: the same each time.
     #[serde(with = "millis_option", default, skip_serializing_if = "Option::is_none")]
     pub retry_delay: Option<Duration>,
-    /// Instead of the metadata's timeout of the flow.
+    /// Instead of the timeout in the flow's metadata.
     #[serde(with = "millis_option", default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
-    /// Instead of the metadata's memory, of the flow and of its tasks, in bytes.
+    /// Instead of the memory in the metadata, of the flow and of its tasks, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
+}
+
+impl Overrides {
+    /// Returns the policy of a flow run that was asked for with these overrides.
+    pub fn policy(&self, flow: &FlowInfo) -> RetryPolicy {
+        let mut policy = flow.retry.clone();
+        policy.retries = self.retries.unwrap_or(policy.retries);
+        if let Some(delay) = self.retry_delay {
+            policy.delay = Delay::Fixed(delay);
+        }
+        policy
+    }
+
+    /// Returns what is asked for once the overrides are laid over what the metadata asks for.
+    pub fn limits(&self, asked: &AskedLimits) -> AskedLimits {
+        AskedLimits { memory_bytes: self.memory_bytes.or(asked.memory_bytes), ..*asked }
+    }
+
+    /// Checks every bound.
+    pub fn check(&self, flow: &FlowInfo) -> Result<(), BadField> {
+        self.policy(flow).check("retry")?;
+        BadField::unless(self.timeout != Some(Duration::ZERO), "timeout", || "a limit of zero lets nothing run".into())?;
+        BadField::unless(self.memory_bytes != Some(0), "memory", || "a limit of zero lets nothing run".into())
+    }
 }

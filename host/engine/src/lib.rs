@@ -1,1 +1,416 @@
-//! .
+//! Claims runs, has their flows and tasks attempted, and keeps what became of them.
+//!
+//! The engine knows a store, a runner, a clock and a source of chance, each behind a trait: it cannot tell a simulated
+//! world from a real one. It never names a database or wasmtime.
+
+mod calls;
+mod catalog;
+mod run;
+mod worker;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use retake_core::component::ComponentInfo;
+use retake_core::failure::Failure;
+use retake_core::id::{ContentDigest, FlowRunId};
+use retake_core::limits;
+use retake_core::port::Runner;
+use retake_core::retry::BadField;
+use retake_core::run::{Run, Shown};
+use retake_core::task::{Kept, LogLine, Overrides};
+use retake_core::time::{Clock, Timestamp};
+use retake_core::value::Json;
+use retake_store::{ComponentRecord, NewRun, RetryRequest, RunRecord, Store, StoreError};
+use tokio::sync::{Notify, Semaphore};
+
+pub use catalog::check_schemas;
+pub use worker::Scope;
+
+/// Where chance comes from.
+pub trait Entropy: Send + Sync {
+    /// Returns the next number.
+    fn next(&self) -> u64;
+}
+
+/// What happens while runs are worked on, for whoever watches.
+#[derive(Debug, Clone)]
+pub enum Progress {
+    /// An attempt of the flow began, or went on.
+    Began {
+        /// Which attempt.
+        attempt: u32,
+        /// Whether it goes on after an interruption.
+        resumed: bool,
+    },
+    /// A kept result was fed back.
+    Cached {
+        /// Which call.
+        number: u32,
+        /// What people call it.
+        name: String,
+    },
+    /// An attempt of a task began.
+    TaskBegan {
+        /// Which call.
+        number: u32,
+        /// What people call it.
+        name: String,
+        /// Which attempt.
+        attempt: u32,
+    },
+    /// An attempt of a task ended.
+    TaskEnded {
+        /// Which call.
+        number: u32,
+        /// What people call it.
+        name: String,
+        /// Which attempt.
+        attempt: u32,
+        /// How long it took.
+        took: Duration,
+        /// Why it failed; `None` when it succeeded.
+        failure: Option<Failure>,
+        /// When the next attempt begins.
+        retry_at: Option<Timestamp>,
+    },
+    /// Something was printed or logged.
+    Line(LogLine),
+    /// An attempt of the flow ended or was put aside.
+    Ended {
+        /// What the run is shown as now.
+        shown: Shown,
+        /// Why the attempt failed.
+        failure: Option<Failure>,
+        /// When the run goes on.
+        due: Option<Timestamp>,
+    },
+}
+
+/// Watches runs being worked on. Called from the midst of the work: it must not block.
+pub trait Observer: Send + Sync {
+    /// Something happened to `run`.
+    fn progress(&self, run: FlowRunId, progress: Progress);
+}
+
+/// Everything that an engine touches outside of itself.
+#[derive(Clone)]
+pub struct Outside {
+    /// Where everything is kept.
+    pub store: Arc<dyn Store>,
+    /// What makes attempts.
+    pub runner: Arc<dyn Runner>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Where ids and fences come from.
+    pub entropy: Arc<dyn Entropy>,
+    /// Who watches.
+    pub observer: Option<Arc<dyn Observer>>,
+}
+
+/// How an engine works.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Flow runs without a parent that are worked on at once.
+    pub flow_slots: usize,
+    /// Child runs at each depth that are worked on at once. Apart from the above, or parents that wait for children
+    /// would starve them.
+    pub child_slots: usize,
+    /// Task attempts at once, over all runs. Apart from flows for the same reason.
+    pub task_slots: usize,
+    /// How long a shutdown waits for task attempts to end by themselves.
+    pub grace: Duration,
+    /// A wait at least this long drops the sandbox.
+    pub suspend_after: Duration,
+    /// Whether results are kept of flows and tasks that do not say.
+    pub persist_results: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            flow_slots: 1024,
+            child_slots: 512,
+            task_slots: 512,
+            grace: Duration::from_secs(30),
+            suspend_after: limits::SUSPEND_AFTER,
+            persist_results: true,
+        }
+    }
+}
+
+/// Why something that a person asked for was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// The component has no such flow.
+    #[error("the component `{component}` has no flow `{flow}`")]
+    NoFlow {
+        /// What the component calls itself.
+        component: String,
+        /// What was asked for.
+        flow: String,
+        /// What it has.
+        flows: Vec<String>,
+    },
+    /// The parameters do not fit the schema.
+    #[error("the parameters do not fit the flow's schema")]
+    Parameters(Vec<Misfit>),
+    /// Something is out of bounds.
+    #[error(transparent)]
+    Field(#[from] BadField),
+    /// The store refused or did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// One place where a value does not fit its schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Misfit {
+    /// Where, as a JSON pointer; empty for the whole value.
+    pub pointer: String,
+    /// What is wrong.
+    pub problem: String,
+}
+
+/// A run that somebody asks for.
+#[derive(Debug, Clone)]
+pub struct StartRequest {
+    /// Which code.
+    pub component: ContentDigest,
+    /// Which of its flows.
+    pub flow: String,
+    /// Its parameters, a JSON object.
+    pub parameters: Json,
+    /// What is asked for beyond the metadata.
+    pub overrides: Overrides,
+    /// A second run under the same key is not made.
+    pub idempotency_key: Option<String>,
+    /// When it may begin; `None` for now.
+    pub at: Option<Timestamp>,
+}
+
+/// A manual retry that somebody asks for.
+#[derive(Debug, Clone, Default)]
+pub struct RetryAsk {
+    /// Forget every kept result, and retry even what Completed.
+    pub all: bool,
+    /// Refused when the run is at another attempt.
+    pub expected_attempt: Option<u32>,
+    /// Laid over what the run was asked for.
+    pub overrides: Overrides,
+}
+
+/// Works on runs. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+pub(crate) struct Inner {
+    outside: Outside,
+    settings: Settings,
+    catalog: catalog::Catalog,
+    task_slots: Semaphore,
+    /// Told when there may be something to claim.
+    wake: Notify,
+    /// Depths of run trees at which something may be due, as bits.
+    depths: std::sync::atomic::AtomicU32,
+    /// Set when the instant at which the next run is due may have changed.
+    timers: std::sync::atomic::AtomicBool,
+    /// The runs that are being worked on here.
+    active: Mutex<HashMap<FlowRunId, std::sync::Weak<calls::Calls>>>,
+    /// Who waits for a run to change.
+    waiting: Mutex<HashMap<FlowRunId, Arc<Notify>>>,
+}
+
+/// Every depth of a run tree.
+const ALL_DEPTHS: u32 = (1 << (limits::FLOW_DEPTH + 1)) - 1;
+
+impl Engine {
+    /// Makes an engine. Nothing happens until [`Engine::work`].
+    pub fn new(outside: Outside, settings: Settings) -> Self {
+        Self(Arc::new(Inner {
+            catalog: catalog::Catalog::new(outside.store.clone()),
+            task_slots: Semaphore::new(settings.task_slots),
+            outside,
+            settings,
+            wake: Notify::new(),
+            depths: ALL_DEPTHS.into(),
+            timers: true.into(),
+            active: Mutex::default(),
+            waiting: Mutex::default(),
+        }))
+    }
+
+    /// Keeps a component that passed inspection. Its schemas are checked here.
+    pub async fn register(
+        &self,
+        digest: ContentDigest,
+        info: ComponentInfo,
+        bytes: Vec<u8>,
+    ) -> Result<ComponentRecord, AskError> {
+        catalog::check_schemas(&info)?;
+        let uploaded = self.0.outside.clock.now();
+        let record = ComponentRecord { digest, bytes: bytes.len() as u64, info, uploaded };
+        self.0.outside.store.put_component(record.clone(), bytes).await?;
+        Ok(record)
+    }
+
+    /// Makes a run; `false` when its idempotency key had made one before.
+    pub async fn start(&self, request: StartRequest) -> Result<(RunRecord, bool), AskError> {
+        let component = self.0.catalog.get(request.component).await?;
+        let flow = component.info.flow(&request.flow).ok_or_else(|| AskError::NoFlow {
+            component: component.info.name.clone(),
+            flow: request.flow.clone(),
+            flows: component.info.flows.iter().map(|it| it.name.clone()).collect(),
+        })?;
+        request.overrides.check(flow)?;
+        let misfits = component.misfits_of_parameters(&request.flow, &request.parameters);
+        if !misfits.is_empty() {
+            return Err(AskError::Parameters(misfits));
+        }
+        let now = self.0.outside.clock.now();
+        let random = u128::from(self.0.outside.entropy.next()) << 64 | u128::from(self.0.outside.entropy.next());
+        let id = FlowRunId::new(now, random);
+        let run = NewRun {
+            id,
+            component: request.component,
+            flow: request.flow,
+            deployment: None,
+            queue: "default".into(),
+            parameters: Kept::Inline(request.parameters),
+            overrides: request.overrides,
+            idempotency_key: request.idempotency_key,
+            parent: None,
+            root: id,
+            depth: 0,
+            due: request.at.unwrap_or(now),
+            created: now,
+        };
+        let later = run.due > now;
+        let created = self.0.outside.store.create(run).await?;
+        if later {
+            self.0.timers_changed();
+        }
+        self.0.wake(0);
+        Ok(created)
+    }
+
+    /// Begins a new round of a run that has ended.
+    pub async fn retry(&self, id: FlowRunId, ask: RetryAsk) -> Result<Run, AskError> {
+        let store = &self.0.outside.store;
+        let record = store.run(id).await?;
+        let component = self.0.catalog.get(record.asked.component).await?;
+        let mut overrides = record.asked.overrides.clone();
+        overrides.retries = ask.overrides.retries.or(overrides.retries);
+        overrides.retry_delay = ask.overrides.retry_delay.or(overrides.retry_delay);
+        overrides.timeout = ask.overrides.timeout.or(overrides.timeout);
+        overrides.memory_bytes = ask.overrides.memory_bytes.or(overrides.memory_bytes);
+        if let Some(flow) = component.info.flow(&record.asked.flow) {
+            overrides.check(flow)?;
+        }
+        let forget = match ask.all {
+            true => store.task_runs(id).await?.iter().map(|it| it.number).collect(),
+            false => Vec::new(),
+        };
+        let request = RetryRequest {
+            now: self.0.outside.clock.now(),
+            expected_attempt: ask.expected_attempt,
+            completed_too: ask.all,
+            forget,
+            component: None,
+            parameters: None,
+            overrides: (overrides != record.asked.overrides).then_some(overrides),
+        };
+        let run = store.retry(id, request).await?;
+        self.0.wake(record.asked.depth);
+        self.0.changed(id);
+        Ok(run)
+    }
+
+    /// Works on runs until `shutdown`, then lets task attempts end within the grace time and releases the rest, which
+    /// go on where they were when somebody works again.
+    pub async fn work(&self, scope: Scope, shutdown: impl Future<Output = ()>) {
+        worker::work(&self.0, scope, shutdown).await;
+    }
+
+    /// Returns what is told each time that the run may have changed. Ask before looking, so that nothing is missed.
+    pub fn watch(&self, id: FlowRunId) -> Arc<Notify> {
+        self.0.watch(id)
+    }
+}
+
+impl Inner {
+    fn wake(&self, depth: u32) {
+        self.depths.fetch_or(1 << depth.min(limits::FLOW_DEPTH), std::sync::atomic::Ordering::AcqRel);
+        self.wake.notify_one();
+    }
+
+    fn timers_changed(&self) {
+        self.timers.store(true, std::sync::atomic::Ordering::Release);
+        self.wake.notify_one();
+    }
+
+    fn take_timers_changed(&self) -> bool {
+        self.timers.swap(false, std::sync::atomic::Ordering::AcqRel)
+    }
+
+    /// Makes a run that is worked on known, until the answer is dropped.
+    fn register_active(&self, id: FlowRunId, calls: &Arc<calls::Calls>) -> Active<'_> {
+        self.active.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::downgrade(calls));
+        Active { engine: self, id }
+    }
+
+    /// Has the driver of a run look, when it is worked on here.
+    fn interrupt(&self, id: FlowRunId, interrupt: calls::Interrupt) {
+        let calls = self.active.lock().unwrap_or_else(PoisonError::into_inner).get(&id).and_then(|it| it.upgrade());
+        if let Some(calls) = calls {
+            calls.interrupt(interrupt);
+        }
+    }
+
+    fn watch(&self, id: FlowRunId) -> Arc<Notify> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nobody waits any more for those that only this map knows.
+        if waiting.len() > 10_000 {
+            waiting.retain(|_, notify| Arc::strong_count(notify) > 1);
+        }
+        waiting.entry(id).or_default().clone()
+    }
+
+    fn changed(&self, id: FlowRunId) {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(notify) = waiting.get(&id) {
+            notify.notify_waiters();
+            notify.notify_one();
+        }
+    }
+
+    fn observe(&self, run: FlowRunId, progress: impl FnOnce() -> Progress) {
+        if let Some(observer) = &self.outside.observer {
+            observer.progress(run, progress());
+        }
+    }
+
+    /// Waits until the clock shows `due`.
+    async fn until(&self, due: Timestamp) {
+        loop {
+            let wait = due.since(self.outside.clock.now());
+            if wait.is_zero() {
+                return;
+            }
+            // In pieces, because the clock may be set while we wait.
+            tokio::time::sleep(wait.min(Duration::from_secs(60))).await;
+        }
+    }
+}
+
+struct Active<'a> {
+    engine: &'a Inner,
+    id: FlowRunId,
+}
+
+impl Drop for Active<'_> {
+    fn drop(&mut self) {
+        self.engine.active.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+    }
+}

@@ -1,1 +1,265 @@
-//! .
+//! Where runs, results, logs and components are kept: one trait, several homes, one contract.
+//!
+//! Only this crate knows SQL, and nothing here decides: the rules are `retake_core`'s, a store applies them atomically.
+//! A method that returns [`StoreError::Refused`] changed nothing but perhaps an event. A method that returns
+//! [`StoreError::Unavailable`] **may have happened**: asking again is safe, because every write names its fence.
+
+use async_trait::async_trait;
+use retake_core::component::ComponentInfo;
+use retake_core::failure::Failure;
+use retake_core::id::{ContentDigest, Fence, FlowRunId};
+use retake_core::run::{AttemptEnd, Refused, Run, Shown};
+use retake_core::task::{Evidence, Kept, LogLine, Overrides, PastAttempt, TaskRun};
+use retake_core::time::Timestamp;
+use retake_core::value::Json;
+
+mod blobs;
+mod events;
+mod mem;
+#[cfg(test)]
+mod side_by_side;
+mod sqlite;
+
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
+
+pub use mem::MemStore;
+pub use sqlite::{OpenError, SqliteStore, WriterStats};
+
+/// Why a store did not do as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is no such run.
+    #[error("no flow run {0}")]
+    NoRun(FlowRunId),
+    /// There is no such component.
+    #[error("no component {}", .0.short())]
+    NoComponent(ContentDigest),
+    /// The rules refused it; trying again will not help.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// What was kept is not what was written: its digest differs (F38).
+    #[error("what is kept as {} is damaged", .0.short())]
+    Damaged(ContentDigest),
+    /// It was opened for reading only.
+    #[error("the store is open for reading only")]
+    ReadOnly,
+    /// **The change may have happened or not.** Trying again is safe, because every write names its fence.
+    #[error("the store is unavailable")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// A component, its metadata and when it came. The bytes are asked for apart.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ComponentRecord {
+    /// SHA-256 of the bytes.
+    pub digest: ContentDigest,
+    /// Length of the bytes.
+    pub bytes: u64,
+    /// What it said about itself.
+    pub info: ComponentInfo,
+    /// When it was first uploaded.
+    pub uploaded: Timestamp,
+}
+
+/// Which call of which run started a child run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parent {
+    /// The run whose flow asked for the child.
+    pub run: FlowRunId,
+    /// Which of its calls.
+    pub call: u32,
+}
+
+/// A run to be made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewRun {
+    /// Its id.
+    pub id: FlowRunId,
+    /// The code it is pinned to; kept already, or the run is not made.
+    pub component: ContentDigest,
+    /// Which of the component's flows.
+    pub flow: String,
+    /// The deployment that it was asked for through.
+    pub deployment: Option<String>,
+    /// Where workers look for it.
+    pub queue: String,
+    /// Parameters that fit the schema. Large ones come back as a blob: a claim must not fail over a damaged file once
+    /// it was made, so whoever runs the flow asks [`Store::value`] for them and can let the run fail.
+    pub parameters: Kept,
+    /// What was asked for beyond the metadata.
+    pub overrides: Overrides,
+    /// A second run under the same key is not made.
+    pub idempotency_key: Option<String>,
+    /// Set for a child.
+    pub parent: Option<Parent>,
+    /// The run at the top of its tree; its own id for one without a parent.
+    pub root: FlowRunId,
+    /// How many parents it has above it.
+    pub depth: u32,
+    /// When it may begin.
+    pub due: Timestamp,
+    /// When it was asked for.
+    pub created: Timestamp,
+}
+
+/// A run as it is kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunRecord {
+    /// What was asked for; a retry may have changed `component`, `parameters` and `overrides`.
+    pub asked: NewRun,
+    /// Where it stands.
+    pub run: Run,
+    /// What its flow returned, when it Completed.
+    pub result: Option<Kept>,
+    /// Why its last attempt failed.
+    pub failure: Option<Failure>,
+    /// When its last attempt ended.
+    pub ended: Option<Timestamp>,
+}
+
+/// A claim on runs that are due.
+#[derive(Debug, Clone)]
+pub struct ClaimRequest {
+    /// The present instant.
+    pub now: Timestamp,
+    /// A fresh fence for each run that may be claimed; as many runs are claimed at most.
+    pub fences: Vec<Fence>,
+    /// Only runs of this queue; `None` for all.
+    pub queue: Option<String>,
+    /// Only runs of this tree; `None` for all.
+    pub root: Option<FlowRunId>,
+    /// Only runs at this depth of their tree, because each depth has slots of its own.
+    pub depth: u32,
+}
+
+/// What became of a task run, to be kept in one piece.
+#[derive(Debug, Clone)]
+pub struct TaskCommit {
+    /// Its state from now on; replaces what is kept under its number.
+    pub task: TaskRun,
+    /// Attempts that ended before the one that `task` tells of.
+    pub past: Vec<PastAttempt>,
+    /// What was printed and logged since the last commit.
+    pub logs: Vec<LogLine>,
+}
+
+/// How a flow's attempt ended, to be kept in one piece.
+#[derive(Debug, Clone)]
+pub struct AttemptCommit {
+    /// How.
+    pub end: AttemptEnd,
+    /// The result, when it is to be kept.
+    pub result: Option<Json>,
+    /// What the flow's own sandbox used.
+    pub evidence: Evidence,
+    /// What was printed and logged since the last commit.
+    pub logs: Vec<LogLine>,
+    /// The present instant.
+    pub now: Timestamp,
+}
+
+/// A manual retry.
+#[derive(Debug, Clone)]
+pub struct RetryRequest {
+    /// The present instant.
+    pub now: Timestamp,
+    /// Refused when the run is at another attempt.
+    pub expected_attempt: Option<u32>,
+    /// Whether a run that Completed is retried too.
+    pub completed_too: bool,
+    /// Calls whose results are not to be fed back, by number.
+    pub forget: Vec<u32>,
+    /// Other code to run.
+    pub component: Option<ContentDigest>,
+    /// Other parameters.
+    pub parameters: Option<Json>,
+    /// Other overrides.
+    pub overrides: Option<Overrides>,
+}
+
+/// Something that happened to a run besides its attempts: who did what.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// Its place among all events of the store.
+    pub seq: u64,
+    /// When.
+    pub at: Timestamp,
+    /// `manual-retry`, `cancel`, `late-result`, `host-lost`, `crashed`.
+    pub kind: String,
+    /// A JSON object.
+    pub details: Json,
+}
+
+/// Which runs to list, newest first.
+#[derive(Debug, Clone, Default)]
+pub struct RunFilter {
+    /// Only of this flow.
+    pub flow: Option<String>,
+    /// Only shown as one of these words.
+    pub shown: Vec<Shown>,
+    /// Only made at or after this instant.
+    pub since: Option<Timestamp>,
+    /// Only runs older than this one: the last of the page before.
+    pub before: Option<FlowRunId>,
+    /// Only children of this run.
+    pub parent: Option<FlowRunId>,
+    /// Whether children are left out.
+    pub roots_only: bool,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// Keeps everything, and changes each run atomically.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Returns the number of this opening of the store; claims of earlier ones are void.
+    fn boot(&self) -> u64;
+
+    /// Keeps a component. One that is there already is left as it is.
+    async fn put_component(&self, record: ComponentRecord, bytes: Vec<u8>) -> Result<(), StoreError>;
+    /// Returns a component without its bytes.
+    async fn component(&self, digest: ContentDigest) -> Result<Option<ComponentRecord>, StoreError>;
+    /// Returns a component's bytes, checked against its digest.
+    async fn component_bytes(&self, digest: ContentDigest) -> Result<Vec<u8>, StoreError>;
+    /// Returns all components, the newest upload first.
+    async fn components(&self) -> Result<Vec<ComponentRecord>, StoreError>;
+
+    /// Makes a run, or returns the one that was made under the same id or idempotency key; `false` for that.
+    async fn create(&self, run: NewRun) -> Result<(RunRecord, bool), StoreError>;
+    /// Claims runs that are due, the longest due first. Durable when it returns: no guest code ran yet.
+    async fn claim(&self, request: ClaimRequest) -> Result<Vec<RunRecord>, StoreError>;
+    /// Returns when the next Scheduled run is due, of this tree or of all.
+    async fn next_due(&self, root: Option<FlowRunId>) -> Result<Option<Timestamp>, StoreError>;
+    /// Keeps what became of a task run. Refused under an old fence, and when a kept result would be replaced.
+    async fn commit_task(&self, run: FlowRunId, fence: Fence, commit: TaskCommit) -> Result<(), StoreError>;
+    /// Keeps log lines; refused under an old fence.
+    async fn append_logs(&self, run: FlowRunId, fence: Fence, logs: Vec<LogLine>) -> Result<(), StoreError>;
+    /// Keeps how a flow's attempt ended and returns where the run stands then. A report under an old fence is kept
+    /// as a `late-result` event and changes nothing else.
+    async fn end_attempt(&self, run: FlowRunId, fence: Fence, commit: AttemptCommit) -> Result<Run, StoreError>;
+    /// Begins a new round.
+    async fn retry(&self, run: FlowRunId, request: RetryRequest) -> Result<Run, StoreError>;
+    /// Cancels a run, or asks its worker to stop.
+    async fn cancel(&self, run: FlowRunId, now: Timestamp) -> Result<Run, StoreError>;
+    /// Takes back the runs of workers that are gone: all that were claimed before this boot. Returns them as they
+    /// are then.
+    async fn recover(&self, now: Timestamp) -> Result<Vec<(FlowRunId, Run)>, StoreError>;
+
+    /// Returns a run.
+    async fn run(&self, id: FlowRunId) -> Result<RunRecord, StoreError>;
+    /// Returns the runs with this friendly name or this prefix of an id, newest first, at most `limit`.
+    async fn find(&self, text: &str, limit: usize) -> Result<Vec<FlowRunId>, StoreError>;
+    /// Lists runs.
+    async fn list(&self, filter: RunFilter, now: Timestamp) -> Result<Vec<RunRecord>, StoreError>;
+    /// Returns the task runs of a run by number.
+    async fn task_runs(&self, run: FlowRunId) -> Result<Vec<TaskRun>, StoreError>;
+    /// Returns past attempts of a run's flow and of its task runs, by call and attempt.
+    async fn past_attempts(&self, run: FlowRunId) -> Result<Vec<PastAttempt>, StoreError>;
+    /// Returns log lines of a run after the line `after`, in order, each with its number; at most `limit`.
+    async fn logs(&self, run: FlowRunId, after: u64, limit: usize) -> Result<Vec<(u64, LogLine)>, StoreError>;
+    /// Returns what else happened to a run, in order.
+    async fn events(&self, run: FlowRunId) -> Result<Vec<Event>, StoreError>;
+    /// Returns a value that is kept, checked against its digest.
+    async fn value(&self, kept: &Kept) -> Result<Json, StoreError>;
+}

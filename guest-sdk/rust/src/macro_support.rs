@@ -1,0 +1,145 @@
+//! What the macros write calls of. Not for people, and free to change.
+#![allow(missing_docs, reason = "only the macros see it")]
+
+use serde::Serialize;
+
+pub use crate::arguments::{Arguments, Object};
+pub use crate::bindings::exports::retake::flow::plugin::Guest;
+pub use crate::bindings::retake::flow::log::Level;
+pub use crate::bindings::retake::flow::types::{
+    Action, ComponentInfo, Delay, Exponential, Failure as WireFailure, OwnRetries,
+};
+pub use crate::declaration::Declaration;
+use crate::{Call, Failure, Options, Result};
+
+/// Whether a name is a flow's or a task's.
+#[derive(Clone, Copy)]
+pub enum Kind {
+    Flow,
+    Task,
+}
+
+/// Implemented by `#[flow]`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a flow",
+    label = "listed under `flows`, but not a flow",
+    note = "write `#[flow]` on the function, or list it under `tasks`"
+)]
+pub trait Flow: Runnable {}
+
+/// Implemented by `#[task]`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a task",
+    label = "listed under `tasks`, but not a task",
+    note = "write `#[task]` on the function, or list it under `flows`"
+)]
+pub trait Task: Runnable {}
+
+/// What flows and tasks have in common.
+pub trait Runnable {
+    const NAME: &'static str;
+    fn declare() -> Declaration;
+    fn run(input: &str) -> Result<String>;
+}
+
+/// Implemented by `component!` for what it lists.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is in no component",
+    label = "the host would not find it",
+    note = "list it: `retake::component!(flows: [my_flow], tasks: [{Self}]);`",
+    note = "in a library of tasks that other crates list, write `#[task(shared)]`"
+)]
+pub trait Listed {}
+
+pub const fn listed<T: Listed>() {}
+
+/// The `Result` that a function returns.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is called a `Result`, but is none",
+    note = "return a `Result<T, E>` of the standard library, or `retake::Result<T>`"
+)]
+pub trait Fallible {
+    type Value;
+}
+
+impl<T, E> Fallible for std::result::Result<T, E> {
+    type Value = T;
+}
+
+pub fn submit<T>(kind: Kind, name: &str, input: Object, options: Options) -> Call<T> {
+    crate::call::submit(kind, name, input, options)
+}
+
+pub fn encode<T: Serialize>(value: &T) -> Result<String> {
+    serde_json::to_string(value).map_err(|error| {
+        let message = format!("the result cannot become JSON: {error}");
+        Failure::permanent("result.invalid", message)
+    })
+}
+
+pub fn log(level: Level, message: &str, fields: Object) {
+    let fields = if fields.is_empty() { Ok(String::new()) } else { fields.finish() };
+    // An entry without its fields is better than none.
+    let fields = fields.unwrap_or_default();
+    crate::bindings::retake::flow::log::write(level, message, &fields);
+}
+
+pub type Run = fn(&str) -> Result<String>;
+
+/// Runs what is called `name`.
+pub fn run(all: &[(&str, Run)], name: &str, input: &str) -> Result<String, WireFailure> {
+    match all.iter().find(|(known, _)| *known == name) {
+        Some((_, run)) => run(input).map_err(Failure::into_wire),
+        // The host knows our names, so this is a host that mixed up two components.
+        None => {
+            let message = format!("this component has no `{name}`");
+            Err(Failure::permanent("unknown-name", message).into_wire())
+        }
+    }
+}
+
+pub fn describe(
+    name: &str,
+    version: &str,
+    description: &str,
+    flows: &[fn() -> Declaration],
+    tasks: &[fn() -> Declaration],
+) -> ComponentInfo {
+    ComponentInfo {
+        name: name.to_owned(),
+        version: version.to_owned(),
+        description: description.to_owned(),
+        flows: flows.iter().map(|declare| declare().into_flow()).collect(),
+        tasks: tasks.iter().map(|declare| declare().into_task()).collect(),
+    }
+}
+
+/// Tells, while the component is compiled, whether no two names are equal.
+pub const fn distinct(names: &[&str]) -> bool {
+    let mut first = 0;
+    while first < names.len() {
+        let mut second = first + 1;
+        while second < names.len() {
+            if equal(names[first].as_bytes(), names[second].as_bytes()) {
+                return false;
+            }
+            second += 1;
+        }
+        first += 1;
+    }
+    true
+}
+
+const fn equal(left: &[u8], right: &[u8]) -> bool {
+    if left.len() != right.len() {
+        return false;
+    }
+    let mut index = 0;
+    while index < left.len() {
+        if left[index] != right[index] {
+            return false;
+        }
+        index += 1;
+    }
+    true
+}

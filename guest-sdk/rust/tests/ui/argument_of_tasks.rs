@@ -1,0 +1,6 @@
+use retake::prelude::*;
+
+#[flow(tags = ["db"])]
+fn pages() {}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use retake::prelude::*;
+
+#[flow]
+async fn pages() {}
+
+fn main() {}

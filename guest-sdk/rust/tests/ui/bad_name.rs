@@ -1,0 +1,6 @@
+use retake::prelude::*;
+
+#[flow(name = "a/b")]
+fn pages() {}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use retake::prelude::*;
+
+#[flow(memory = "64MB")]
+fn pages() {}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use retake::prelude::*;
+
+#[flow]
+fn pages() {}
+
+retake::component!(flows: pages);
+
+fn main() {}

@@ -1,0 +1,8 @@
+use retake::prelude::*;
+
+#[task]
+fn fetch() {}
+
+retake::component!(tasks: [fetch]);
+
+fn main() {}

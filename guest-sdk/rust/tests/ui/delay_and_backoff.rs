@@ -1,0 +1,6 @@
+use retake::prelude::*;
+
+#[flow(retries = 5, delay = "5m", backoff = "1s")]
+fn pages() {}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use retake::prelude::*;
+
+#[flow(delay = "5m")]
+fn pages() {}
+
+fn main() {}

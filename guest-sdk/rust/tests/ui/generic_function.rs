@@ -1,0 +1,6 @@
+use retake::prelude::*;
+
+#[flow]
+fn pages<T>(urls: Vec<T>) {}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use retake::prelude::*;
+
+#[flow]
+struct Pages;
+
+fn main() {}

@@ -1,0 +1,6 @@
+use retake::prelude::*;
+
+#[flow]
+fn pages(url: &str) {}
+
+fn main() {}

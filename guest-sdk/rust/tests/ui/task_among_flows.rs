@@ -1,0 +1,11 @@
+use retake::prelude::*;
+
+#[task]
+fn fetch() {}
+
+#[flow]
+fn pages() {}
+
+retake::component!(flows: [pages, fetch]);
+
+fn main() {}

@@ -1,0 +1,6 @@
+use retake::prelude::*;
+
+#[flow(retry = 5)]
+fn pages() {}
+
+fn main() {}

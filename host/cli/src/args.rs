@@ -1,0 +1,306 @@
+//! What can be typed. The help texts teach; keep them true.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Runs flows that are WebAssembly components, each attempt in a fresh sandbox, and retries what failed.
+#[derive(Debug, Parser)]
+#[command(
+    name = "retake",
+    disable_version_flag = true,
+    after_help = "Exit codes: 0 ok, 1 the run failed, 2 usage, 3 not found, 4 denied, 5 unreachable, 6 conflict, \
+                  124 the wait ended before the run did, 130 interrupted (the run is left where it is)."
+)]
+pub(crate) struct Args {
+    /// Where runs, results and components are kept [default: retake in the user's data directory]
+    #[arg(long, global = true, env = "RETAKE_DATA", value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// How answers are written to stdout
+    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
+    pub(crate) output: Format,
+    /// Say nothing but answers and errors
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// Say more; twice for everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// When to use colour
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    pub(crate) color: Color,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Table,
+    /// One JSON document
+    Json,
+    /// One JSON document on each line
+    Jsonl,
+    /// Only ids, one on each line
+    Id,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a flow from a component file, or by name once its component is known
+    #[command(after_help = "\
+Examples:
+  retake run flow.wasm -p customer=acme
+  retake run flow.wasm --flow main --retry-delay 0s
+  retake run orders -p 'lines:=[1, 2]' -o json
+
+The run is worked on until it ends. When there is nothing to do for 10 s or more, as before a distant retry, the
+command says so and leaves; `retake watch RUN` goes on from there. With --wait it stays.")]
+    Run(Run),
+    /// Run a run again that has ended: kept results are fed back, only the rest runs
+    Retry(Retry),
+    /// Go on with a run that was left, and follow it to its end
+    Watch(Watch),
+    /// Work on whatever is due, until interrupted
+    Worker(Worker),
+    /// List runs, newest first
+    Ps(Ps),
+    /// Show a run with its attempts and tasks
+    Show(Target),
+    /// Print what a run printed and logged
+    Logs(Logs),
+    /// Look into a component file without keeping or running it
+    Inspect(Inspect),
+    /// Show when each attempt of a flow and its tasks would begin
+    Policy(Policy),
+    /// Check that this machine can run flows
+    Doctor,
+    /// Print completions for a shell
+    #[command(after_help = "Example: retake completions bash > ~/.local/share/bash-completion/completions/retake")]
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the version
+    Version,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Run {
+    /// A component file (has a `.wasm` at its end), or the name of a flow
+    #[arg(value_name = "FILE.wasm|FLOW")]
+    pub(crate) target: String,
+    /// Which flow of the component, when it has several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) flow: Option<String>,
+    #[command(flatten)]
+    pub(crate) parameters: Parameters,
+    #[command(flatten)]
+    pub(crate) policy: PolicyOverrides,
+    /// Memory of one attempt, such as 128MiB, instead of what the metadata says
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) memory: Option<u64>,
+    /// Start the run at this instant, such as 2026-01-31T08:00:00Z
+    #[arg(long, value_name = "TIME", conflicts_with = "in_", value_parser = instant)]
+    pub(crate) at: Option<jiff::Timestamp>,
+    /// Start the run after this long, such as 10m
+    #[arg(long = "in", id = "in_", value_name = "DURATION", value_parser = duration)]
+    pub(crate) in_: Option<Duration>,
+    /// Do not make a second run under the same key
+    #[arg(long, value_name = "KEY")]
+    pub(crate) key: Option<String>,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Parameters {
+    /// A parameter: K=V takes the type of the flow's schema, K:=JSON is JSON
+    #[arg(short, long = "param", value_name = "K=V|K:=JSON")]
+    pub(crate) param: Vec<String>,
+    /// All parameters as a JSON object, from a file or from stdin
+    #[arg(long, value_name = "@FILE|-|JSON")]
+    pub(crate) params: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct PolicyOverrides {
+    /// Retries of the flow, instead of what the metadata says
+    #[arg(long, value_name = "N")]
+    pub(crate) retries: Option<u32>,
+    /// Delay before each retry of the flow, such as 0s or 5m, instead of what the metadata says
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) retry_delay: Option<Duration>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Wait {
+    /// Stay until the run has ended, however long its delays are
+    #[arg(short, long)]
+    pub(crate) wait: bool,
+    /// Stay at most this long, then leave the run where it is (exit code 124)
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Retry {
+    /// The run: its name, its id, or an unambiguous beginning of its id
+    #[arg(value_name = "RUN")]
+    pub(crate) run: String,
+    /// Forget all kept results, and run everything again, even if the run has completed
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Refuse unless the run is at this attempt, so that two people do not retry it twice
+    #[arg(long, value_name = "N")]
+    pub(crate) expected_attempt: Option<u32>,
+    #[command(flatten)]
+    pub(crate) policy: PolicyOverrides,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Watch {
+    /// The run: its name, its id, or an unambiguous beginning of its id
+    #[arg(value_name = "RUN")]
+    pub(crate) run: String,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Worker {
+    /// Leave when nothing is due
+    #[arg(long)]
+    pub(crate) drain: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Ps {
+    /// Only runs of this flow
+    #[arg(long, value_name = "NAME")]
+    pub(crate) flow: Option<String>,
+    /// Only runs in these states, such as failed,running
+    #[arg(long, value_name = "STATES", value_delimiter = ',')]
+    pub(crate) state: Vec<String>,
+    /// Only runs made within this time, such as 24h
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) since: Option<Duration>,
+    /// At most this many
+    #[arg(short = 'n', long, default_value_t = 20)]
+    pub(crate) number: usize,
+    /// Show child runs too
+    #[arg(short, long)]
+    pub(crate) all: bool,
+    /// Show the list again every second
+    #[arg(short, long)]
+    pub(crate) watch: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Target {
+    /// The run: its name, its id, or an unambiguous beginning of its id
+    #[arg(value_name = "RUN")]
+    pub(crate) run: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Logs {
+    /// The run: its name, its id, or an unambiguous beginning of its id
+    #[arg(value_name = "RUN")]
+    pub(crate) run: String,
+    /// Go on printing until the run has ended
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Only lines of this task
+    #[arg(long, value_name = "NAME")]
+    pub(crate) task: Option<String>,
+    /// Only lines of this attempt
+    #[arg(long, value_name = "N")]
+    pub(crate) attempt: Option<u32>,
+    /// Only lines written within this time, such as 10m
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) since: Option<Duration>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Inspect {
+    /// A component file
+    #[arg(value_name = "FILE.wasm")]
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Policy {
+    /// A component file (has a `.wasm` at its end), or the name of a flow
+    #[arg(value_name = "FILE.wasm|FLOW")]
+    pub(crate) target: String,
+    /// Which flow of the component, when it has several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) flow: Option<String>,
+    #[command(flatten)]
+    pub(crate) policy: PolicyOverrides,
+}
+
+/// Reads a duration such as `5m`, `1h 30m` or `250ms`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let expected = || "expected a duration such as `30s`, `5m` or `1h 30m`".to_owned();
+    // Zero is zero in any unit, and people leave it out.
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let span: jiff::SignedDuration = text.parse().map_err(|_| match text.parse::<f64>() {
+        Ok(_) => format!("{}; did you mean `{text}s`?", expected()),
+        Err(_) => expected(),
+    })?;
+    span.try_into().map_err(|_| "a duration cannot be negative".to_owned())
+}
+
+fn instant(text: &str) -> Result<jiff::Timestamp, String> {
+    text.parse().map_err(|_| "expected an instant such as `2026-01-31T08:00:00Z`".to_owned())
+}
+
+/// Reads a size such as `64MiB`.
+fn size(text: &str) -> Result<u64, String> {
+    let expected = || "expected a size such as `64MiB` or `1GiB`".to_owned();
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let scale: u64 = match unit.trim() {
+        "" | "B" => 1,
+        "KiB" | "K" => 1 << 10,
+        "MiB" | "M" => 1 << 20,
+        "GiB" | "G" => 1 << 30,
+        _ => return Err(expected()),
+    };
+    number.parse::<u64>().ok().and_then(|it| it.checked_mul(scale)).ok_or_else(expected)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_and_sizes_are_read_or_explained() {
+        assert_eq!(duration("0s"), Ok(Duration::ZERO));
+        assert_eq!(duration("1h 30m"), Ok(Duration::from_secs(5400)));
+        assert!(duration("5").unwrap_err().contains("did you mean `5s`?"));
+        assert!(duration("-5s").unwrap_err().contains("negative"));
+        assert_eq!(size("64MiB"), Ok(64 << 20));
+        assert!(size("64MB").is_err());
+        assert!(size("99999999999999GiB").is_err());
+    }
+}

@@ -1,0 +1,101 @@
+//! Staying with a run until it ends, has nothing to do, or somebody has waited enough.
+
+use std::time::Duration;
+
+use retake_core::id::FlowRunId;
+use retake_core::limits;
+use retake_core::run::RunState;
+use retake_core::time::Timestamp;
+use retake_engine::Scope;
+use retake_store::RunRecord;
+
+use crate::args::Wait;
+use crate::local::Local;
+
+/// Why the wait is over.
+#[derive(Debug)]
+pub(crate) enum Over {
+    /// The run has ended, or waits for a person.
+    Ended(Box<RunRecord>),
+    /// There is nothing to do until then.
+    Idle(Box<RunRecord>, Timestamp),
+    /// The time limit was reached.
+    TimeLimit(Box<RunRecord>),
+    /// Somebody pressed Ctrl-C.
+    Interrupted(Box<RunRecord>),
+}
+
+/// Works on a run's tree until the wait is over, then stops in good order.
+pub(crate) async fn follow(local: &Local, id: FlowRunId, wait: &Wait) -> anyhow::Result<Over> {
+    let (over, told) = tokio::sync::oneshot::channel();
+    let asked_for = async {
+        // An error is told by the look at the run below.
+        let why = until_over(local, id, wait).await;
+        let _ = over.send(why);
+    };
+    let root = local.store.run(id).await?.asked.root;
+    local.engine.work(Scope { root: Some(root), queue: None }, asked_for).await;
+    let why = told.await.unwrap_or(Why::Ended);
+    let record = Box::new(local.store.run(id).await?);
+    let ended = record.run.state.is_terminal() || record.run.state == RunState::Parked;
+    Ok(match why {
+        _ if ended => Over::Ended(record),
+        Why::Idle(due) => Over::Idle(record, due),
+        Why::Interrupted => Over::Interrupted(record),
+        Why::Ended | Why::TimeLimit => Over::TimeLimit(record),
+    })
+}
+
+enum Why {
+    Ended,
+    Idle(Timestamp),
+    TimeLimit,
+    Interrupted,
+}
+
+async fn until_over(local: &Local, id: FlowRunId, wait: &Wait) -> Why {
+    let limit = async {
+        match wait.timeout {
+            Some(limit) => tokio::time::sleep(limit).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        why = until_nothing_to_do(local, id, wait.wait) => why,
+        () = limit => Why::TimeLimit,
+        () = interrupted() => Why::Interrupted,
+    }
+}
+
+async fn until_nothing_to_do(local: &Local, id: FlowRunId, stay: bool) -> Why {
+    let notify = local.engine.watch(id);
+    loop {
+        let changed = notify.notified();
+        let Ok(record) = local.store.run(id).await else { return Why::Ended };
+        match record.run.state {
+            state if state.is_terminal() => return Why::Ended,
+            RunState::Parked => return Why::Ended,
+            RunState::Scheduled { due, .. } if !stay && due >= local.clock.now() + limits::SUSPEND_AFTER => {
+                return Why::Idle(due);
+            }
+            _ => {}
+        }
+        // The time limit is for what changes a run without telling.
+        let _ = tokio::time::timeout(Duration::from_secs(1), changed).await;
+    }
+}
+
+/// Waits for Ctrl-C, or for a request to terminate.
+pub(crate) async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        // Without it, Ctrl-C has to do.
+        let _ = tokio::signal::ctrl_c().await;
+        return;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}

@@ -1,0 +1,206 @@
+//! `inspect`: what a component file holds.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use retake_core::component::{AskedLimits, Capability, FlowInfo, TaskInfo};
+use retake_core::limits;
+use retake_core::retry::{Delay, RetryPolicy, WhenExhausted};
+use retake_core::value::Json;
+use retake_sandbox::{Inspection, Refusal};
+use retake_store::MemStore;
+
+use crate::args::Args;
+use crate::local;
+use crate::out::{self, Exit, Trouble, bytes, took};
+use crate::wire::InspectionView;
+
+pub(crate) async fn inspect(args: &Args, typed: &crate::args::Inspect) -> anyhow::Result<Exit> {
+    out::choose_color(args.color);
+    let inspection = look_into(args, &typed.file).await?;
+    let view = InspectionView {
+        digest: inspection.digest,
+        bytes: inspection.bytes,
+        info: &inspection.info,
+        imports: &inspection.imports,
+    };
+    out::one(args.output, &view, || inspection.digest.to_string(), || table(&inspection));
+    Ok(Exit::Ok)
+}
+
+/// Inspects a file without opening the store: compiled code is kept all the same.
+pub(crate) async fn look_into(args: &Args, file: &Path) -> anyhow::Result<Inspection> {
+    let content = read(file)?;
+    let sandbox = local::sandbox(&local::data_dir(args)?, Arc::new(MemStore::new()))?;
+    let inspection = sandbox.inspect(content).await.map_err(refused)?;
+    retake_engine::check_schemas(&inspection.info).map_err(|it| refused(Refusal::Metadata(it)))?;
+    Ok(inspection)
+}
+
+/// Whether a target means a file and not the name of a flow.
+pub(crate) fn is_file(target: &str) -> bool {
+    let path = Path::new(target);
+    path.extension().is_some_and(|it| it.eq_ignore_ascii_case("wasm")) || path.components().count() > 1 || path.is_file()
+}
+
+/// Reads a component file, as far as one may be long.
+pub(crate) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+    use std::io::Read;
+    let shown = file.display();
+    let cannot = |error: std::io::Error| {
+        let exit = match error.kind() {
+            std::io::ErrorKind::NotFound => Exit::NotFound,
+            std::io::ErrorKind::PermissionDenied => Exit::Denied,
+            _ => Exit::Usage,
+        };
+        Trouble::new(exit, format!("`{shown}` cannot be read: {error}")).hint("build it first: `cargo xtask guests`")
+    };
+    let opened = std::fs::File::open(file).map_err(cannot)?;
+    let mut content = Vec::new();
+    opened.take(limits::COMPONENT_BYTES as u64 + 1).read_to_end(&mut content).map_err(cannot)?;
+    Ok(content)
+}
+
+/// An upload that was refused is a usage error with a hint.
+pub(crate) fn refused(refusal: Refusal) -> anyhow::Error {
+    let mut trouble = Trouble::new(Exit::Usage, refusal.to_string()).hint(refusal.hint());
+    if let Refusal::Describe(failure) = &refusal
+        && let Some(details) = &failure.details
+    {
+        trouble = trouble.cause(details.as_str());
+    }
+    trouble.into()
+}
+
+fn table(found: &Inspection) -> String {
+    let info = &found.info;
+    let mut lines = vec![
+        format!("component  {} {}", info.name, info.version),
+        format!("digest     {}", found.digest),
+        format!("size       {}", bytes(found.bytes)),
+    ];
+    if !info.description.is_empty() {
+        lines.push(format!("about      {}", info.description));
+    }
+    for flow in &info.flows {
+        lines.push(String::new());
+        lines.push(format!("flow {}", flow.name));
+        lines.extend(flow_lines(flow));
+    }
+    for task in &info.tasks {
+        lines.push(String::new());
+        lines.push(format!("task {} (version {})", task.name, if task.version.is_empty() { "-" } else { &task.version }));
+        lines.extend(task_lines(task));
+    }
+    lines.push(String::new());
+    lines.push(format!("imports    {} interfaces, all offered by this host", found.imports.len()));
+    out::plain(&lines.join("\n"))
+}
+
+fn flow_lines(flow: &FlowInfo) -> Vec<String> {
+    let mut lines = about(&flow.description);
+    lines.push(format!("  takes    {}", fields(&flow.parameters)));
+    lines.push(format!("  retries  {}", policy(&flow.retry)));
+    lines.extend(asks(&flow.limits, &flow.capabilities));
+    lines
+}
+
+fn task_lines(task: &TaskInfo) -> Vec<String> {
+    let mut lines = about(&task.description);
+    lines.push(format!("  takes    {}", fields(&task.input)));
+    lines.push(format!("  retries  {}", policy(&task.retry)));
+    lines.extend(asks(&task.limits, &task.capabilities));
+    lines
+}
+
+fn about(description: &str) -> Vec<String> {
+    description.lines().map(|it| format!("  {it}")).collect()
+}
+
+/// The properties of a schema on one line; a `?` for what may be left out.
+fn fields(schema: &Json) -> String {
+    let schema = schema.to_value();
+    let required: Vec<&str> =
+        schema["required"].as_array().into_iter().flatten().filter_map(|it| it.as_str()).collect();
+    let Some(properties) = schema["properties"].as_object().filter(|it| !it.is_empty()) else {
+        return "nothing".into();
+    };
+    let field = |(name, schema): (&String, &serde_json::Value)| {
+        let kind = match &schema["type"] {
+            serde_json::Value::String(kind) => kind.clone(),
+            serde_json::Value::Array(kinds) => {
+                kinds.iter().filter_map(|it| it.as_str()).filter(|it| *it != "null").collect::<Vec<_>>().join("|")
+            }
+            _ => "any".into(),
+        };
+        let optional = if required.contains(&name.as_str()) { "" } else { "?" };
+        match &schema["default"] {
+            serde_json::Value::Null => format!("{name}{optional}: {kind}"),
+            default => format!("{name}{optional}: {kind} = {default}"),
+        }
+    };
+    properties.iter().map(field).collect::<Vec<_>>().join(", ")
+}
+
+/// A policy in a sentence.
+pub(crate) fn policy(policy: &RetryPolicy) -> String {
+    if policy.retries == 0 && policy.rules.is_empty() {
+        return "none".into();
+    }
+    let mut text = format!("{}, {}", policy.retries, delay(&policy.delay));
+    if let Some(most) = policy.delay_max {
+        text += &format!(", at most {}", took(most));
+    }
+    if policy.jitter_permille > 0 {
+        text += &format!(", up to {} % later at random", f64::from(policy.jitter_permille) / 10.0);
+    }
+    if let Some(within) = policy.give_up_after {
+        text += &format!(", given up after {}", took(within));
+    }
+    if !policy.rules.is_empty() {
+        text += &format!(", {} rules by failure code", policy.rules.len());
+    }
+    if policy.when_exhausted == WhenExhausted::Park {
+        text += ", then parked for a person";
+    }
+    text
+}
+
+fn delay(delay: &Delay) -> String {
+    match delay {
+        Delay::Fixed(delay) if delay.is_zero() => "at once".into(),
+        Delay::Fixed(delay) => format!("each after {}", took(*delay)),
+        Delay::Listed(list) => {
+            let waits: Vec<String> = list.iter().map(|it| took(std::time::Duration::from_millis(*it))).collect();
+            format!("after {}", waits.join(", "))
+        }
+        Delay::Exponential { initial, factor_permille } => {
+            format!("after {}, then {} times as long each", took(*initial), f64::from(*factor_permille) / 1000.0)
+        }
+    }
+}
+
+fn asks(asked: &AskedLimits, capabilities: &[Capability]) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut limits = Vec::new();
+    limits.extend(asked.memory_bytes.map(|it| format!("memory {}", bytes(it))));
+    limits.extend(asked.cpu_time.map(|it| format!("processor {}", took(it))));
+    limits.extend(asked.timeout.map(|it| format!("timeout {}", took(it))));
+    if !limits.is_empty() {
+        lines.push(format!("  limits   {}", limits.join(", ")));
+    }
+    let asks: Vec<String> = capabilities
+        .iter()
+        .map(|it| match it {
+            Capability::Http(host) => format!("outbound HTTP to {host}"),
+            Capability::Dir { name, writable: true } => format!("directory {name} (read and write)"),
+            Capability::Dir { name, writable: false } => format!("directory {name} (read)"),
+            Capability::Secret(name) => format!("secret {name}"),
+            Capability::Variable(name) => format!("variable {name}"),
+        })
+        .collect();
+    if !asks.is_empty() {
+        lines.push(format!("  asks for {}", asks.join(", ")));
+    }
+    lines
+}

@@ -1,0 +1,150 @@
+//! The embedded host: store, sandboxes and engine in this process, on one data directory.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use etcetera::BaseStrategy;
+use retake_core::id::{ContentDigest, FlowRunId};
+use retake_core::port::BoxFuture;
+use retake_core::time::{Clock, Timestamp};
+use retake_engine::{Engine, Entropy, Observer, Outside};
+use retake_sandbox::{Sandbox, Settings, Source};
+use retake_store::{OpenError, SqliteStore, Store};
+
+use crate::args::Args;
+use crate::out::{Exit, Trouble};
+
+/// The machine's clock.
+pub(crate) struct SystemClock;
+
+impl Clock for SystemClock {
+    #[allow(clippy::disallowed_methods, reason = "the composition root is where the real clock comes from")]
+    fn now(&self) -> Timestamp {
+        let micros = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |it| it.as_micros());
+        Timestamp::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))
+    }
+}
+
+/// The operating system's randomness.
+struct SystemEntropy;
+
+impl Entropy for SystemEntropy {
+    fn next(&self) -> u64 {
+        rand::random()
+    }
+}
+
+/// Returns the data directory.
+pub(crate) fn data_dir(args: &Args) -> anyhow::Result<PathBuf> {
+    if let Some(dir) = &args.data {
+        return Ok(dir.clone());
+    }
+    let base = etcetera::choose_base_strategy().map_err(|_| {
+        Trouble::new(Exit::Usage, "there is no home directory to keep runs in").hint("name a directory: `--data DIR`")
+    })?;
+    Ok(base.data_dir().join("retake"))
+}
+
+/// A host in this process.
+pub(crate) struct Local {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) sandbox: Arc<Sandbox>,
+    pub(crate) engine: Engine,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// Opens the data directory for work, which one process does at a time. Runs of a process that died are taken back.
+pub(crate) async fn open(args: &Args, observer: Option<Arc<dyn Observer>>) -> anyhow::Result<Local> {
+    let dir = data_dir(args)?;
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&dir).map_err(|it| trouble(it, &dir))?);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    for (id, run) in store.recover(clock.now()).await? {
+        tracing::info!(run = %id, state = %run.shown(clock.now()), "taken back from a process that is gone");
+    }
+    let sandbox = Arc::new(sandbox(&dir, store.clone())?);
+    let settings = retake_engine::Settings { grace: Duration::from_secs(2), ..Default::default() };
+    let outside = Outside {
+        store: store.clone(),
+        runner: sandbox.clone(),
+        clock: clock.clone(),
+        entropy: Arc::new(SystemEntropy),
+        observer,
+    };
+    Ok(Local { store, sandbox, engine: Engine::new(outside, settings), clock })
+}
+
+/// Opens the data directory for looking; `None` when nothing was ever kept in it.
+pub(crate) fn look(args: &Args) -> anyhow::Result<Option<Arc<dyn Store>>> {
+    let dir = data_dir(args)?;
+    match SqliteStore::open_read_only(&dir) {
+        Ok(store) => Ok(Some(Arc::new(store))),
+        Err(OpenError::Missing { .. }) => Ok(None),
+        Err(error) => Err(trouble(error, &dir).into()),
+    }
+}
+
+/// Makes a sandbox host whose compiled code is kept in the data directory.
+pub(crate) fn sandbox(dir: &Path, store: Arc<dyn Store>) -> anyhow::Result<Sandbox> {
+    let settings = Settings { slots: Settings::SLOTS, cache: Some(dir.join("compiled")) };
+    let source = Arc::new(FromStore(store));
+    Sandbox::new(&settings, source, Arc::new(SystemClock)).map_err(|error| {
+        let hint = "`retake doctor` checks this machine";
+        Trouble::new(Exit::Failed, error.to_string()).hint(hint).into()
+    })
+}
+
+/// Components as the store keeps them.
+struct FromStore(Arc<dyn Store>);
+
+impl Source for FromStore {
+    fn bytes(&self, digest: ContentDigest) -> BoxFuture<'_, Result<Vec<u8>, String>> {
+        Box::pin(async move { self.0.component_bytes(digest).await.map_err(|it| it.to_string()) })
+    }
+}
+
+fn trouble(error: OpenError, dir: &Path) -> Trouble {
+    let (exit, hint) = match &error {
+        OpenError::Locked { .. } => {
+            (Exit::Conflict, "wait until it has ended, or use another directory: `--data DIR`".to_owned())
+        }
+        OpenError::Newer { .. } => (Exit::Failed, "use the newer `retake` that wrote it".to_owned()),
+        _ => (Exit::Failed, format!("`retake doctor --data '{}'` checks it", dir.display())),
+    };
+    let trouble = Trouble::new(exit, error.to_string()).hint(hint);
+    match std::error::Error::source(&error) {
+        Some(cause) => trouble.cause(cause.to_string()),
+        None => trouble,
+    }
+}
+
+/// Finds the run that a person means: a name, an id, or an unambiguous beginning of an id.
+pub(crate) async fn find(store: &dyn Store, text: &str) -> anyhow::Result<FlowRunId> {
+    if let Ok(id) = text.parse::<FlowRunId>() {
+        store.run(id).await?;
+        return Ok(id);
+    }
+    let found = store.find(text, 5).await?;
+    match found.as_slice() {
+        [id] => Ok(*id),
+        [] => {
+            let message = format!("no run is called `{text}`, and no id begins with it");
+            Err(Trouble::new(Exit::NotFound, message).hint("`retake ps` lists the runs").into())
+        }
+        several => {
+            let mut trouble = Trouble::new(Exit::Usage, format!("`{text}` may be one of several runs"));
+            for id in several {
+                let run = store.run(*id).await?;
+                let at = crate::out::instant(run.asked.created);
+                trouble = trouble.cause(format!("{id} of {at} ({})", run.asked.flow));
+            }
+            Err(trouble.hint(format!("name one by its id: `{}`", several[0])).into())
+        }
+    }
+}
+
+/// There is nothing in the data directory to find it in.
+pub(crate) fn nothing_kept(text: &str) -> anyhow::Error {
+    let message = format!("no run is called `{text}`: nothing was ever run with this data directory");
+    Trouble::new(Exit::NotFound, message).hint("run something first: `retake run FILE.wasm`").into()
+}

@@ -1,0 +1,243 @@
+//! How answers and errors are written.
+
+use std::fmt::{self, Write as _};
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anstream::{eprintln, println};
+use comfy_table::{Table, presets};
+use retake_core::time::Timestamp;
+use retake_engine::AskError;
+use retake_store::StoreError;
+use serde::Serialize;
+
+use crate::args::Format;
+
+/// What the process says by its exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Ok = 0,
+    Failed = 1,
+    Usage = 2,
+    NotFound = 3,
+    Denied = 4,
+    Conflict = 6,
+    WaitEnded = 124,
+    Interrupted = 130,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// An error that people are told about: what, and what to try.
+#[derive(Debug)]
+pub(crate) struct Trouble {
+    pub(crate) exit: Exit,
+    pub(crate) message: String,
+    pub(crate) causes: Vec<String>,
+    pub(crate) hint: Option<String>,
+}
+
+impl Trouble {
+    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into(), causes: Vec::new(), hint: None }
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    pub(crate) fn cause(mut self, cause: impl Into<String>) -> Self {
+        self.causes.push(cause.into());
+        self
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Trouble {}
+
+/// Writes an error to stderr and returns its exit code.
+pub(crate) fn report(error: &anyhow::Error) -> Exit {
+    if let Some(trouble) = error.downcast_ref::<Trouble>() {
+        eprintln!("error: {}", plain(&trouble.message));
+        for cause in &trouble.causes {
+            eprintln!("cause: {}", plain(cause));
+        }
+        if let Some(hint) = &trouble.hint {
+            eprintln!("hint: {}", plain(hint));
+        }
+        return trouble.exit;
+    }
+    eprintln!("error: {}", plain(&error.to_string()));
+    for cause in error.chain().skip(1) {
+        eprintln!("cause: {}", plain(&cause.to_string()));
+    }
+    let (exit, hint) = known(error);
+    if let Some(hint) = hint {
+        eprintln!("hint: {hint}");
+    }
+    exit
+}
+
+/// Returns the exit code and the hint of errors that come from the engine and the store.
+fn known(error: &anyhow::Error) -> (Exit, Option<&'static str>) {
+    use retake_core::run::Refused;
+    let store = error.downcast_ref::<StoreError>().or(match error.downcast_ref::<AskError>() {
+        Some(AskError::Store(error)) => Some(error),
+        _ => None,
+    });
+    match (store, error.downcast_ref::<AskError>()) {
+        (Some(StoreError::NoRun(_)), _) => (Exit::NotFound, Some("`retake ps` lists the runs")),
+        (Some(StoreError::NoComponent(_)), _) => (Exit::NotFound, Some("run its `.wasm` file once, which keeps it")),
+        (Some(StoreError::Refused(refused)), _) => {
+            let hint = match refused {
+                Refused::HasCompleted => "`--all` forgets its results and runs everything again",
+                Refused::NotEnded => "`retake watch RUN` goes on with it",
+                Refused::Active => "wait until it has ended",
+                Refused::OtherAttempt { .. } => "somebody else may have retried it: `retake show RUN`",
+                _ => "`retake show RUN` tells where it stands",
+            };
+            (Exit::Conflict, Some(hint))
+        }
+        (_, Some(AskError::NoFlow { .. })) => (Exit::NotFound, None),
+        (_, Some(AskError::Parameters(_) | AskError::Field(_))) => (Exit::Usage, None),
+        _ => (Exit::Failed, None),
+    }
+}
+
+/// Makes text of strangers harmless on a terminal: control characters and what turns the writing direction around
+/// are shown as escapes; tabs and line ends stay (T21).
+pub(crate) fn plain(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\t' | '\n' => out.push(c),
+            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                let _ = write!(out, "\\u{{{:x}}}", c as u32);
+            }
+            c if c.is_control() => {
+                let _ = write!(out, "\\u{{{:x}}}", c as u32);
+            }
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// The same on one line.
+pub(crate) fn one_line(text: &str) -> String {
+    plain(text).replace(['\n', '\t'], " ")
+}
+
+/// Writes a list in the format that was asked for.
+pub(crate) fn list<T: Serialize>(format: Format, items: &[T], id: impl Fn(&T) -> String, table: impl FnOnce() -> Table) {
+    match format {
+        Format::Table => println!("{}", table()),
+        Format::Json => println!("{}", json(&items, true)),
+        Format::Jsonl => items.iter().for_each(|it| println!("{}", json(it, false))),
+        Format::Id => items.iter().for_each(|it| println!("{}", id(it))),
+    }
+}
+
+/// Writes one thing in the format that was asked for.
+pub(crate) fn one<T: Serialize>(format: Format, item: &T, id: impl FnOnce() -> String, table: impl FnOnce() -> String) {
+    match format {
+        Format::Table => println!("{}", table()),
+        Format::Json => println!("{}", json(item, true)),
+        Format::Jsonl => println!("{}", json(item, false)),
+        Format::Id => println!("{}", id()),
+    }
+}
+
+fn json(item: &impl Serialize, pretty: bool) -> String {
+    let text = if pretty { serde_json::to_string_pretty(item) } else { serde_json::to_string(item) };
+    text.expect("wire types are JSON")
+}
+
+/// Makes an empty table with these headings.
+pub(crate) fn table(headings: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(headings.iter().copied());
+    table
+}
+
+/// Writes a duration as people say it: `1.2 s`, `5 min`, `2 h 10 min`.
+pub(crate) fn took(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        _ if duration.is_zero() => "0 s".into(),
+        0 => format!("{} ms", duration.as_millis().max(1)),
+        1..60 => {
+            let tenths = duration.as_millis() / 100;
+            if tenths % 10 == 0 { format!("{} s", tenths / 10) } else { format!("{}.{} s", tenths / 10, tenths % 10) }
+        }
+        60..3600 if seconds % 60 == 0 => format!("{} min", seconds / 60),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        3600..86_400 if seconds % 3600 / 60 == 0 => format!("{} h", seconds / 3600),
+        3600..86_400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+        _ if seconds % 86_400 / 3600 == 0 => format!("{} d", seconds / 86_400),
+        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3600),
+    }
+}
+
+/// Writes an instant for a table: seconds are enough there.
+pub(crate) fn instant(at: Timestamp) -> String {
+    let text = at.to_string();
+    format!("{}Z", &text[..19])
+}
+
+/// Writes a number of bytes.
+pub(crate) fn bytes(bytes: u64) -> String {
+    match bytes {
+        0..1024 => format!("{bytes} B"),
+        1024..1_048_576 => format!("{} KiB", bytes.div_ceil(1024)),
+        _ => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
+    }
+}
+
+/// Sets whether colour is used.
+pub(crate) fn choose_color(color: crate::args::Color) {
+    use crate::args::Color;
+    let choice = match color {
+        Color::Auto => anstream::ColorChoice::Auto,
+        Color::Always => anstream::ColorChoice::Always,
+        Color::Never => anstream::ColorChoice::Never,
+    };
+    choice.write_global();
+}
+
+/// Whether somebody looks at stderr.
+pub(crate) fn is_watched() -> bool {
+    std::io::stderr().is_terminal()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_of_strangers_is_harmless() {
+        assert_eq!(plain("a\u{1b}[31mb\rc\u{202e}d\te"), "a\\u{1b}[31mb\\u{d}c\\u{202e}d\te");
+        assert_eq!(one_line("a\nb"), "a b");
+    }
+
+    #[test]
+    fn durations_are_said_as_people_say_them() {
+        let said = |ms| took(Duration::from_millis(ms));
+        assert_eq!(
+            [0, 7, 1200, 3000, 300_000, 90_000, 7_800_000, 86_400_000].map(said),
+            ["0 s", "7 ms", "1.2 s", "3 s", "5 min", "1 min 30 s", "2 h 10 min", "1 d"]
+        );
+    }
+}

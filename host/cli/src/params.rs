@@ -1,0 +1,145 @@
+//! From what was typed to a flow's parameters.
+
+use std::io::Read;
+
+use retake_core::component::FlowInfo;
+use retake_core::limits;
+use retake_core::value::Json;
+use serde_json::{Map, Value};
+
+use crate::args::Parameters;
+use crate::out::{Exit, Trouble};
+
+/// Reads the parameters. Types come from the flow's schema, so that `-p n=3` is a number where one is wanted.
+pub(crate) fn read(typed: &Parameters, flow: &FlowInfo) -> anyhow::Result<Json> {
+    let mut object = match &typed.params {
+        Some(source) => whole(source)?,
+        None => Map::new(),
+    };
+    let schema = flow.parameters.to_value();
+    let known: Vec<&String> = schema["properties"].as_object().map(|it| it.keys().collect()).unwrap_or_default();
+    for typed in &typed.param {
+        let (name, value) = one(typed, &schema)?;
+        if !known.is_empty() && !known.contains(&&name) {
+            return Err(unknown(&name, &known).into());
+        }
+        object.insert(name, value);
+    }
+    Json::parse(Value::Object(object).to_string(), limits::VALUE_BYTES)
+        .map_err(|error| Trouble::new(Exit::Usage, format!("the parameters: {error}")).into())
+}
+
+/// Reads a whole object from a file, from stdin or from the text itself.
+fn whole(source: &str) -> anyhow::Result<Map<String, Value>> {
+    let text = match source.strip_prefix('@') {
+        Some(path) => std::fs::read_to_string(path)
+            .map_err(|error| Trouble::new(Exit::Usage, format!("`{path}` cannot be read: {error}")))?,
+        None if source == "-" => {
+            let mut text = String::new();
+            std::io::stdin()
+                .take(limits::VALUE_BYTES as u64 + 1)
+                .read_to_string(&mut text)
+                .map_err(|error| Trouble::new(Exit::Usage, format!("stdin cannot be read: {error}")))?;
+            text
+        }
+        None => source.to_owned(),
+    };
+    match serde_json::from_str(&text) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) => Err(Trouble::new(Exit::Usage, "`--params` is JSON, but not an object")
+            .hint("write it as `--params '{\"name\": \"value\"}'`")
+            .into()),
+        Err(error) => Err(Trouble::new(Exit::Usage, format!("`--params` is not JSON: {error}"))
+            .hint("write it as `--params '{\"name\": \"value\"}'`, or `--params @FILE`")
+            .into()),
+    }
+}
+
+fn one(typed: &str, schema: &Value) -> Result<(String, Value), Trouble> {
+    let (name, text) = typed.split_once('=').ok_or_else(|| {
+        Trouble::new(Exit::Usage, format!("`-p {typed}` has no value")).hint(format!("write it as `-p {typed}=VALUE`"))
+    })?;
+    if let Some(name) = name.strip_suffix(':') {
+        let value = serde_json::from_str(text).map_err(|error| {
+            Trouble::new(Exit::Usage, format!("`{name}` is not JSON: {error}"))
+                .hint(format!("`-p {name}={text}` takes it as the schema says"))
+        })?;
+        return Ok((name.to_owned(), value));
+    }
+    Ok((name.to_owned(), by_schema(text, &schema["properties"][name], schema)))
+}
+
+/// Takes a text as the type that the schema wants; what does not fit is left to the schema to refuse.
+fn by_schema(text: &str, wanted: &Value, root: &Value) -> Value {
+    let mut types = Vec::new();
+    collect_types(wanted, root, &mut types, 0);
+    let as_text = || Value::String(text.to_owned());
+    if types.is_empty() || types.iter().any(|it| it == "string") {
+        return as_text();
+    }
+    serde_json::from_str(text).unwrap_or_else(|_| as_text())
+}
+
+fn collect_types(schema: &Value, root: &Value, types: &mut Vec<String>, depth: usize) {
+    // A schema may refer to itself.
+    if depth > 8 {
+        return;
+    }
+    match &schema["type"] {
+        Value::String(one) => types.push(one.clone()),
+        Value::Array(several) => types.extend(several.iter().filter_map(|it| it.as_str().map(str::to_owned))),
+        _ => {}
+    }
+    if schema["enum"].as_array().is_some_and(|it| it.iter().any(Value::is_string)) || schema["const"].is_string() {
+        types.push("string".into());
+    }
+    if let Some(target) = schema["$ref"].as_str().and_then(|it| it.strip_prefix('#')).and_then(|it| root.pointer(it)) {
+        collect_types(target, root, types, depth + 1);
+    }
+    for key in ["anyOf", "oneOf", "allOf"] {
+        for part in schema[key].as_array().into_iter().flatten() {
+            collect_types(part, root, types, depth + 1);
+        }
+    }
+}
+
+fn unknown(name: &str, known: &[&String]) -> Trouble {
+    let near = known.iter().max_by(|a, b| strsim::jaro(name, a).total_cmp(&strsim::jaro(name, b)));
+    let near = near.filter(|it| strsim::jaro(name, it) > 0.7);
+    let message = match near {
+        Some(near) => format!("no parameter `{name}`; did you mean `{near}`?"),
+        None => format!("no parameter `{name}`"),
+    };
+    let list: Vec<String> = known.iter().map(|it| format!("`{it}`")).collect();
+    Trouble::new(Exit::Usage, message).hint(format!("the flow takes {}", list.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(text: &str, wanted: Value) -> Value {
+        by_schema(text, &wanted, &serde_json::json!({"$defs": {"n": {"type": "integer"}}}))
+    }
+
+    #[test]
+    fn a_parameter_takes_the_type_of_the_schema() {
+        use serde_json::json;
+        assert_eq!(value("3", json!({"type": "integer"})), json!(3));
+        assert_eq!(value("3", json!({"type": "string"})), json!("3"));
+        assert_eq!(value("3", json!({"type": ["integer", "null"]})), json!(3));
+        assert_eq!(value("3", json!({"$ref": "#/$defs/n"})), json!(3));
+        assert_eq!(value("true", json!({"anyOf": [{"type": "boolean"}, {"type": "null"}]})), json!(true));
+        assert_eq!(value("[1]", json!({"type": "array"})), json!([1]));
+        assert_eq!(value("x", json!({"type": "integer"})), json!("x"), "the schema refuses it, by name");
+        assert_eq!(value("ok", json!({"enum": ["ok", "fail"]})), json!("ok"));
+    }
+
+    #[test]
+    fn a_typo_is_told_apart_from_an_unknown_name() {
+        let (customer, n) = ("customer".to_owned(), "n".to_owned());
+        let message = |name| unknown(name, &[&customer, &n]).message;
+        assert_eq!(message("custmer"), "no parameter `custmer`; did you mean `customer`?");
+        assert_eq!(message("zzz"), "no parameter `zzz`");
+    }
+}

@@ -1,0 +1,99 @@
+//! `policy`: the exact schedule of attempts.
+
+use std::time::Duration;
+
+use retake_core::component::ComponentInfo;
+use retake_core::retry::{RetryPolicy, WhenExhausted};
+
+use crate::args::Args;
+use crate::out::{self, Exit, took};
+use crate::wire::{PolicyAttempt, PolicyView, millis};
+use crate::{inspect, local, run};
+
+/// Most attempts that are listed one by one.
+const LISTED: usize = 50;
+
+pub(crate) async fn policy(args: &Args, typed: &crate::args::Policy) -> anyhow::Result<Exit> {
+    out::choose_color(args.color);
+    let (info, named): (ComponentInfo, Option<&str>) = if inspect::is_file(&typed.target) {
+        (inspect::look_into(args, typed.target.as_ref()).await?.info, typed.flow.as_deref())
+    } else {
+        let store = local::look(args)?.ok_or_else(|| {
+            let message = format!("there is no file and no flow called `{}`", typed.target);
+            out::Trouble::new(Exit::NotFound, message).hint("name a component file: `retake policy FILE.wasm`")
+        })?;
+        let (_, info) = run::find_flow(store.as_ref(), &typed.target).await?;
+        (info, Some(typed.target.as_str()))
+    };
+    let flow = run::choose_flow(&info, named)?;
+    let overrides = run::overrides(&typed.policy);
+    overrides.check(flow).map_err(|it| out::Trouble::new(Exit::Usage, it.to_string()))?;
+    let of_flow = overrides.policy(flow);
+    let mut views = vec![view("flow", &flow.name, &of_flow, None)];
+    for task in &info.tasks {
+        let all = u64::from(of_flow.retries + 1) * u64::from(task.retry.retries + 1);
+        views.push(view("task", &task.name, &task.retry, Some(all)));
+    }
+    out::one(args.output, &views, || flow.name.clone(), || {
+        let text: Vec<String> = views.iter().map(table).collect();
+        out::plain(&text.join("\n"))
+    });
+    Ok(Exit::Ok)
+}
+
+fn view(kind: &'static str, name: &str, policy: &RetryPolicy, attempts_with_flow: Option<u64>) -> PolicyView {
+    let mut schedule = vec![PolicyAttempt { attempt: 1, delay_ms: 0, earliest_ms: 0, latest_ms: 0 }];
+    let (mut earliest, mut latest) = (Duration::ZERO, Duration::ZERO);
+    for (attempt, delay) in (2u32..).zip(policy.waits(LISTED)) {
+        earliest = earliest.saturating_add(delay);
+        latest = latest.saturating_add(policy.jittered(delay, u64::MAX));
+        if policy.give_up_after.is_some_and(|within| earliest > within) {
+            break;
+        }
+        schedule.push(PolicyAttempt {
+            attempt,
+            delay_ms: millis(delay),
+            earliest_ms: millis(earliest),
+            latest_ms: millis(latest),
+        });
+    }
+    PolicyView {
+        kind,
+        name: name.to_owned(),
+        attempts: policy.retries + 1,
+        attempts_with_flow,
+        when_exhausted: policy.when_exhausted,
+        schedule,
+    }
+}
+
+fn table(view: &PolicyView) -> String {
+    let attempts = |n: u32| if n == 1 { "1 attempt".to_owned() } else { format!("up to {n} attempts") };
+    let mut text = format!("{} {}: {}", view.kind, view.name, attempts(view.attempts));
+    if let Some(all) = view.attempts_with_flow
+        && all > u64::from(view.attempts)
+    {
+        text += &format!("; with the flow's own, up to {all}");
+    }
+    if view.when_exhausted == WhenExhausted::Park {
+        text += "; then parked";
+    }
+    if view.schedule.len() > 1 {
+        let mut rows = out::table(&["  ATTEMPT", "AFTER", "BEGINS AT", "AT THE LATEST"]);
+        for attempt in &view.schedule {
+            let ms = |ms| took(Duration::from_millis(ms));
+            let (delay, earliest) = match attempt.attempt {
+                1 => ("-".to_owned(), "0 s".to_owned()),
+                _ => (ms(attempt.delay_ms), format!("+ {}", ms(attempt.earliest_ms))),
+            };
+            let latest = if attempt.attempt == 1 { String::new() } else { format!("+ {}", ms(attempt.latest_ms)) };
+            rows.add_row([format!("  {}", attempt.attempt), delay, earliest, latest]);
+        }
+        text += &format!("\n{rows}");
+        let left = view.attempts as usize - view.schedule.len();
+        if left > 0 {
+            text += &format!("\n  … and {left} more");
+        }
+    }
+    text + "\n"
+}

@@ -1,0 +1,149 @@
+//! What happens while a run is worked on, on stderr.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use anstream::eprintln;
+use indicatif::{ProgressBar, ProgressStyle};
+use retake_core::failure::Failure;
+use retake_core::id::FlowRunId;
+use retake_core::run::Shown;
+use retake_core::task::Level;
+use retake_core::time::{Clock, Timestamp};
+use retake_engine::{Observer, Progress};
+
+use crate::local::SystemClock;
+use crate::out::{is_watched, one_line, took};
+
+/// Tells of one run, or of all when none is set.
+pub(crate) struct Teller {
+    only: Mutex<Option<FlowRunId>>,
+    quiet: bool,
+    bar: Option<ProgressBar>,
+    /// What is being attempted, to be shown as long as it is.
+    open: Mutex<HashMap<u32, String>>,
+}
+
+impl Teller {
+    pub(crate) fn new(quiet: bool) -> Self {
+        let bar = (is_watched() && !quiet).then(|| {
+            let bar = ProgressBar::new_spinner();
+            if let Ok(style) = ProgressStyle::with_template("  {spinner} {msg}") {
+                bar.set_style(style);
+            }
+            bar
+        });
+        Self { only: Mutex::default(), quiet, bar, open: Mutex::default() }
+    }
+
+    /// Tells only of this run from now on.
+    pub(crate) fn follow(&self, run: FlowRunId) {
+        *self.only.lock().unwrap_or_else(PoisonError::into_inner) = Some(run);
+    }
+
+    /// Writes a line, above the bar if there is one.
+    pub(crate) fn say(&self, line: &str) {
+        match &self.bar {
+            _ if self.quiet => {}
+            Some(bar) => bar.suspend(|| eprintln!("{line}")),
+            None => eprintln!("{line}"),
+        }
+    }
+
+    /// Shows what is waited for.
+    pub(crate) fn wait(&self, message: String) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(message);
+            bar.enable_steady_tick(Duration::from_millis(120));
+        }
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn show_open(&self) {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut names: Vec<&str> = open.values().map(String::as_str).take(5).collect();
+        names.sort_unstable();
+        let more = if open.len() > names.len() { format!(" and {} more", open.len() - names.len()) } else { String::new() };
+        self.wait(format!("{}{more}", names.join(", ")));
+    }
+}
+
+/// One line for a failure.
+pub(crate) fn words(failure: &Failure) -> String {
+    one_line(&format!("{}: {}", failure.code, failure.message))
+}
+
+/// When something goes on, as an instant and as a wait.
+pub(crate) fn due_words(due: Timestamp) -> String {
+    let wait = due.since(SystemClock.now());
+    // Rounded up: what is said to begin in 4 min 59.9 s begins in 5 min.
+    let wait = Duration::from_secs(wait.as_secs() + u64::from(wait.subsec_millis() > 0));
+    format!("{} (in {})", crate::out::instant(due), took(wait))
+}
+
+impl Observer for Teller {
+    fn progress(&self, run: FlowRunId, progress: Progress) {
+        let only = *self.only.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.quiet || only.is_some_and(|it| it != run) {
+            return;
+        }
+        let whose = if only.is_none() { format!("{} ", run.friendly_name()) } else { String::new() };
+        let open = || self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        match progress {
+            Progress::Began { attempt, resumed: false } => self.say(&format!("{whose}attempt {attempt}")),
+            Progress::Began { attempt, resumed: true } => self.say(&format!("{whose}attempt {attempt} goes on")),
+            Progress::Cached { name, .. } => {
+                self.say(&format!("  {whose}↺ {:<12} Cached", one_line(&name)));
+            }
+            Progress::TaskBegan { number, name, .. } => {
+                open().insert(number, one_line(&name));
+                self.show_open();
+            }
+            Progress::TaskEnded { number, name, attempt, took: lasted, failure, retry_at } => {
+                open().remove(&number);
+                self.show_open();
+                let mark = if failure.is_none() { '✔' } else { '✘' };
+                let mut line = format!("  {whose}{mark} {:<12} {:>7}", one_line(&name), took(lasted));
+                if attempt > 1 || retry_at.is_some() {
+                    line += &format!("   attempt {attempt}");
+                }
+                if let Some(failure) = &failure {
+                    line += &format!("   {}", words(failure));
+                }
+                if let Some(due) = retry_at {
+                    line += &format!("; again at {}", due_words(due));
+                }
+                self.say(&line);
+            }
+            Progress::Line(line) => {
+                let mark = match line.level {
+                    Level::Error => "!",
+                    Level::Warn => "~",
+                    _ => "│",
+                };
+                self.say(&format!("  {whose}{mark} {}", one_line(&line.message)));
+            }
+            Progress::Ended { shown, failure, due } => {
+                open().clear();
+                let mut line = format!("{whose}{shown}");
+                if let Some(failure) = &failure {
+                    line += &format!(": {}", words(failure));
+                }
+                if let Some(due) = due
+                    && matches!(shown, Shown::AwaitingRetry | Shown::Suspended)
+                {
+                    line += &format!("; goes on at {}", due_words(due));
+                    self.wait(format!("{shown} until {}", due_words(due)));
+                }
+                self.say(&line);
+            }
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! `run`, `retry`, `watch` and `worker`: what works on runs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anstream::println;
+use retake_core::component::ComponentInfo;
+use retake_core::id::{ContentDigest, FlowRunId};
+use retake_core::limits;
+use retake_core::replay::CallKind;
+use retake_core::run::{RunState, Shown};
+use retake_core::task::{Overrides, TaskState};
+use retake_core::time::Timestamp;
+use retake_engine::{AskError, RetryAsk, Scope, StartRequest};
+use retake_store::{RunFilter, RunRecord, Store};
+
+use crate::args::{Args, Format, PolicyOverrides, Retry, Run, Wait, Watch, Worker};
+use crate::follow::{Over, follow, interrupted};
+use crate::local::{self, Local};
+use crate::out::{self, Exit, Trouble};
+use crate::progress::{Teller, due_words, words};
+use crate::wire::RunView;
+use crate::{inspect, params};
+
+pub(crate) async fn run(args: &Args, typed: &Run) -> anyhow::Result<Exit> {
+    out::choose_color(args.color);
+    let file = inspect::is_file(&typed.target).then(|| inspect::read(typed.target.as_ref())).transpose()?;
+    let teller = Arc::new(Teller::new(args.quiet));
+    let local = local::open(args, Some(teller.clone())).await?;
+    let (digest, info) = match file {
+        Some(bytes) => keep(&local, &teller, bytes).await?,
+        None => find_flow(local.store.as_ref(), &typed.target).await?,
+    };
+    let named = typed.flow.as_deref().or((!inspect::is_file(&typed.target)).then_some(typed.target.as_str()));
+    let flow = choose_flow(&info, named)?;
+    let request = StartRequest {
+        component: digest,
+        flow: flow.name.clone(),
+        parameters: params::read(&typed.parameters, flow)?,
+        overrides: Overrides { memory_bytes: typed.memory, ..overrides(&typed.policy) },
+        idempotency_key: typed.key.clone(),
+        at: at(typed, &local),
+    };
+    let (record, made) = local.engine.start(request).await.map_err(|error| explain(error, &info))?;
+    let id = record.asked.id;
+    teller.follow(id);
+    let name = id.friendly_name();
+    match made {
+        true => teller.say(&format!("run {name} of {}", out::one_line(&record.asked.flow))),
+        false => teller.say(&format!("run {name} was made before under this key")),
+    }
+    stay(args, &local, &teller, id, &typed.wait).await
+}
+
+pub(crate) async fn retry(args: &Args, typed: &Retry) -> anyhow::Result<Exit> {
+    out::choose_color(args.color);
+    let teller = Arc::new(Teller::new(args.quiet));
+    // Looked up first, so that a typo does not have to wait for anything.
+    let store = local::look(args)?.ok_or_else(|| local::nothing_kept(&typed.run))?;
+    let id = local::find(store.as_ref(), &typed.run).await?;
+    drop(store);
+    let local = local::open(args, Some(teller.clone())).await?;
+    let ask = RetryAsk {
+        all: typed.all,
+        expected_attempt: typed.expected_attempt,
+        overrides: overrides(&typed.policy),
+    };
+    let kept = kept_results(local.store.as_ref(), id).await?;
+    local.engine.retry(id, ask).await?;
+    teller.follow(id);
+    let fed = match (typed.all, kept) {
+        (true, _) => "everything runs again".to_owned(),
+        (false, 0) => "nothing was kept, everything runs again".to_owned(),
+        (false, 1) => "1 task result is fed back".to_owned(),
+        (false, n) => format!("{n} task results are fed back"),
+    };
+    teller.say(&format!("run {} again: {fed}", id.friendly_name()));
+    stay(args, &local, &teller, id, &typed.wait).await
+}
+
+pub(crate) async fn watch(args: &Args, typed: &Watch) -> anyhow::Result<Exit> {
+    out::choose_color(args.color);
+    let teller = Arc::new(Teller::new(args.quiet));
+    let store = local::look(args)?.ok_or_else(|| local::nothing_kept(&typed.run))?;
+    let id = local::find(store.as_ref(), &typed.run).await?;
+    drop(store);
+    let local = local::open(args, Some(teller.clone())).await?;
+    teller.follow(id);
+    teller.say(&format!("run {}", id.friendly_name()));
+    stay(args, &local, &teller, id, &typed.wait).await
+}
+
+pub(crate) async fn worker(args: &Args, typed: &Worker) -> anyhow::Result<Exit> {
+    out::choose_color(args.color);
+    let teller = Arc::new(Teller::new(args.quiet));
+    let local = local::open(args, Some(teller.clone())).await?;
+    let shutdown = async {
+        match typed.drain {
+            true => tokio::select! {
+                () = drained(&local) => {}
+                () = interrupted() => {}
+            },
+            false => interrupted().await,
+        }
+    };
+    local.engine.work(Scope::default(), shutdown).await;
+    teller.clear();
+    Ok(Exit::Ok)
+}
+
+/// Waits until nothing is being worked on and nothing is due.
+async fn drained(local: &Local) {
+    const BUSY: [Shown; 5] = [Shown::Running, Shown::Retrying, Shown::Cancelling, Shown::Late, Shown::Scheduled];
+    loop {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let now = local.clock.now();
+        let filter = RunFilter { shown: BUSY.to_vec(), limit: 100, ..Default::default() };
+        let busy = local.store.list(filter, now).await.is_ok_and(|it| it.iter().any(|it| is_due(it, now)));
+        let next = local.store.next_due(None).await.ok().flatten();
+        if !busy && next.is_none_or(|it| it > now) {
+            return;
+        }
+    }
+}
+
+fn is_due(record: &RunRecord, now: Timestamp) -> bool {
+    match record.run.state {
+        RunState::Scheduled { due, .. } => due <= now,
+        state => state.is_active(),
+    }
+}
+
+/// Inspects and keeps a component, unless it is known already.
+async fn keep(local: &Local, teller: &Teller, bytes: Vec<u8>) -> anyhow::Result<(ContentDigest, ComponentInfo)> {
+    let digest = ContentDigest::of(&bytes);
+    if let Some(known) = local.store.component(digest).await? {
+        return Ok((digest, known.info));
+    }
+    teller.wait("inspecting and compiling the component".into());
+    let inspection = local.sandbox.inspect(bytes.clone()).await.map_err(inspect::refused)?;
+    let record = local.engine.register(digest, inspection.info, bytes).await?;
+    Ok((digest, record.info))
+}
+
+/// Finds the newest component that has a flow of this name.
+pub(crate) async fn find_flow(store: &dyn Store, name: &str) -> anyhow::Result<(ContentDigest, ComponentInfo)> {
+    let components = store.components().await?;
+    if let Some(found) = components.iter().find(|it| it.info.flow(name).is_some()) {
+        return Ok((found.digest, found.info.clone()));
+    }
+    let mut names: Vec<&str> = components.iter().flat_map(|it| it.info.flows.iter().map(|it| it.name.as_str())).collect();
+    names.sort_unstable();
+    names.dedup();
+    let hint = match names.as_slice() {
+        [] => "no component is known yet: `retake run FILE.wasm`".to_owned(),
+        names => format!("known flows: {}", names.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ")),
+    };
+    let message = format!("there is no file and no flow called `{name}`");
+    Err(Trouble::new(Exit::NotFound, message).hint(hint).into())
+}
+
+/// Chooses the flow that was named, or the only one, or the one called like its component.
+pub(crate) fn choose_flow<'a>(
+    info: &'a ComponentInfo,
+    named: Option<&str>,
+) -> anyhow::Result<&'a retake_core::component::FlowInfo> {
+    let names = || info.flows.iter().map(|it| format!("`{}`", it.name)).collect::<Vec<_>>().join(", ");
+    if let Some(name) = named {
+        return info.flow(name).ok_or_else(|| {
+            let message = format!("the component `{}` has no flow `{name}`", info.name);
+            Trouble::new(Exit::NotFound, message).hint(format!("it has {}", names())).into()
+        });
+    }
+    match info.flows.as_slice() {
+        [only] => Ok(only),
+        _ => info.flow(&info.name).ok_or_else(|| {
+            let message = format!("the component `{}` has several flows", info.name);
+            Trouble::new(Exit::Usage, message).hint(format!("choose one with `--flow`: {}", names())).into()
+        }),
+    }
+}
+
+pub(crate) fn overrides(typed: &PolicyOverrides) -> Overrides {
+    Overrides { retries: typed.retries, retry_delay: typed.retry_delay, ..Overrides::default() }
+}
+
+fn at(typed: &Run, local: &Local) -> Option<Timestamp> {
+    match (typed.at, typed.in_) {
+        (Some(at), _) => Some(Timestamp::from_micros(at.as_microsecond())),
+        (None, Some(wait)) => Some(local.clock.now() + wait),
+        (None, None) => None,
+    }
+}
+
+/// Says which parameters do not fit, and what the flow takes.
+fn explain(error: AskError, info: &ComponentInfo) -> anyhow::Error {
+    let AskError::Parameters(misfits) = &error else { return error.into() };
+    let mut trouble = Trouble::new(Exit::Usage, error.to_string());
+    for misfit in misfits {
+        let at = if misfit.pointer.is_empty() { "the parameters".to_owned() } else { format!("`{}`", misfit.pointer) };
+        trouble = trouble.cause(format!("{at}: {}", misfit.problem));
+    }
+    trouble.hint(format!("`retake inspect` shows the schema of each flow of `{}`", info.name)).into()
+}
+
+async fn kept_results(store: &dyn Store, id: FlowRunId) -> anyhow::Result<usize> {
+    let tasks = store.task_runs(id).await?;
+    let kept = tasks.iter().filter(|it| it.identity.kind != CallKind::Sleep);
+    Ok(kept.filter(|it| it.state == TaskState::Completed && it.result.is_some()).count())
+}
+
+/// Follows a run and says how it ended: in words on stderr, as data on stdout, and by the exit code.
+async fn stay(args: &Args, local: &Local, teller: &Teller, id: FlowRunId, wait: &Wait) -> anyhow::Result<Exit> {
+    let over = follow(local, id, wait).await?;
+    teller.clear();
+    let name = id.friendly_name();
+    let (record, exit) = match &over {
+        Over::Ended(record) => {
+            let exit = match record.run.state {
+                RunState::Completed => Exit::Ok,
+                _ => Exit::Failed,
+            };
+            (record, exit)
+        }
+        Over::Idle(record, due) => {
+            let shown = record.run.shown(local.clock.now());
+            teller.say(&format!("run {name} is {shown} until {}", due_words(*due)));
+            teller.say(&format!("  hint: retake watch {name} --wait"));
+            (record, Exit::WaitEnded)
+        }
+        Over::TimeLimit(record) => {
+            teller.say(&format!("run {name} is left where it is: the wait is over"));
+            teller.say(&format!("  hint: retake watch {name}"));
+            (record, Exit::WaitEnded)
+        }
+        Over::Interrupted(record) => {
+            teller.say(&format!("run {name} is left where it is"));
+            teller.say(&format!("  hint: retake watch {name}"));
+            (record, Exit::Interrupted)
+        }
+    };
+    if exit == Exit::Failed {
+        let kept = match kept_results(local.store.as_ref(), id).await? {
+            0 => String::new(),
+            1 => ": 1 task result is kept".to_owned(),
+            n => format!(": {n} task results are kept"),
+        };
+        let shown = record.run.shown(local.clock.now()).to_string().to_lowercase();
+        let why = record.failure.as_ref().map(|it| format!(" ({})", words(it))).unwrap_or_default();
+        teller.say(&format!("run {name} {shown}{why}{kept}"));
+        teller.say(&format!("  hint: retake retry {name}"));
+    }
+    write_outcome(args, local, record).await?;
+    Ok(exit)
+}
+
+async fn write_outcome(args: &Args, local: &Local, record: &RunRecord) -> anyhow::Result<()> {
+    let store = local.store.as_ref();
+    match args.output {
+        Format::Table => {
+            if let Some(kept) = &record.result {
+                let value = store.value(kept).await?.to_value();
+                let text = serde_json::to_string_pretty(&value).unwrap_or_default();
+                println!("{}", out::plain(&text));
+            }
+        }
+        Format::Id => println!("{}", record.asked.id),
+        format => {
+            let view = RunView::whole(store, record, local.clock.now()).await?;
+            out::one(format, &view, String::new, String::new);
+        }
+    }
+    Ok(())
+}
+
+/// So that the documentation of `run` stays true: it names this wait.
+const _: () = assert!(limits::SUSPEND_AFTER.as_secs() == 10);

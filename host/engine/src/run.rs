@@ -1,0 +1,248 @@
+//! One attempt at a flow run, from its claim to what became of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use retake_core::failure::{Failure, code};
+use retake_core::id::{Fence, FlowRunId};
+use retake_core::port::{Attempt, Report};
+use retake_core::retry::RetryPolicy;
+use retake_core::run::{AttemptEnd, RunState};
+use retake_core::task::{Evidence, Kept, LogLine, TaskRun};
+use retake_core::time::Timestamp;
+use retake_core::value::Json;
+use retake_store::{AttemptCommit, RunRecord, StoreError};
+use tokio::sync::watch;
+
+use crate::calls::{Calls, Interrupt};
+use crate::catalog::Component;
+use crate::{Inner, Progress};
+
+/// How long log lines wait for company before they are written.
+const LOG_WAIT: Duration = Duration::from_millis(300);
+/// Longest wait between two tries to reach the store.
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+
+/// How the driver's wait ended.
+enum Stopped {
+    Reported(Report),
+    Interrupted(Interrupt),
+    Shutdown,
+}
+
+/// Works on a claimed run until its attempt ends or is put aside.
+pub(crate) async fn drive(engine: Arc<Inner>, record: RunRecord, claimed: Timestamp, shutdown: watch::Receiver<bool>) {
+    let id = record.asked.id;
+    let Some((fence, _)) = record.run.state.claim() else { return };
+    let resumed = record.run.attempt_began != Some(claimed);
+    let prepared = prepare(&engine, &record, resumed).await;
+    let Prepared { component, parameters, known } = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            let failure = Failure::new(code::INTERNAL, error.to_string());
+            let end = AttemptEnd::Failed { failure, policy: RetryPolicy::default() };
+            return finish(&engine, id, fence, end, None, Evidence::default(), Vec::new()).await;
+        }
+    };
+    let Some(flow) = component.info.flow(&record.asked.flow) else {
+        let message = format!("the component has no flow `{}`", record.asked.flow);
+        let end = AttemptEnd::Failed { failure: Failure::new(code::UNKNOWN, message), policy: RetryPolicy::default() };
+        return finish(&engine, id, fence, end, None, Evidence::default(), Vec::new()).await;
+    };
+    engine.observe(id, || Progress::Began { attempt: record.run.attempt, resumed });
+    let policy = record.asked.overrides.policy(flow);
+    let mut limits = record.asked.overrides.limits(&flow.limits);
+    limits.timeout = record.asked.overrides.timeout.or(limits.timeout);
+    let mut limits = limits.for_flow();
+    // The clock of an attempt that was put aside has gone on.
+    let began = record.run.attempt_began.unwrap_or(claimed);
+    limits.timeout = limits.timeout.map(|it| it.saturating_sub(claimed.since(began)).max(Duration::from_millis(1)));
+    let attempt = Attempt {
+        component: record.asked.component,
+        run: id,
+        flow: record.asked.flow.as_str().into(),
+        task: None,
+        input: parameters,
+        attempt: record.run.attempt,
+        retries_left: policy.retries_left(&record.run.spent),
+        scheduled_for: record.asked.due,
+        limits,
+        log_prints: flow.log_prints,
+    };
+    let persist = flow.persist_result.unwrap_or(engine.settings.persist_results);
+    let calls = Calls::new(engine.clone(), record, component.clone(), fence, known);
+    let stopped = watch_over(&engine, id, fence, &attempt, &calls, shutdown).await;
+    let (end, result, evidence) = match stopped {
+        Stopped::Reported(Report { outcome: Ok(result), evidence }) => {
+            (AttemptEnd::Completed, persist.then_some(result), evidence)
+        }
+        Stopped::Reported(Report { outcome: Err(failure), evidence }) => {
+            (AttemptEnd::Failed { failure, policy }, None, evidence)
+        }
+        Stopped::Interrupted(Interrupt::Suspend(until)) => (AttemptEnd::Suspended { until }, None, Evidence::default()),
+        Stopped::Interrupted(Interrupt::Cancelled) => (AttemptEnd::Cancelled, None, Evidence::default()),
+        // Whoever has the run now will end it.
+        Stopped::Interrupted(Interrupt::Lost) => return drop(calls.abort()),
+        Stopped::Shutdown => (AttemptEnd::Released, None, Evidence::default()),
+    };
+    let open = calls.abort();
+    if matches!(end, AttemptEnd::Failed { .. } | AttemptEnd::Cancelled) {
+        for call in open {
+            let cancelled = engine.outside.store.cancel(id.child(call), engine.outside.clock.now()).await;
+            if cancelled.is_ok() {
+                engine.interrupt(id.child(call), Interrupt::Cancelled);
+            }
+        }
+    }
+    finish(&engine, id, fence, end, result, evidence, calls.take_logs()).await;
+}
+
+/// What an attempt needs to begin.
+struct Prepared {
+    component: Arc<Component>,
+    parameters: Json,
+    known: Vec<TaskRun>,
+}
+
+async fn prepare(engine: &Inner, record: &RunRecord, resumed: bool) -> Result<Prepared, StoreError> {
+    let mut wait = Duration::from_millis(50);
+    loop {
+        let prepared = async {
+            let component = engine.catalog.get(record.asked.component).await?;
+            // Nothing is kept of a run that was never attempted.
+            let known = match resumed || record.run.attempt > 1 {
+                true => engine.outside.store.task_runs(record.asked.id).await?,
+                false => Vec::new(),
+            };
+            let parameters = match &record.asked.parameters {
+                Kept::Inline(json) => json.clone(),
+                blob => engine.outside.store.value(blob).await?,
+            };
+            Ok(Prepared { component, parameters, known })
+        };
+        match prepared.await {
+            Err(StoreError::Unavailable(error)) => {
+                tracing::warn!(run = %record.asked.id, %error, "a run could not be read yet; trying again");
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(BACKOFF_MAX);
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Runs the flow's body until it reports, is interrupted, or the host shuts down.
+async fn watch_over(
+    engine: &Arc<Inner>,
+    id: FlowRunId,
+    fence: Fence,
+    attempt: &Attempt,
+    calls: &Arc<Calls>,
+    mut shutdown: watch::Receiver<bool>,
+) -> Stopped {
+    let registered = engine.register_active(id, calls);
+    let body = async {
+        let report = engine.outside.runner.run_flow(attempt, calls.clone()).await;
+        if report.outcome.is_ok() {
+            let failed = calls.join().await;
+            if failed > 0 {
+                warn_of_open(engine, calls, attempt, failed);
+            }
+        }
+        report
+    };
+    tokio::pin!(body);
+    let logs = write_logs(engine, id, fence, calls);
+    tokio::pin!(logs);
+    let stopped = tokio::select! {
+        biased;
+        interrupt = calls.interrupted() => Stopped::Interrupted(interrupt),
+        report = &mut body => Stopped::Reported(report),
+        () = &mut logs => unreachable!("writes until it is dropped"),
+        _ = shutdown.wait_for(|it| *it) => Stopped::Shutdown,
+    };
+    let Stopped::Shutdown = stopped else {
+        drop(registered);
+        return stopped;
+    };
+    // Task attempts that are being made may end by themselves; what they come to need not be done again.
+    let calm = async {
+        tokio::select! {
+            biased;
+            report = &mut body => Stopped::Reported(report),
+            () = calls.stop() => Stopped::Shutdown,
+        }
+    };
+    tokio::time::timeout(engine.settings.grace, calm).await.unwrap_or(Stopped::Shutdown)
+}
+
+fn warn_of_open(engine: &Inner, calls: &Calls, attempt: &Attempt, failed: usize) {
+    use retake_core::port::Logs;
+    calls.line(LogLine {
+        at: engine.outside.clock.now(),
+        call: 0,
+        attempt: attempt.attempt,
+        level: retake_core::task::Level::Warn,
+        message: format!("{failed} calls failed that the flow did not look at; they do not change its outcome"),
+        fields: None,
+    });
+}
+
+/// Writes log lines in groups for as long as it is polled.
+async fn write_logs(engine: &Inner, id: FlowRunId, fence: Fence, calls: &Calls) {
+    loop {
+        calls.logged().await;
+        tokio::time::sleep(LOG_WAIT).await;
+        let lines = calls.take_logs();
+        if lines.is_empty() {
+            continue;
+        }
+        // Lines are not results: what cannot be written now is lost, and the run goes on.
+        if let Err(error) = engine.outside.store.append_logs(id, fence, lines).await {
+            tracing::warn!(run = %id, %error, "log lines could not be kept");
+        }
+    }
+}
+
+/// Keeps how an attempt ended, however long that takes, and tells who waits for it.
+async fn finish(
+    engine: &Inner,
+    id: FlowRunId,
+    fence: Fence,
+    end: AttemptEnd,
+    result: Option<Json>,
+    evidence: Evidence,
+    logs: Vec<LogLine>,
+) {
+    let failure = match &end {
+        AttemptEnd::Failed { failure, .. } => Some(failure.clone()),
+        _ => None,
+    };
+    let commit = AttemptCommit { end, result, evidence, logs, now: engine.outside.clock.now() };
+    let mut wait = Duration::from_millis(50);
+    let run = loop {
+        match engine.outside.store.end_attempt(id, fence, commit.clone()).await {
+            Ok(run) => break run,
+            Err(StoreError::Unavailable(error)) => {
+                tracing::warn!(run = %id, %error, "the end of an attempt could not be kept yet; trying again");
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(BACKOFF_MAX);
+            }
+            Err(error) => {
+                tracing::warn!(run = %id, %error, "the end of an attempt came too late");
+                return;
+            }
+        }
+    };
+    let due = match run.state {
+        RunState::Scheduled { due, .. } => Some(due),
+        _ => None,
+    };
+    if due.is_some() {
+        engine.timers_changed();
+    }
+    let shown = run.shown(commit.now);
+    engine.observe(id, || Progress::Ended { shown, failure, due });
+    engine.changed(id);
+}
+

@@ -1,0 +1,172 @@
+//! One attempt in one fresh sandbox, from its store to its report.
+
+use std::sync::Arc;
+
+use retake_core::component::AttemptLimits;
+use retake_core::failure::{Failure, code};
+use retake_core::limits;
+use retake_core::port::{Attempt, FlowHost, Logs, Report};
+use retake_core::task::Evidence;
+use retake_core::time::{Clock, Timestamp};
+use retake_core::value::{BadJson, Json};
+use wasmtime::component::ResourceTable;
+use wasmtime::{Store, UpdateDeadline};
+use wasmtime_wasi::WasiCtx;
+
+use crate::Sandbox;
+use crate::abi::Loaded;
+use crate::limits::{CALL_FUEL, HANDLES, Limiter, Meter, Metered};
+use crate::logs::Sink;
+use crate::trap::{self, Stop};
+use crate::wasi::TABLE_ENTRIES;
+
+/// Who answers what a guest asks for.
+pub(crate) enum Host {
+    /// A flow's body: the engine.
+    Flow(Arc<dyn FlowHost>),
+    /// A task: nobody. It may print and log.
+    Task(Arc<dyn Logs>),
+    /// A component that describes itself, as if at this instant: nobody.
+    Describe(Timestamp),
+}
+
+/// What a store knows of its guest.
+pub(crate) struct State {
+    pub(crate) host: Host,
+    pub(crate) attempt: Option<Attempt>,
+    pub(crate) sink: Sink,
+    pub(crate) wasi: Option<WasiCtx>,
+    pub(crate) table: ResourceTable,
+    pub(crate) seed: Option<u64>,
+    /// Codes of the host's own that this flow was handed, and may therefore pass on.
+    pub(crate) handed: Vec<String>,
+    pub(crate) limiter: Limiter,
+    meter: Arc<Meter>,
+    clock: Arc<dyn Clock>,
+}
+
+impl State {
+    /// Returns what the guest's clocks show.
+    pub(crate) fn now(&self) -> Timestamp {
+        match &self.host {
+            Host::Flow(host) => host.now(),
+            Host::Task(_) => self.clock.now(),
+            Host::Describe(now) => *now,
+        }
+    }
+}
+
+/// Makes a store whose guest is bounded from its first instruction: start functions run during instantiation (T02).
+pub(crate) fn store(
+    sandbox: &Sandbox,
+    host: Host,
+    attempt: Option<Attempt>,
+    sink: Sink,
+    seed: Option<u64>,
+    limits: &AttemptLimits,
+    meter: Arc<Meter>,
+) -> Store<State> {
+    let mut table = ResourceTable::new();
+    table.set_max_capacity(TABLE_ENTRIES);
+    let state = State {
+        host,
+        attempt,
+        sink,
+        wasi: None,
+        table,
+        seed,
+        handed: Vec::new(),
+        limiter: Limiter::new(limits),
+        meter,
+        clock: sandbox.clock.clone(),
+    };
+    let mut store = Store::new(&sandbox.engine, state);
+    store.limiter(|state| &mut state.limiter);
+    store.set_hostcall_fuel(CALL_FUEL);
+    store.set_max_component_handles(HANDLES);
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(|cx| {
+        let state = cx.data();
+        if state.meter.is_used_up() {
+            return Err(Stop::Cpu.into());
+        }
+        if let Host::Flow(host) = &state.host {
+            host.tick();
+        }
+        Ok(UpdateDeadline::Yield(1))
+    });
+    store
+}
+
+/// Makes an attempt and reports how it ended. Dropping the future stops the guest.
+pub(crate) async fn run(sandbox: &Sandbox, attempt: &Attempt, host: Host) -> Report {
+    let loaded = match sandbox.load(attempt.component).await {
+        Ok(loaded) => loaded,
+        Err(failure) => return Report { outcome: Err(failure), evidence: Evidence::default() },
+    };
+    let (logs, seed): (Arc<dyn Logs>, _) = match &host {
+        Host::Flow(flow) => (flow.clone(), Some(attempt.run.entropy(0, attempt.attempt))),
+        Host::Task(logs) => (logs.clone(), None),
+        Host::Describe(_) => unreachable!("describing is not an attempt"),
+    };
+    let call = attempt.task.as_ref().map_or(0, |it| it.number);
+    let sink = Sink::new(logs, sandbox.clock.clone(), call, attempt.attempt, attempt.log_prints);
+    let meter = Meter::new(&attempt.limits);
+    let mut store =
+        store(sandbox, host, Some(attempt.clone()), sink.clone(), seed, &attempt.limits, meter.clone());
+    let running = sandbox.ticker.running();
+    let returned = {
+        let guest = Metered::new(meter.clone(), call_guest(&loaded, &mut store, attempt));
+        match attempt.limits.timeout {
+            None => Some(guest.await),
+            Some(limit) => tokio::time::timeout(limit, guest).await.ok(),
+        }
+    };
+    drop(running);
+    let closed = sink.close();
+    let state = store.data();
+    let outcome = match returned {
+        None => Err(timed_out(&attempt.limits)),
+        Some(Err(error)) => {
+            Err(trap::failure(&error, &attempt.limits, state.limiter.denied, &closed.last_words))
+        }
+        Some(Ok(Err(failure))) => Err(failure.into_core(&state.handed)),
+        Some(Ok(Ok(text))) => result(text),
+    };
+    let bytes = outcome.as_ref().map_or(0, |it| it.as_str().len() as u64);
+    let evidence = Evidence {
+        cpu_us: meter.spent() / 1000,
+        peak_memory: state.limiter.peak as u64,
+        bytes_out: closed.kept + bytes,
+        log_bytes_dropped: closed.dropped,
+    };
+    Report { outcome, evidence }
+}
+
+async fn call_guest(
+    loaded: &Loaded,
+    store: &mut Store<State>,
+    attempt: &Attempt,
+) -> wasmtime::Result<Result<String, crate::abi::GuestFailure>> {
+    match &attempt.task {
+        Some(task) => loaded.run_task(store, &task.name, attempt.input.as_str()).await,
+        None => loaded.run_flow(store, &attempt.flow, attempt.input.as_str()).await,
+    }
+}
+
+fn timed_out(limits: &AttemptLimits) -> Failure {
+    let limit = limits.timeout.unwrap_or_default();
+    Failure::new(code::TIMEOUT, format!("took longer than {limit:?}; raise it with `timeout` in the metadata"))
+}
+
+/// Checks what a guest returned.
+fn result(text: String) -> Result<Json, Failure> {
+    Json::parse(text, limits::VALUE_BYTES).map_err(|error| {
+        let message = match &error {
+            BadJson::TooLong { got, max } => format!("returned {got} bytes, a result has at most {max}"),
+            BadJson::TooDeep => format!("returned {error}"),
+            BadJson::Malformed(cause) => format!("returned what is not JSON: {cause}"),
+        };
+        Failure::new(code::OUTPUT, message)
+    })
+}

@@ -1,0 +1,100 @@
+//! The words for what happened to a run besides its attempts. Every store uses the same.
+
+use std::collections::BTreeMap;
+
+use retake_core::id::Fence;
+use retake_core::run::{AttemptEnd, Run, RunState};
+use retake_core::task::{Kept, TaskRun, TaskState};
+use retake_core::value::Json;
+use serde_json::json;
+
+use crate::{RetryRequest, RunRecord};
+
+/// A kind and its details.
+pub(crate) type Told = (&'static str, Json);
+
+/// Somebody began a new round. What was replaced is told too: nothing else remembers it.
+pub(crate) fn manual_retry(before: &RunRecord, round: u32, request: &RetryRequest, parameters: Option<&Kept>) -> Told {
+    let mut details = BTreeMap::from([("round", Json::of(&round)), ("after_attempt", Json::of(&before.run.attempt))]);
+    if !request.forget.is_empty() {
+        details.insert("forget", Json::of(&request.forget));
+    }
+    let asked = &before.asked;
+    let mut changed = |what, from: Json, to: Json| {
+        if from != to {
+            details.insert(what, Json::of(&BTreeMap::from([("from", from), ("to", to)])));
+        }
+    };
+    if let Some(component) = request.component {
+        changed("component", Json::of(&asked.component), Json::of(&component));
+    }
+    if let Some(parameters) = parameters {
+        changed("parameters", kept(&asked.parameters), kept(parameters));
+    }
+    if let Some(overrides) = &request.overrides {
+        changed("overrides", Json::of(&asked.overrides), Json::of(overrides));
+    }
+    ("manual-retry", Json::of(&details))
+}
+
+/// Somebody cancelled.
+pub(crate) fn cancel(before: &Run) -> Told {
+    ("cancel", Json::of(&json!({ "was": state(&before.state), "attempt": before.attempt })))
+}
+
+/// A worker is gone.
+pub(crate) fn lost(before: &Run, after: &Run) -> Told {
+    let kind = if after.state == RunState::Crashed { "crashed" } else { "host-lost" };
+    let boot = before.state.claim().map(|(_, boot)| boot);
+    (kind, Json::of(&json!({ "attempt": after.attempt, "lost": after.lost, "boot": boot })))
+}
+
+/// A task's result came under an old fence, or after another one was kept.
+pub(crate) fn late_task(fence: Fence, held: Option<Fence>, task: &TaskRun) -> Told {
+    let state = match task.state {
+        TaskState::AwaitingRetry(_) => "awaiting-retry",
+        TaskState::Completed => "completed",
+        TaskState::Failed => "failed",
+        TaskState::Cancelled => "cancelled",
+        TaskState::Forgotten => "forgotten",
+    };
+    let details = json!({
+        "call": task.number, "attempt": task.attempts, "state": state,
+        "code": task.failure.as_ref().map(|it| &it.code),
+        "reason": if held == Some(fence) { "another result is kept" } else { "the claim is over" },
+    });
+    ("late-result", Json::of(&details))
+}
+
+/// The end of a flow's attempt came under an old fence.
+pub(crate) fn late_end(attempt: u32, end: &AttemptEnd) -> Told {
+    let (state, code) = match end {
+        AttemptEnd::Completed => ("completed", None),
+        AttemptEnd::Failed { failure, .. } => ("failed", Some(&failure.code)),
+        AttemptEnd::Suspended { .. } => ("suspended", None),
+        AttemptEnd::Released => ("released", None),
+        AttemptEnd::Cancelled => ("cancelled", None),
+    };
+    let details = json!({ "call": 0, "attempt": attempt, "state": state, "code": code, "reason": "the claim is over" });
+    ("late-result", Json::of(&details))
+}
+
+fn kept(kept: &Kept) -> Json {
+    match kept {
+        Kept::Inline(json) => json.clone(),
+        Kept::Blob { digest, bytes } => Json::of(&json!({ "sha256": digest, "bytes": bytes })),
+    }
+}
+
+fn state(state: &RunState) -> &'static str {
+    match state {
+        RunState::Scheduled { .. } => "scheduled",
+        RunState::Running { .. } => "running",
+        RunState::Cancelling { .. } => "cancelling",
+        RunState::Parked => "parked",
+        RunState::Completed => "completed",
+        RunState::Failed { .. } => "failed",
+        RunState::Crashed => "crashed",
+        RunState::Cancelled => "cancelled",
+    }
+}

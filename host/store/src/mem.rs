@@ -1,0 +1,411 @@
+//! The model: what every store does, in plain maps under one lock. For tests, and for `retake` without a directory.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use async_trait::async_trait;
+use retake_core::failure::{Failure, code};
+use retake_core::id::{ContentDigest, Fence, FlowRunId};
+use retake_core::limits;
+use retake_core::run::{AttemptEnd, Refused, Run, RunState, Waiting};
+use retake_core::task::{Evidence, Kept, LogLine, PastAttempt, TaskRun, TaskState};
+use retake_core::time::Timestamp;
+use retake_core::value::Json;
+
+use crate::events::{self, Told};
+use crate::{
+    AttemptCommit, ClaimRequest, ComponentRecord, Event, NewRun, RetryRequest, RunFilter, RunRecord, Store, StoreError,
+    TaskCommit,
+};
+
+/// A store that forgets everything when it is dropped.
+#[derive(Debug)]
+pub struct MemStore {
+    boot: u64,
+    kept: Mutex<Everything>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Everything {
+    components: Vec<(ComponentRecord, Arc<[u8]>)>,
+    values: HashMap<ContentDigest, Json>,
+    /// In the order of making.
+    runs: Vec<MemRun>,
+    /// Where in `runs`.
+    places: HashMap<FlowRunId, usize>,
+    log_lines: u64,
+    events: u64,
+}
+
+#[derive(Debug, Clone)]
+struct MemRun {
+    record: RunRecord,
+    tasks: BTreeMap<u32, TaskRun>,
+    past: BTreeMap<(u32, u32), PastAttempt>,
+    logs: Vec<(u64, LogLine)>,
+    events: Vec<Event>,
+}
+
+impl Default for MemStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl MemStore {
+    /// Makes an empty store.
+    pub fn new() -> Self {
+        Self { boot: 1, kept: Mutex::default() }
+    }
+
+    /// Returns a store with what is kept at this moment, as if the host had been killed and started again. What is
+    /// done to `self` from then on is lost, as it is with a process that was killed.
+    pub fn reopen(&self) -> Self {
+        Self { boot: self.boot + 1, kept: Mutex::new(self.kept().clone()) }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Everything> {
+        self.kept.lock().expect("nothing panics while it holds the store")
+    }
+}
+
+impl Everything {
+    fn run(&self, id: FlowRunId) -> Result<&MemRun, StoreError> {
+        self.index(id).map(|index| &self.runs[index])
+    }
+
+    fn index(&self, id: FlowRunId) -> Result<usize, StoreError> {
+        self.places.get(&id).copied().ok_or(StoreError::NoRun(id))
+    }
+
+    fn has_component(&self, digest: ContentDigest) -> Result<(), StoreError> {
+        let there = self.components.iter().any(|(it, _)| it.digest == digest);
+        if there { Ok(()) } else { Err(StoreError::NoComponent(digest)) }
+    }
+
+    fn keep(&mut self, kept: Kept) -> Kept {
+        match kept {
+            Kept::Inline(json) if json.as_str().len() > limits::INLINE_BYTES => {
+                let digest = ContentDigest::of(json.as_str().as_bytes());
+                let bytes = json.as_str().len() as u64;
+                self.values.insert(digest, json);
+                Kept::Blob { digest, bytes }
+            }
+            other => other,
+        }
+    }
+
+    fn event(&mut self, index: usize, at: Timestamp, (kind, details): Told) {
+        self.events += 1;
+        self.runs[index].events.push(Event { seq: self.events, at, kind: kind.to_owned(), details });
+    }
+
+    fn logs(&mut self, index: usize, lines: Vec<LogLine>) {
+        for line in lines {
+            self.log_lines += 1;
+            self.runs[index].logs.push((self.log_lines, line));
+        }
+    }
+
+    fn past(&mut self, index: usize, past: PastAttempt) {
+        self.runs[index].past.entry((past.call, past.attempt)).or_insert(past);
+    }
+
+    fn attempt_ended(&mut self, index: usize, now: Timestamp, failure: Option<Failure>, evidence: Evidence) {
+        let record = &mut self.runs[index].record;
+        record.ended = Some(now);
+        record.failure = failure.clone();
+        let (attempt, began) = (record.run.attempt, record.run.attempt_began.unwrap_or(now));
+        self.past(index, PastAttempt { call: 0, attempt, began, ended: now, failure, evidence });
+    }
+}
+
+fn held(run: &Run) -> Option<Fence> {
+    run.state.claim().map(|(fence, _)| fence)
+}
+
+fn cancelled() -> Option<Failure> {
+    Some(Failure::new(code::CANCELLED, "cancelled"))
+}
+
+#[async_trait]
+impl Store for MemStore {
+    fn boot(&self) -> u64 {
+        self.boot
+    }
+
+    async fn put_component(&self, record: ComponentRecord, bytes: Vec<u8>) -> Result<(), StoreError> {
+        if ContentDigest::of(&bytes) != record.digest {
+            return Err(StoreError::Damaged(record.digest));
+        }
+        let mut kept = self.kept();
+        if kept.has_component(record.digest).is_err() {
+            kept.components.push((record, bytes.into()));
+        }
+        Ok(())
+    }
+
+    async fn component(&self, digest: ContentDigest) -> Result<Option<ComponentRecord>, StoreError> {
+        Ok(self.kept().components.iter().find(|(it, _)| it.digest == digest).map(|(it, _)| it.clone()))
+    }
+
+    async fn component_bytes(&self, digest: ContentDigest) -> Result<Vec<u8>, StoreError> {
+        let kept = self.kept();
+        let found = kept.components.iter().find(|(it, _)| it.digest == digest);
+        found.map(|(_, bytes)| bytes.to_vec()).ok_or(StoreError::NoComponent(digest))
+    }
+
+    async fn components(&self) -> Result<Vec<ComponentRecord>, StoreError> {
+        let mut all: Vec<ComponentRecord> = self.kept().components.iter().rev().map(|(it, _)| it.clone()).collect();
+        all.sort_by_key(|it| std::cmp::Reverse(it.uploaded));
+        Ok(all)
+    }
+
+    async fn create(&self, new: NewRun) -> Result<(RunRecord, bool), StoreError> {
+        let mut kept = self.kept();
+        let by_id = kept.run(new.id).ok();
+        let by_key = || {
+            let key = new.idempotency_key.as_ref()?;
+            kept.runs.iter().find(|it| it.record.asked.idempotency_key.as_ref() == Some(key))
+        };
+        if let Some(there) = by_id.or_else(by_key) {
+            return Ok((there.record.clone(), false));
+        }
+        kept.has_component(new.component)?;
+        let parameters = kept.keep(new.parameters);
+        let asked = NewRun { parameters, ..new };
+        let run = Run::new(asked.due);
+        let record = RunRecord { asked, run, result: None, failure: None, ended: None };
+        let index = kept.runs.len();
+        kept.places.insert(record.asked.id, index);
+        kept.runs.push(MemRun {
+            record: record.clone(),
+            tasks: BTreeMap::new(),
+            past: BTreeMap::new(),
+            logs: Vec::new(),
+            events: Vec::new(),
+        });
+        Ok((record, true))
+    }
+
+    async fn claim(&self, request: ClaimRequest) -> Result<Vec<RunRecord>, StoreError> {
+        let mut kept = self.kept();
+        let mut due: Vec<(Timestamp, usize)> = Vec::new();
+        for (index, MemRun { record: RunRecord { asked, run, .. }, .. }) in kept.runs.iter().enumerate() {
+            let fits = asked.depth == request.depth
+                && request.queue.as_ref().is_none_or(|it| *it == asked.queue)
+                && request.root.is_none_or(|it| it == asked.root);
+            if let RunState::Scheduled { due: at, .. } = run.state
+                && at <= request.now
+                && fits
+            {
+                due.push((at, index));
+            }
+        }
+        due.sort_unstable();
+        let mut claimed = Vec::new();
+        for ((_, index), fence) in due.into_iter().zip(&request.fences) {
+            let record = &mut kept.runs[index].record;
+            record.run = record.run.claim(request.now, *fence, self.boot)?;
+            claimed.push(record.clone());
+        }
+        Ok(claimed)
+    }
+
+    async fn next_due(&self, root: Option<FlowRunId>) -> Result<Option<Timestamp>, StoreError> {
+        let kept = self.kept();
+        let records = kept.runs.iter().map(|it| &it.record).filter(|it| root.is_none_or(|root| root == it.asked.root));
+        let due = records.filter_map(|it| match it.run.state {
+            RunState::Scheduled { due, .. } => Some(due),
+            _ => None,
+        });
+        Ok(due.min())
+    }
+
+    async fn commit_task(&self, run: FlowRunId, fence: Fence, commit: TaskCommit) -> Result<(), StoreError> {
+        let mut kept = self.kept();
+        let index = kept.index(run)?;
+        let TaskCommit { mut task, past, logs } = commit;
+        task.input = kept.keep(task.input);
+        task.result = task.result.map(|it| kept.keep(it));
+        let held = held(&kept.runs[index].record.run);
+        let there = kept.runs[index].tasks.get(&task.number);
+        let same = there.is_some_and(|it| {
+            (it.state, it.flow_attempt, it.attempts, it.ended, &it.result)
+                == (task.state, task.flow_attempt, task.attempts, task.ended, &task.result)
+        });
+        let has_result = there.is_some_and(|it| it.state == TaskState::Completed && it.result.is_some());
+        if held == Some(fence) && same {
+            return Ok(());
+        }
+        if held != Some(fence) || has_result {
+            kept.event(index, task.ended, events::late_task(fence, held, &task));
+            return Err(Refused::StaleFence.into());
+        }
+        kept.runs[index].tasks.insert(task.number, task);
+        past.into_iter().for_each(|it| kept.past(index, it));
+        kept.logs(index, logs);
+        Ok(())
+    }
+
+    async fn append_logs(&self, run: FlowRunId, fence: Fence, logs: Vec<LogLine>) -> Result<(), StoreError> {
+        let mut kept = self.kept();
+        let index = kept.index(run)?;
+        if held(&kept.runs[index].record.run) != Some(fence) {
+            return Err(Refused::StaleFence.into());
+        }
+        kept.logs(index, logs);
+        Ok(())
+    }
+
+    async fn end_attempt(&self, run: FlowRunId, fence: Fence, commit: AttemptCommit) -> Result<Run, StoreError> {
+        let mut kept = self.kept();
+        let index = kept.index(run)?;
+        let before = kept.runs[index].record.run.clone();
+        let after = match before.end(run, fence, &commit.end, commit.now) {
+            Ok(after) => after,
+            Err(refused) => {
+                kept.event(index, commit.now, events::late_end(before.attempt, &commit.end));
+                return Err(refused.into());
+            }
+        };
+        kept.runs[index].record.run = after.clone();
+        match (after.state, commit.end) {
+            // The attempt goes on.
+            (RunState::Scheduled { waiting: Waiting::Suspended | Waiting::Worker, .. }, _) => {}
+            (RunState::Completed, _) => {
+                kept.attempt_ended(index, commit.now, None, commit.evidence);
+                let result = commit.result.map(|it| kept.keep(Kept::Inline(it)));
+                kept.runs[index].record.result = result;
+            }
+            (_, AttemptEnd::Failed { failure, .. }) => {
+                kept.attempt_ended(index, commit.now, Some(failure), commit.evidence);
+            }
+            _ => kept.attempt_ended(index, commit.now, cancelled(), commit.evidence),
+        }
+        kept.logs(index, commit.logs);
+        Ok(after)
+    }
+
+    async fn retry(&self, run: FlowRunId, request: RetryRequest) -> Result<Run, StoreError> {
+        let mut kept = self.kept();
+        let index = kept.index(run)?;
+        let before = kept.runs[index].record.clone();
+        let after = before.run.retry(request.now, request.expected_attempt, request.completed_too)?;
+        if let Some(component) = request.component {
+            kept.has_component(component)?;
+        }
+        let parameters = request.parameters.clone().map(|it| kept.keep(Kept::Inline(it)));
+        let told = events::manual_retry(&before, after.round, &request, parameters.as_ref());
+        kept.event(index, request.now, told);
+        let asked = before.asked;
+        kept.runs[index].record = RunRecord {
+            asked: NewRun {
+                component: request.component.unwrap_or(asked.component),
+                parameters: parameters.unwrap_or(asked.parameters),
+                overrides: request.overrides.unwrap_or(asked.overrides),
+                ..asked
+            },
+            run: after.clone(),
+            result: None,
+            failure: None,
+            ended: None,
+        };
+        for number in request.forget {
+            if let Some(task) = kept.runs[index].tasks.get_mut(&number) {
+                task.state = TaskState::Forgotten;
+                task.result = None;
+            }
+        }
+        Ok(after)
+    }
+
+    async fn cancel(&self, run: FlowRunId, now: Timestamp) -> Result<Run, StoreError> {
+        let mut kept = self.kept();
+        let index = kept.index(run)?;
+        let before = kept.runs[index].record.run.clone();
+        let after = before.cancel()?;
+        kept.runs[index].record.run = after.clone();
+        kept.event(index, now, events::cancel(&before));
+        Ok(after)
+    }
+
+    async fn recover(&self, now: Timestamp) -> Result<Vec<(FlowRunId, Run)>, StoreError> {
+        let mut kept = self.kept();
+        let mut recovered = Vec::new();
+        for index in 0..kept.runs.len() {
+            let RunRecord { asked, run: before, .. } = kept.runs[index].record.clone();
+            if before.state.claim().is_none_or(|(_, boot)| boot >= self.boot) {
+                continue;
+            }
+            let after = before.lose(now)?;
+            kept.runs[index].record.run = after.clone();
+            match after.state {
+                RunState::Crashed => {
+                    let failure = Failure::new(code::LOST, "its host died again and again");
+                    kept.attempt_ended(index, now, Some(failure), Evidence::default());
+                }
+                RunState::Cancelled => kept.attempt_ended(index, now, cancelled(), Evidence::default()),
+                _ => {}
+            }
+            kept.event(index, now, events::lost(&before, &after));
+            recovered.push((asked.id, after));
+        }
+        Ok(recovered)
+    }
+
+    async fn run(&self, id: FlowRunId) -> Result<RunRecord, StoreError> {
+        Ok(self.kept().run(id)?.record.clone())
+    }
+
+    async fn find(&self, text: &str, limit: usize) -> Result<Vec<FlowRunId>, StoreError> {
+        let range = FlowRunId::range_of_prefix(text);
+        let fits =
+            |id: FlowRunId| id.friendly_name() == text || range.is_some_and(|(low, high)| (low..=high).contains(&id));
+        let mut found: Vec<FlowRunId> =
+            self.kept().runs.iter().map(|it| it.record.asked.id).filter(|id| fits(*id)).collect();
+        found.sort_unstable_by(|a, b| b.cmp(a));
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    async fn list(&self, filter: RunFilter, now: Timestamp) -> Result<Vec<RunRecord>, StoreError> {
+        let fits = |RunRecord { asked, run, .. }: &RunRecord| {
+            filter.flow.as_ref().is_none_or(|it| *it == asked.flow)
+                && (filter.shown.is_empty() || filter.shown.contains(&run.shown(now)))
+                && filter.since.is_none_or(|it| asked.created >= it)
+                && filter.before.is_none_or(|it| asked.id < it)
+                && filter.parent.is_none_or(|it| asked.parent.is_some_and(|parent| parent.run == it))
+                && !(filter.roots_only && asked.parent.is_some())
+        };
+        let kept = self.kept();
+        let mut found: Vec<RunRecord> = kept.runs.iter().map(|it| &it.record).filter(|it| fits(it)).cloned().collect();
+        found.sort_unstable_by_key(|it| std::cmp::Reverse(it.asked.id));
+        found.truncate(filter.limit);
+        Ok(found)
+    }
+
+    async fn task_runs(&self, run: FlowRunId) -> Result<Vec<TaskRun>, StoreError> {
+        Ok(self.kept().run(run)?.tasks.values().cloned().collect())
+    }
+
+    async fn past_attempts(&self, run: FlowRunId) -> Result<Vec<PastAttempt>, StoreError> {
+        Ok(self.kept().run(run)?.past.values().cloned().collect())
+    }
+
+    async fn logs(&self, run: FlowRunId, after: u64, limit: usize) -> Result<Vec<(u64, LogLine)>, StoreError> {
+        let kept = self.kept();
+        Ok(kept.run(run)?.logs.iter().filter(|(number, _)| *number > after).take(limit).cloned().collect())
+    }
+
+    async fn events(&self, run: FlowRunId) -> Result<Vec<Event>, StoreError> {
+        Ok(self.kept().run(run)?.events.clone())
+    }
+
+    async fn value(&self, kept: &Kept) -> Result<Json, StoreError> {
+        match kept {
+            Kept::Inline(json) => Ok(json.clone()),
+            Kept::Blob { digest, .. } => self.kept().values.get(digest).cloned().ok_or(StoreError::Damaged(*digest)),
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! The same random operations on the model and on SQLite: every answer and all that is kept must be the same.
+
+use proptest::prelude::*;
+use retake_core::failure::code;
+use retake_core::id::{Fence, FlowRunId};
+use retake_core::retry::{RetryPolicy, WhenExhausted};
+use retake_core::run::{AttemptEnd, Shown};
+use retake_core::task::{Kept, Overrides, PastAttempt, TaskRun, TaskState};
+
+use crate::contract::{
+    at, bytes, claim, component, end, everything, failed, failure, fence, id, json, large, line, new_run, retry, task,
+    wait_for,
+};
+use crate::{
+    AttemptCommit, ClaimRequest, MemStore, NewRun, Parent, RetryRequest, RunFilter, SqliteStore, Store, TaskCommit,
+};
+
+const RUNS: u64 = 5;
+
+/// What is done. Runs are named by a number, fences by how many claims ago they were given out.
+#[derive(Debug, Clone)]
+enum Op {
+    PutComponent(u8),
+    Create { run: u64, due: u64, depth: u32, key: Option<u8>, queue: u8, big: bool },
+    Claim { most: u64, depth: u32, queue: Option<u8>, root: Option<u64> },
+    Commit { run: u64, stale: bool, number: u32, state: u8, result: u8, attempts: u32, ended: u64, extras: bool },
+    Logs { run: u64, stale: bool, lines: u64 },
+    End { run: u64, stale: bool, how: u8, result: u8, retries: u32 },
+    Retry { run: u64, expected: Option<u32>, completed_too: bool, forget: Vec<u32>, component: Option<u8>, other: u8 },
+    Cancel(u64),
+    Recover,
+    Reopen,
+    Look { run: u64, shown: Vec<usize>, filter: u8, limit: usize, text: usize },
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let run = || 1..=RUNS;
+    let stale = || prop::bool::weighted(0.1);
+    prop_oneof![
+        1 => (1u8..4).prop_map(Op::PutComponent),
+        6 => (run(), 0u64..40, 0u32..2, prop::option::weighted(0.2, 0u8..3), 0u8..2, prop::bool::weighted(0.1))
+            .prop_map(|(run, due, depth, key, queue, big)| Op::Create { run, due, depth, key, queue, big }),
+        6 => (0u64..4, 0u32..2, prop::option::weighted(0.2, 0u8..2), prop::option::weighted(0.2, run()))
+            .prop_map(|(most, depth, queue, root)| Op::Claim { most, depth, queue, root }),
+        10 => (run(), stale(), 1u32..4, 0u8..5, 0u8..4, 1u32..3, 0u64..3, any::<bool>()).prop_map(
+            |(run, stale, number, state, result, attempts, ended, extras)| Op::Commit {
+                run, stale, number, state, result, attempts, ended, extras
+            }
+        ),
+        2 => (run(), stale(), 0u64..3).prop_map(|(run, stale, lines)| Op::Logs { run, stale, lines }),
+        8 => (run(), stale(), 0u8..8, 0u8..4, 0u32..3)
+            .prop_map(|(run, stale, how, result, retries)| Op::End { run, stale, how, result, retries }),
+        5 => (
+            run(), prop::option::weighted(0.2, 0u32..3), any::<bool>(), prop::collection::vec(1u32..5, 0..3),
+            prop::option::weighted(0.3, 1u8..4), 0u8..4
+        ).prop_map(|(run, expected, completed_too, forget, component, other)| Op::Retry {
+            run, expected, completed_too, forget, component, other
+        }),
+        2 => run().prop_map(Op::Cancel),
+        2 => Just(Op::Recover),
+        2 => Just(Op::Reopen),
+        3 => (run(), prop::collection::vec(0..Shown::ALL.len(), 0..4), 0u8..32, 0usize..4, 0usize..31)
+            .prop_map(|(run, shown, filter, limit, text)| Op::Look { run, shown, filter, limit, text }),
+    ]
+}
+
+fn result(n: u8) -> Option<retake_core::value::Json> {
+    match n {
+        0 => None,
+        1 => Some(large('r')),
+        n => Some(json(if n == 2 { "[2]" } else { "{\"n\":3}" })),
+    }
+}
+
+/// What both stores are asked with.
+struct World {
+    now: u64,
+    /// The next fence to be given out.
+    next: u64,
+    /// The fence that each run was claimed under last.
+    held: [u64; RUNS as usize + 1],
+}
+
+impl World {
+    fn fence(&self, run: u64, stale: bool) -> Fence {
+        let held = self.held[run as usize];
+        fence(if stale { held + 1000 } else { held })
+    }
+}
+
+/// Does `op` and returns the answer as text.
+async fn answer(store: &dyn Store, world: &World, op: &Op) -> String {
+    let now = world.now;
+    match op.clone() {
+        Op::PutComponent(n) => {
+            let record = component(n);
+            let again = crate::ComponentRecord { uploaded: at(now), ..record };
+            format!("{:?}", store.put_component(again, bytes(n)).await)
+        }
+        Op::Create { run, due, depth, key, queue, big } => {
+            let parameters = Kept::Inline(if big { large('p') } else { json("{\"p\":1}") });
+            let parent = (depth > 0).then(|| Parent { run: id(1), call: depth });
+            let new = NewRun {
+                due: at(due),
+                depth,
+                root: id(if depth > 0 { 1 } else { run }),
+                parent,
+                idempotency_key: key.map(|it| it.to_string()),
+                queue: queue.to_string(),
+                parameters,
+                component: component(1 + (run % 2) as u8).digest,
+                flow: format!("flow-{}", run % 2),
+                ..new_run(run)
+            };
+            format!("{:?}", store.create(new).await)
+        }
+        Op::Claim { most, depth, queue, root } => {
+            let request = ClaimRequest {
+                depth,
+                queue: queue.map(|it| it.to_string()),
+                root: root.map(id),
+                ..claim(now, world.next..world.next + most)
+            };
+            format!("{:?}", store.claim(request).await)
+        }
+        Op::Commit { run, stale, number, state, result: kept, attempts, ended, extras } => {
+            let state = match state {
+                0 => TaskState::AwaitingRetry(at(now)),
+                1 => TaskState::Failed,
+                2 => TaskState::Cancelled,
+                _ => TaskState::Completed,
+            };
+            let failure = (state == TaskState::Failed).then(|| failure("task"));
+            let result = result(kept).filter(|_| state == TaskState::Completed).map(Kept::Inline);
+            let task = TaskRun { state, result, attempts, failure, ended: at(ended), ..task(number) };
+            let past = PastAttempt {
+                call: number,
+                attempt: attempts - 1,
+                began: at(now),
+                ended: at(now),
+                failure: None,
+                evidence: Default::default(),
+            };
+            let commit = if extras {
+                TaskCommit { task, past: vec![past], logs: vec![line(now)] }
+            } else {
+                TaskCommit { task, past: vec![], logs: vec![] }
+            };
+            format!("{:?}", store.commit_task(id(run), world.fence(run, stale), commit).await)
+        }
+        Op::Logs { run, stale, lines } => {
+            let lines = (0..lines).map(line).collect();
+            format!("{:?}", store.append_logs(id(run), world.fence(run, stale), lines).await)
+        }
+        Op::End { run, stale, how, result: kept, retries } => {
+            let how = match how {
+                0 | 1 => AttemptEnd::Completed,
+                2 => AttemptEnd::Suspended { until: at(now + 5) },
+                3 => AttemptEnd::Released,
+                4 => AttemptEnd::Cancelled,
+                5 => failed(code::TIMEOUT, retries),
+                6 => AttemptEnd::Failed {
+                    failure: failure("e"),
+                    policy: RetryPolicy { retries, when_exhausted: WhenExhausted::Park, ..Default::default() },
+                },
+                _ => failed("e", retries),
+            };
+            let commit = AttemptCommit { result: result(kept), logs: vec![line(now)], ..end(how, now) };
+            format!("{:?}", store.end_attempt(id(run), world.fence(run, stale), commit).await)
+        }
+        Op::Retry { run, expected, completed_too, forget, component: other_component, other } => {
+            let request = RetryRequest {
+                expected_attempt: expected,
+                completed_too,
+                forget,
+                component: other_component.map(|it| component(it).digest),
+                parameters: result(other),
+                overrides: (other == 3).then(|| Overrides { retries: Some(1), ..Default::default() }),
+                ..retry(now)
+            };
+            format!("{:?}", store.retry(id(run), request).await)
+        }
+        Op::Cancel(run) => format!("{:?}", store.cancel(id(run), at(now)).await),
+        Op::Recover => format!("{:?}", store.recover(at(now)).await),
+        Op::Reopen => String::new(),
+        Op::Look { run, shown, filter, limit, text } => {
+            let asked = |bit: u8| filter & (1 << bit) != 0;
+            let filter = RunFilter {
+                flow: asked(0).then(|| "flow-1".into()),
+                shown: shown.into_iter().map(|it| Shown::ALL[it]).collect(),
+                since: asked(1).then(|| at(run)),
+                before: asked(2).then(|| id(run)),
+                parent: asked(3).then(|| id(1)),
+                roots_only: asked(4),
+                limit,
+            };
+            // Late or not: asked long after, every other time.
+            let then = if run % 2 == 0 { now } else { now + 15_010 };
+            let prefix = &id(run).to_string()[..text.min(30)];
+            let answers = (
+                store.list(filter, at(then)).await,
+                store.find(prefix, limit).await,
+                store.find(&id(run).friendly_name(), limit).await,
+                store.next_due(None).await,
+                store.next_due(Some(id(run))).await,
+                store.logs(id(run), text as u64, limit).await,
+            );
+            format!("{answers:?}")
+        }
+    }
+}
+
+/// The runs that were claimed, to report under their fences from now on.
+async fn note_claims(store: &dyn Store, world: &mut World) {
+    for run in 1..=RUNS {
+        if let Ok(record) = store.run(id(run)).await
+            && let Some((fence, _)) = record.run.state.claim()
+        {
+            world.held[run as usize] = fence.get();
+        }
+    }
+    world.next += 10;
+    world.now += 3;
+}
+
+async fn compare(ops: Vec<Op>) -> Result<(), TestCaseError> {
+    let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let mut sqlite = SqliteStore::open(dir.path()).unwrap();
+    let mut model = MemStore::new();
+    let mut world = World { now: 1, next: 1, held: [0; RUNS as usize + 1] };
+    for store in [&sqlite as &dyn Store, &model] {
+        store.put_component(component(1), bytes(1)).await.unwrap();
+    }
+    for op in ops {
+        if matches!(op, Op::Reopen) {
+            drop(sqlite);
+            sqlite = SqliteStore::open(dir.path()).unwrap();
+            model = model.reopen();
+            prop_assert_eq!(sqlite.boot(), model.boot());
+        }
+        let expected = answer(&model, &world, &op).await;
+        prop_assert_eq!(&answer(&sqlite, &world, &op).await, &expected, "{:?}", &op);
+        note_claims(&model, &mut world).await;
+    }
+    prop_assert_eq!(everything(&sqlite).await, everything(&model).await);
+    for run in 1..=RUNS {
+        let values = |store| values(store, id(run));
+        prop_assert_eq!(values(&sqlite).await, values(&model).await);
+    }
+    Ok(())
+}
+
+/// All values of a run as text, as far as they can be read.
+async fn values(store: &dyn Store, run: FlowRunId) -> Vec<String> {
+    let Ok(record) = store.run(run).await else { return vec![] };
+    let mut kept = vec![record.asked.parameters];
+    kept.extend(record.result);
+    for task in store.task_runs(run).await.unwrap() {
+        kept.push(task.input);
+        kept.extend(task.result);
+    }
+    let mut values = Vec::new();
+    for kept in kept {
+        values.push(format!("{:?}", store.value(&kept).await.unwrap()));
+    }
+    values
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn sqlite_does_as_the_model_does(ops in prop::collection::vec(op(), 1..60)) {
+        wait_for(compare(ops))?;
+    }
+}

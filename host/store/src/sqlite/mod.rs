@@ -1,0 +1,272 @@
+//! One directory, one host: SQLite with one writer that shares its fsyncs, readers beside it, and files for what is
+//! large.
+//!
+//! ```text
+//! DIR/retake.lock   held while the store is open for writing; says by which process
+//! DIR/retake.db     and its -wal and -shm
+//! DIR/blobs/ab/…    components and large values, named by their SHA-256
+//! ```
+//!
+//! It refuses to be opened twice, to go back to an older schema, and to write on after an I/O error.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use retake_core::id::{ContentDigest, Fence, FlowRunId};
+use retake_core::limits;
+use retake_core::run::Run;
+use retake_core::task::{Kept, LogLine, PastAttempt, TaskRun};
+use retake_core::time::Timestamp;
+use retake_core::value::Json;
+use rusqlite::Connection;
+
+use crate::blobs::Blobs;
+use crate::{
+    AttemptCommit, ClaimRequest, ComponentRecord, Event, NewRun, RetryRequest, RunFilter, RunRecord, Store, StoreError,
+    TaskCommit,
+};
+
+mod open;
+mod readers;
+mod reads;
+mod rows;
+mod writer;
+mod writes;
+
+#[cfg(test)]
+mod tests;
+
+pub use open::OpenError;
+use open::{Access, Files};
+use readers::Readers;
+use writer::Writer;
+pub use writer::WriterStats;
+use writes::{End, Fault};
+
+/// Read connections, each with a thread of its own.
+const READERS: usize = 2;
+
+/// A store in a directory.
+///
+/// To drop it waits until what is being written is written: a few milliseconds.
+pub struct SqliteStore {
+    boot: u64,
+    readers: Readers,
+    /// `None` when it is open for reading only.
+    writer: Option<Writer>,
+    blobs: Arc<Blobs>,
+    /// Given back last: fields are dropped in their order.
+    _lock: Option<File>,
+}
+
+impl SqliteStore {
+    /// Opens the store in `dir` for writing, and makes it when there is none. Blocks.
+    pub fn open(dir: &Path) -> Result<Self, OpenError> {
+        let files = Files::of(dir);
+        let lock = files.make_and_lock()?;
+        let bad = |error: rusqlite::Error| OpenError::at(&files.database)(error);
+        let mut db = files.connect(Access::Write).map_err(bad)?;
+        files.migrate(&mut db)?;
+        files.quick_check(&db)?;
+        let boot = open::next_boot(&db).map_err(bad)?;
+        let blobs = Blobs::open(files.blobs.clone()).map_err(OpenError::at(&files.blobs))?;
+        let checkpoints = files.connect(Access::Write).map_err(bad)?;
+        let readers = start_readers(&files)?;
+        let writer = Writer::start(db, checkpoints, files.log.clone()).map_err(OpenError::at(&files.database))?;
+        Ok(Self { boot, readers, writer: Some(writer), blobs: Arc::new(blobs), _lock: Some(lock) })
+    }
+
+    /// Opens the store in `dir` beside whoever has it open, to read what is committed. Blocks.
+    pub fn open_read_only(dir: &Path) -> Result<Self, OpenError> {
+        let files = Files::of(dir);
+        if !files.database.exists() {
+            return Err(OpenError::Missing { dir: dir.to_owned() });
+        }
+        let bad = |error: rusqlite::Error| OpenError::at(&files.database)(error);
+        let db = files.connect(Access::Read).map_err(bad)?;
+        files.check_schema(&db)?;
+        let boot = open::present_boot(&db).map_err(bad)?;
+        let blobs = Blobs::open_read_only(files.blobs.clone());
+        Ok(Self { boot, readers: start_readers(&files)?, writer: None, blobs: Arc::new(blobs), _lock: None })
+    }
+
+    /// Whether the database failed in a way after which nothing is written any more (F13). The host should end: when
+    /// it is started again, it reads what is really there.
+    pub fn has_failed(&self) -> bool {
+        self.writer.as_ref().is_some_and(Writer::has_failed)
+    }
+
+    /// Returns what the writer has done so far; nothing, when there is none.
+    pub fn writer_stats(&self) -> Option<WriterStats> {
+        self.writer.as_ref().map(Writer::stats)
+    }
+
+    fn writer(&self) -> Result<&Writer, StoreError> {
+        self.writer.as_ref().ok_or(StoreError::ReadOnly)
+    }
+
+    async fn change<T: Send + 'static>(
+        &self,
+        make: impl FnMut(&Connection) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.writer()?.change(make).await
+    }
+
+    /// Makes a value ready to be kept: a large one is a durable file before any row speaks of it (F06).
+    async fn keep(&self, kept: &mut Kept) -> Result<(), StoreError> {
+        if let Kept::Inline(json) = kept
+            && json.as_str().len() > limits::INLINE_BYTES
+        {
+            let (json, bytes) = (json.clone(), json.as_str().len() as u64);
+            let digest = self.put_blob(move |blobs| blobs.put(json.as_str().as_bytes())).await?;
+            *kept = Kept::Blob { digest, bytes };
+        }
+        Ok(())
+    }
+
+    async fn put_blob<T: Send + 'static>(
+        &self,
+        put: impl FnOnce(&Blobs) -> std::io::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.writer()?;
+        self.with_blobs(move |blobs| put(blobs).map_err(|error| StoreError::Unavailable(error.into()))).await
+    }
+
+    async fn with_blobs<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Blobs) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let blobs = Arc::clone(&self.blobs);
+        let done = tokio::task::spawn_blocking(move || work(&blobs)).await;
+        done.map_err(|error| StoreError::Unavailable(error.into()))?
+    }
+}
+
+fn start_readers(files: &Files) -> Result<Readers, OpenError> {
+    let connections = (0..READERS).map(|_| files.connect(Access::Read)).collect::<rusqlite::Result<_>>();
+    let connections = connections.map_err(OpenError::at(&files.database))?;
+    Readers::start(connections).map_err(OpenError::at(&files.database))
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    fn boot(&self) -> u64 {
+        self.boot
+    }
+
+    async fn put_component(&self, record: ComponentRecord, bytes: Vec<u8>) -> Result<(), StoreError> {
+        let digest = self.put_blob(move |blobs| blobs.put(&bytes)).await?;
+        if digest != record.digest {
+            return Err(StoreError::Damaged(record.digest));
+        }
+        self.change(move |db| writes::put_component(db, &record)).await
+    }
+
+    async fn component(&self, digest: ContentDigest) -> Result<Option<ComponentRecord>, StoreError> {
+        self.readers.ask(move |db| reads::component(db, digest)).await
+    }
+
+    async fn component_bytes(&self, digest: ContentDigest) -> Result<Vec<u8>, StoreError> {
+        let record = self.component(digest).await?.ok_or(StoreError::NoComponent(digest))?;
+        self.with_blobs(move |blobs| blobs.get(digest, record.bytes)).await
+    }
+
+    async fn components(&self) -> Result<Vec<ComponentRecord>, StoreError> {
+        self.readers.ask(reads::components).await
+    }
+
+    async fn create(&self, mut run: NewRun) -> Result<(RunRecord, bool), StoreError> {
+        self.keep(&mut run.parameters).await?;
+        self.change(move |db| writes::create(db, &run)).await
+    }
+
+    async fn claim(&self, request: ClaimRequest) -> Result<Vec<RunRecord>, StoreError> {
+        let boot = self.boot;
+        self.change(move |db| writes::claim(db, &request, boot)).await
+    }
+
+    async fn next_due(&self, root: Option<FlowRunId>) -> Result<Option<Timestamp>, StoreError> {
+        self.readers.ask(move |db| reads::next_due(db, root)).await
+    }
+
+    async fn commit_task(&self, run: FlowRunId, fence: Fence, mut commit: TaskCommit) -> Result<(), StoreError> {
+        self.keep(&mut commit.task.input).await?;
+        if let Some(result) = &mut commit.task.result {
+            self.keep(result).await?;
+        }
+        self.change(move |db| writes::commit_task(db, run, fence, &commit)).await
+    }
+
+    async fn append_logs(&self, run: FlowRunId, fence: Fence, logs: Vec<LogLine>) -> Result<(), StoreError> {
+        self.change(move |db| writes::append_logs(db, run, fence, &logs)).await
+    }
+
+    async fn end_attempt(&self, run: FlowRunId, fence: Fence, commit: AttemptCommit) -> Result<Run, StoreError> {
+        let AttemptCommit { end, result, evidence, logs, now } = commit;
+        let mut result = result.map(Kept::Inline);
+        if let Some(result) = &mut result {
+            self.keep(result).await?;
+        }
+        let end = End { end, result, evidence, logs, now };
+        self.change(move |db| writes::end_attempt(db, run, fence, &end)).await
+    }
+
+    async fn retry(&self, run: FlowRunId, request: RetryRequest) -> Result<Run, StoreError> {
+        let mut parameters = request.parameters.clone().map(Kept::Inline);
+        if let Some(parameters) = &mut parameters {
+            self.keep(parameters).await?;
+        }
+        self.change(move |db| writes::retry(db, run, &request, parameters.as_ref())).await
+    }
+
+    async fn cancel(&self, run: FlowRunId, now: Timestamp) -> Result<Run, StoreError> {
+        self.change(move |db| writes::cancel(db, run, now)).await
+    }
+
+    async fn recover(&self, now: Timestamp) -> Result<Vec<(FlowRunId, Run)>, StoreError> {
+        let boot = self.boot;
+        self.change(move |db| writes::recover(db, now, boot)).await
+    }
+
+    async fn run(&self, id: FlowRunId) -> Result<RunRecord, StoreError> {
+        self.readers.ask(move |db| reads::run(db, id)).await
+    }
+
+    async fn find(&self, text: &str, limit: usize) -> Result<Vec<FlowRunId>, StoreError> {
+        let text = text.to_owned();
+        self.readers.ask(move |db| reads::find(db, &text, limit)).await
+    }
+
+    async fn list(&self, filter: RunFilter, now: Timestamp) -> Result<Vec<RunRecord>, StoreError> {
+        self.readers.ask(move |db| reads::list(db, &filter, now)).await
+    }
+
+    async fn task_runs(&self, run: FlowRunId) -> Result<Vec<TaskRun>, StoreError> {
+        self.readers.ask(move |db| reads::task_runs(db, run)).await
+    }
+
+    async fn past_attempts(&self, run: FlowRunId) -> Result<Vec<PastAttempt>, StoreError> {
+        self.readers.ask(move |db| reads::past_attempts(db, run)).await
+    }
+
+    async fn logs(&self, run: FlowRunId, after: u64, limit: usize) -> Result<Vec<(u64, LogLine)>, StoreError> {
+        self.readers.ask(move |db| reads::logs(db, run, after, limit)).await
+    }
+
+    async fn events(&self, run: FlowRunId) -> Result<Vec<Event>, StoreError> {
+        self.readers.ask(move |db| reads::events(db, run)).await
+    }
+
+    async fn value(&self, kept: &Kept) -> Result<Json, StoreError> {
+        match *kept {
+            Kept::Inline(ref json) => Ok(json.clone()),
+            Kept::Blob { digest, bytes } => {
+                let found = self.with_blobs(move |blobs| blobs.get(digest, bytes)).await?;
+                let text = String::from_utf8(found).map_err(|_| StoreError::Damaged(digest))?;
+                Ok(Json::trusted(text))
+            }
+        }
+    }
+}

@@ -1,0 +1,382 @@
+//! The one writer: a thread that owns the write connection and takes all changes that wait into one transaction.
+//!
+//! An fsync is nearly the whole cost of a durable write, so it is shared: while one is under way, the next changes
+//! gather. Nobody waits for more to gather: a single submitter pays one fsync and nothing else.
+//!
+//! ```text
+//! changes ──▶ BEGIN IMMEDIATE, each change, COMMIT ──▶ all are answered
+//!                  │ a change fails      │ BEGIN or COMMIT fails
+//!                  ▼                     ▼
+//!          roll back, then each     roll back, none is answered well;
+//!          in one of its own        after an I/O error nothing is tried any more
+//! ```
+//!
+//! After an I/O error, above all of fsync, the kernel may have dropped what it could not write and call the next fsync
+//! good. So this connection is never trusted again (F13): whoever runs the host ends it, and recovery reads what is
+//! really there.
+
+use std::fs::OpenOptions;
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+use rusqlite::wal::CheckpointMode;
+use rusqlite::{Connection, DEFAULT_NAME, ErrorCode};
+use tokio::sync::{mpsc, oneshot};
+
+use super::writes::Fault;
+use crate::StoreError;
+
+/// Changes that may wait; whoever comes then waits to be let in.
+const QUEUE: usize = 4096;
+/// Most changes in one transaction: bounds how long the first of them waits for its answer.
+const GROUP: usize = 2048;
+/// Pages that the log grows by between two checkpoints beside the writer: 4 MiB.
+const CHECKPOINT_PAGES: i32 = 1000;
+/// Pages from which on the writer itself writes back the little that is left, so that the log begins anew. Beside a
+/// busy writer a checkpoint never catches up, and the log would grow without end.
+const RESTART_PAGES: i32 = 6000;
+/// Pages between two tries of that, when a reader stood in the way.
+const RESTART_AGAIN_PAGES: i32 = 500;
+/// Once so many pages were logged, the host is busy enough for the log to be made as long as it will get: to write
+/// over a file costs a fraction of what it costs to make it longer, where disks are busy.
+const GROW_FROM_PAGES: i32 = 256;
+/// How long that is: `RESTART_PAGES` and a group more.
+const GROWN_BYTES: u64 = 32 << 20;
+
+/// What the writer has done since it was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WriterStats {
+    /// Changes that were asked for.
+    pub changes: u64,
+    /// Transactions that wrote something: each cost one fsync.
+    pub commits: u64,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    changes: AtomicU64,
+    commits: AtomicU64,
+    failed: AtomicBool,
+}
+
+/// A change, and whoever waits for it.
+trait Job: Send {
+    /// Makes the change, once or, when the transaction was rolled back, again.
+    fn make(&mut self, db: &Connection) -> rusqlite::Result<()>;
+    /// Tells whoever waits what became of it. The transaction is durable.
+    fn answer(self: Box<Self>);
+    /// Tells whoever waits that it did not work.
+    fn fail(self: Box<Self>, why: &Arc<rusqlite::Error>);
+}
+
+struct Change<T, F> {
+    make: F,
+    made: Option<Result<T, StoreError>>,
+    waits: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T: Send, F: FnMut(&Connection) -> Result<T, Fault> + Send> Job for Change<T, F> {
+    fn make(&mut self, db: &Connection) -> rusqlite::Result<()> {
+        self.made = Some(match (self.make)(db) {
+            Ok(made) => Ok(made),
+            Err(Fault::Refused(refused)) => Err(refused),
+            Err(Fault::Database(error)) => return Err(error),
+        });
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>) {
+        // Whoever went away in the meantime does not want to know.
+        let _ = self.waits.send(self.made.expect("it was made before it is answered"));
+    }
+
+    fn fail(self: Box<Self>, why: &Arc<rusqlite::Error>) {
+        let _ = self.waits.send(Err(StoreError::Unavailable(Box::new(Because(Arc::clone(why))))));
+    }
+}
+
+/// One error for all whom it befell.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+struct Because(Arc<rusqlite::Error>);
+
+/// The writer has stopped, which it does only when it panicked.
+#[derive(Debug, thiserror::Error)]
+#[error("the writer has stopped")]
+struct Stopped;
+
+/// The way to the writer.
+pub(super) struct Writer {
+    jobs: Option<mpsc::Sender<Box<dyn Job>>>,
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Writer {
+    /// Starts the thread that owns `db`, and one that checkpoints through a connection of its own.
+    pub(super) fn start(mut db: Connection, checkpoints: Connection, log: PathBuf) -> Result<Self, StartError> {
+        let shared = Arc::new(Shared::default());
+        let logged = Arc::new(AtomicI32::new(0));
+        let seen = Arc::clone(&logged);
+        // Instead of SQLite's own automatic checkpoints, which would hold up the writer.
+        db.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages: i32| {
+            seen.store(pages, Ordering::Relaxed);
+            Ok(())
+        }))?;
+        let (wake, woken) = crossbeam_channel::bounded(1);
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let checkpointer = Checkpointer { db: checkpoints, woken, shared: Arc::clone(&shared) };
+        let thread = WriterThread {
+            db,
+            queue,
+            log,
+            wake,
+            logged,
+            shared: Arc::clone(&shared),
+            next_checkpoint: CHECKPOINT_PAGES,
+            next_restart: RESTART_PAGES,
+            grown: false,
+        };
+        let checkpointer = std::thread::Builder::new().name("checkpoints".into()).spawn(|| checkpointer.work())?;
+        let writer = std::thread::Builder::new().name("store-writer".into()).spawn(|| thread.work())?;
+        Ok(Self { jobs: Some(jobs), shared, threads: vec![writer, checkpointer] })
+    }
+
+    /// Makes a change and waits until it is durable. `make` may be called again when others spoil the transaction.
+    pub(super) async fn change<T: Send + 'static>(
+        &self,
+        make: impl FnMut(&Connection) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (waits, answer) = oneshot::channel();
+        let job = Box::new(Change { make, made: None, waits });
+        let stopped = || StoreError::Unavailable(Box::new(Stopped));
+        self.jobs.as_ref().ok_or_else(stopped)?.send(job).await.map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.shared.failed.load(Ordering::Relaxed) || self.jobs.as_ref().is_none_or(|it| it.is_closed())
+    }
+
+    pub(super) fn stats(&self) -> WriterStats {
+        WriterStats {
+            changes: self.shared.changes.load(Ordering::Relaxed),
+            commits: self.shared.commits.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Drop for Writer {
+    /// Lets the writer make what is waiting, then waits for it: the lock is given back only after that.
+    fn drop(&mut self) {
+        self.jobs = None;
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the store panicked");
+            }
+        }
+    }
+}
+
+/// Why the writer could not be started.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StartError {
+    #[error(transparent)]
+    Database(#[from] rusqlite::Error),
+    #[error(transparent)]
+    Thread(#[from] io::Error),
+}
+
+struct WriterThread {
+    db: Connection,
+    queue: mpsc::Receiver<Box<dyn Job>>,
+    /// The write-ahead log.
+    log: PathBuf,
+    wake: crossbeam_channel::Sender<()>,
+    /// Pages in the log after the last commit that wrote something; 0 when there was none since this was looked at.
+    logged: Arc<AtomicI32>,
+    shared: Arc<Shared>,
+    next_checkpoint: i32,
+    next_restart: i32,
+    grown: bool,
+}
+
+impl WriterThread {
+    fn work(mut self) {
+        let mut jobs = Vec::new();
+        while let Some(first) = self.queue.blocking_recv() {
+            jobs.push(first);
+            while jobs.len() < GROUP
+                && let Ok(next) = self.queue.try_recv()
+            {
+                jobs.push(next);
+            }
+            self.shared.changes.fetch_add(jobs.len() as u64, Ordering::Relaxed);
+            self.group(&mut jobs);
+        }
+    }
+
+    /// Makes all changes, in one transaction if that can be.
+    fn group(&mut self, jobs: &mut Vec<Box<dyn Job>>) {
+        match self.transaction(jobs) {
+            Ok(()) => jobs.drain(..).for_each(Job::answer),
+            Err(Spoilt { by_a_change: true, .. }) if jobs.len() > 1 => {
+                for job in jobs.drain(..) {
+                    let mut alone = [job];
+                    let made = self.transaction(&mut alone);
+                    let [job] = alone;
+                    match made {
+                        Ok(()) => job.answer(),
+                        Err(spoilt) => job.fail(&Arc::new(spoilt.why)),
+                    }
+                }
+            }
+            Err(spoilt) => {
+                let why = Arc::new(spoilt.why);
+                jobs.drain(..).for_each(|job| job.fail(&why));
+            }
+        }
+    }
+
+    fn transaction(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), Spoilt> {
+        if self.shared.failed.load(Ordering::Relaxed) {
+            let why = rusqlite::Error::SqliteFailure(
+                rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR),
+                Some("the database failed before, and is not trusted until it is opened again".into()),
+            );
+            return Err(Spoilt { by_a_change: false, why });
+        }
+        let db = &self.db;
+        let run = |sql| db.prepare_cached(sql)?.execute([]);
+        let made = run("BEGIN IMMEDIATE").map_err(|why| Spoilt { by_a_change: false, why }).and_then(|_| {
+            for job in jobs {
+                job.make(db).map_err(|why| Spoilt { by_a_change: true, why })?;
+            }
+            run("COMMIT").map_err(|why| Spoilt { by_a_change: false, why })
+        });
+        match made {
+            Ok(_) => {
+                self.committed();
+                Ok(())
+            }
+            Err(spoilt) => {
+                let mut fatal = is_fatal(&spoilt.why);
+                // Some errors roll back by themselves.
+                if !db.is_autocommit()
+                    && let Err(error) = run("ROLLBACK")
+                {
+                    tracing::error!(%error, "the database could not roll back");
+                    fatal = true;
+                }
+                if fatal {
+                    self.shared.fail(&spoilt.why);
+                } else {
+                    tracing::warn!(error = %spoilt.why, "a transaction was rolled back");
+                }
+                Err(spoilt)
+            }
+        }
+    }
+
+    /// Keeps the log short.
+    fn committed(&mut self) {
+        let pages = self.logged.swap(0, Ordering::Relaxed);
+        if pages == 0 {
+            return; // Nothing was written, so nothing was synced.
+        }
+        self.shared.commits.fetch_add(1, Ordering::Relaxed);
+        if pages < CHECKPOINT_PAGES {
+            // It has begun anew.
+            (self.next_checkpoint, self.next_restart) = (CHECKPOINT_PAGES, RESTART_PAGES);
+        }
+        if pages >= GROW_FROM_PAGES && !self.grown {
+            self.grown = true;
+            if let Err(error) = self.grow_log() {
+                // It costs speed, and perhaps the next commit will say more.
+                tracing::warn!(error = &*error, "the write-ahead log could not be made longer beforehand");
+            }
+        }
+        if pages >= self.next_restart {
+            self.next_restart = pages + RESTART_AGAIN_PAGES;
+            if let Err(error) = self.db.wal_checkpoint_v2(DEFAULT_NAME, CheckpointMode::PASSIVE) {
+                self.shared.checkpoint_failed(&error);
+            }
+        } else if pages >= self.next_checkpoint {
+            self.next_checkpoint = pages + CHECKPOINT_PAGES;
+            // When it is still busy it has been woken for this, too.
+            let _ = self.wake.try_send(());
+        }
+    }
+
+    /// Writes zeros behind the end of the log. SQLite ignores what follows its last frame, and the write lock keeps
+    /// anybody else from appending meanwhile. (To close the file here is safe: SQLite's own locks are on the others.)
+    fn grow_log(&self) -> Result<(), Box<dyn std::error::Error>> {
+        self.db.execute_batch("BEGIN IMMEDIATE")?;
+        let grown = (|| {
+            let mut log = OpenOptions::new().write(true).open(&self.log)?;
+            let mut length = log.seek(SeekFrom::End(0))?;
+            let zeros = vec![0; 1 << 20];
+            while length < GROWN_BYTES {
+                let part = zeros.len().min(usize::try_from(GROWN_BYTES - length).unwrap_or(usize::MAX));
+                log.write_all(&zeros[..part])?;
+                length += part as u64;
+            }
+            log.sync_all()
+        })();
+        self.db.execute_batch("ROLLBACK")?;
+        Ok(grown?)
+    }
+}
+
+/// A transaction that was rolled back.
+struct Spoilt {
+    /// Whether a change failed, so that the others may do better without it.
+    by_a_change: bool,
+    why: rusqlite::Error,
+}
+
+impl Shared {
+    fn fail(&self, error: &rusqlite::Error) {
+        if !self.failed.swap(true, Ordering::Relaxed) {
+            tracing::error!(%error, "the database failed: nothing is written until the host is started again");
+        }
+    }
+
+    fn checkpoint_failed(&self, error: &rusqlite::Error) {
+        match error.sqlite_error_code() {
+            // Somebody else is at it.
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {}
+            _ if is_fatal(error) => self.fail(error),
+            _ => tracing::warn!(%error, "a checkpoint failed; the write-ahead log grows until one succeeds"),
+        }
+    }
+}
+
+/// Whether the connection cannot be trusted any more.
+fn is_fatal(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+    )
+}
+
+/// Writes back what is logged, beside the writer.
+struct Checkpointer {
+    db: Connection,
+    woken: crossbeam_channel::Receiver<()>,
+    shared: Arc<Shared>,
+}
+
+impl Checkpointer {
+    fn work(self) {
+        while self.woken.recv().is_ok() {
+            if let Err(error) = self.db.wal_checkpoint_v2(DEFAULT_NAME, CheckpointMode::PASSIVE) {
+                self.shared.checkpoint_failed(&error);
+            }
+        }
+    }
+}

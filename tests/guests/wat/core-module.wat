@@ -1,0 +1,4 @@
+;; A core module: WebAssembly, but no component.
+(module
+  (func (export "describe") (result i32) (i32.const 7))
+)
