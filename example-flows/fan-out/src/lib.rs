@@ -51,4 +51,4 @@ fn fan_out(
     Ok(Report { count: squares.len(), sum: squares.iter().sum(), winner })
 }
 
-retake::component!(flows: [fan_out], tasks: [square, racer]);
+retake::component!(name: "fan-out", flows: [fan_out], tasks: [square, racer]);

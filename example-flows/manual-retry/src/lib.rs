@@ -42,4 +42,4 @@ fn manual_retry(
     Ok(Report { attempt, starts })
 }
 
-retake::component!(flows: [manual_retry]);
+retake::component!(name: "manual-retry", flows: [manual_retry]);

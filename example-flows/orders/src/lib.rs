@@ -108,4 +108,4 @@ fn pause(milliseconds: u64) {
     }
 }
 
-retake::component!(flows: [orders], tasks: [extract, enrich, load]);
+retake::component!(name: "orders", flows: [orders], tasks: [extract, enrich, load]);

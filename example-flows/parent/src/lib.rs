@@ -59,4 +59,4 @@ fn parent(
     Ok(grown)
 }
 
-retake::component!(flows: [parent, child], tasks: [shout]);
+retake::component!(name: "parent", flows: [parent, child], tasks: [shout]);

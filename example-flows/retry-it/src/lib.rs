@@ -42,4 +42,4 @@ fn retry_it(
     Ok(Report { attempt, starts })
 }
 
-retake::component!(flows: [retry_it]);
+retake::component!(name: "retry-it", flows: [retry_it]);

@@ -38,4 +38,4 @@ fn ten_tasks(
 #[flow]
 fn noop() {}
 
-retake::component!(flows: [ten_tasks, noop], tasks: [step]);
+retake::component!(name: "ten-tasks", flows: [ten_tasks, noop], tasks: [step]);

@@ -114,7 +114,7 @@ fn task_lines(task: &TaskInfo) -> Vec<String> {
 }
 
 fn about(description: &str) -> Vec<String> {
-    description.lines().map(|it| format!("  {it}")).collect()
+    description.lines().map(|it| format!("  {it}").trim_end().to_owned()).collect()
 }
 
 /// The properties of a schema on one line; a `?` for what may be left out.
@@ -125,21 +125,38 @@ fn fields(schema: &Json) -> String {
     let Some(properties) = schema["properties"].as_object().filter(|it| !it.is_empty()) else {
         return "nothing".into();
     };
-    let field = |(name, schema): (&String, &serde_json::Value)| {
-        let kind = match &schema["type"] {
-            serde_json::Value::String(kind) => kind.clone(),
-            serde_json::Value::Array(kinds) => {
-                kinds.iter().filter_map(|it| it.as_str()).filter(|it| *it != "null").collect::<Vec<_>>().join("|")
-            }
-            _ => "any".into(),
-        };
+    let field = |(name, property): (&String, &serde_json::Value)| {
+        let kind = kind(property, &schema, 0);
         let optional = if required.contains(&name.as_str()) { "" } else { "?" };
-        match &schema["default"] {
+        match &property["default"] {
             serde_json::Value::Null => format!("{name}{optional}: {kind}"),
             default => format!("{name}{optional}: {kind} = {default}"),
         }
     };
     properties.iter().map(field).collect::<Vec<_>>().join(", ")
+}
+
+/// What a schema lets pass, in a word or a few.
+fn kind(schema: &serde_json::Value, root: &serde_json::Value, depth: usize) -> String {
+    use serde_json::Value;
+    let of = |it: &Value| kind(it, root, depth + 1);
+    let target = schema["$ref"].as_str().and_then(|it| it.strip_prefix('#')).and_then(|it| root.pointer(it));
+    let parts = ["enum", "anyOf", "oneOf", "allOf"].into_iter().find_map(|it| Some((it, schema[it].as_array()?)));
+    let mut words: Vec<String> = match (&schema["type"], target, parts) {
+        // A schema may refer to itself.
+        _ if depth > 8 => Vec::new(),
+        (_, _, Some(("enum", values))) => values.iter().map(Value::to_string).collect(),
+        (_, _, Some((_, parts))) => parts.iter().map(of).collect(),
+        (_, Some(target), _) => vec![of(target)],
+        (Value::String(kind), ..) => match &schema["const"] {
+            Value::Null => vec![kind.clone()],
+            value => vec![value.to_string()],
+        },
+        (Value::Array(kinds), ..) => kinds.iter().filter_map(|it| it.as_str().map(str::to_owned)).collect(),
+        _ => Vec::new(),
+    };
+    words.retain(|it| it != "null");
+    if words.is_empty() { "any".into() } else { words.join("|") }
 }
 
 /// A policy in a sentence.

@@ -138,7 +138,7 @@ fn show_table(view: &RunView) -> String {
             table.add_row([
                 it.attempt.to_string(),
                 instant(it.began),
-                took(Duration::from_millis(it.took_ms)),
+                took(it.ended.since(it.began)),
                 took(Duration::from_micros(it.evidence.cpu_us)),
                 bytes(it.evidence.peak_memory),
                 it.failure.as_ref().map_or_else(|| "Completed".into(), words),
@@ -174,7 +174,7 @@ fn tasks_table(tasks: &[TaskView]) -> comfy_table::Table {
             name,
             task.state.to_owned(),
             task.attempts.to_string(),
-            took(Duration::from_millis(task.took_ms)),
+            took(task.ended.since(task.began)),
             took(Duration::from_micros(task.evidence.cpu_us)),
             bytes(task.evidence.peak_memory),
             outcome,

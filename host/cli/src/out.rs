@@ -177,7 +177,8 @@ pub(crate) fn took(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
         _ if duration.is_zero() => "0 s".into(),
-        0 => format!("{} ms", duration.as_millis().max(1)),
+        0 if duration.as_millis() == 0 => format!("{} µs", duration.as_micros().max(1)),
+        0 => format!("{} ms", duration.as_millis()),
         1..60 => {
             let tenths = duration.as_millis() / 100;
             if tenths % 10 == 0 { format!("{} s", tenths / 10) } else { format!("{}.{} s", tenths / 10, tenths % 10) }

@@ -1,7 +1,7 @@
 //! One wasmtime engine for all sandboxes, and the thread that counts their time.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use retake_core::limits;
@@ -91,39 +91,50 @@ pub(crate) fn config(slots: u32) -> Config {
     config
 }
 
-/// Advances the engine's epoch while any guest runs, and sleeps while none does: an idle host costs nothing.
+/// Advances the engine's epoch while any guest runs, and rests while none does: an idle host costs nothing.
 pub(crate) struct Ticker {
-    running: Arc<AtomicUsize>,
+    shared: Arc<Shared>,
     thread: std::thread::Thread,
+}
+
+#[derive(Default)]
+struct Shared {
+    running: AtomicUsize,
+    resting: AtomicBool,
 }
 
 impl Ticker {
     pub(crate) fn start(engine: &Engine) -> std::io::Result<Self> {
-        let running = Arc::new(AtomicUsize::new(0));
-        let (seen, weak) = (running.clone(), engine.weak());
+        let shared = Arc::new(Shared::default());
+        let (seen, weak) = (shared.clone(), engine.weak());
         let thread = std::thread::Builder::new().name("epoch".into()).spawn(move || {
             loop {
-                if seen.load(Ordering::Acquire) == 0 {
-                    // The time limit lets the thread notice that the engine is gone.
-                    std::thread::park_timeout(Duration::from_secs(1));
-                } else {
-                    std::thread::sleep(TICK);
+                if seen.running.load(Ordering::SeqCst) == 0 {
+                    seen.resting.store(true, Ordering::SeqCst);
+                    // Whoever came in between saw no one resting, and does not wake us.
+                    if seen.running.load(Ordering::SeqCst) == 0 {
+                        // The time limit lets the thread notice that the engine is gone.
+                        std::thread::park_timeout(Duration::from_secs(1));
+                    }
+                    seen.resting.store(false, Ordering::SeqCst);
                 }
+                // Also after a rest: short guests that come one by one must not wake us for each of them.
+                std::thread::sleep(TICK);
                 match weak.upgrade() {
                     Some(engine) => engine.increment_epoch(),
                     None => return,
                 }
             }
         })?;
-        Ok(Self { running, thread: thread.thread().clone() })
+        Ok(Self { shared, thread: thread.thread().clone() })
     }
 
     /// Counts a guest in until the answer is dropped.
     pub(crate) fn running(&self) -> Running<'_> {
-        if self.running.fetch_add(1, Ordering::AcqRel) == 0 {
+        if self.shared.running.fetch_add(1, Ordering::SeqCst) == 0 && self.shared.resting.load(Ordering::SeqCst) {
             self.thread.unpark();
         }
-        Running(&self.running)
+        Running(&self.shared.running)
     }
 }
 

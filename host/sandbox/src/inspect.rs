@@ -196,8 +196,8 @@ fn look(bytes: &[u8]) -> Result<prescan::Scanned, Refusal> {
     }
     if !bytes.starts_with(b"\0asm") {
         return Err(match kind_of(bytes) {
+            _ if b"\0asm".starts_with(bytes) => Refusal::Truncated { bytes: bytes.len() },
             Some(kind) => Refusal::SomethingElse(kind),
-            None if b"\0asm".starts_with(bytes) => Refusal::Truncated { bytes: bytes.len() },
             None => Refusal::SomethingElse("of an unknown kind"),
         });
     }

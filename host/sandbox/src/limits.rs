@@ -15,8 +15,8 @@ use crate::engine::{CORE_INSTANCES, TABLE_ELEMENTS, TABLES};
 /// Bytes that may be lifted or lowered in one call between a guest and the host (T08, T09). A value has at most
 /// 1 MiB, and wasmtime charges more than a byte for a byte of a list.
 pub(crate) const CALL_FUEL: usize = 4 << 20;
-/// The same for the answer of `describe`, whose bound is `METADATA_BYTES`.
-pub(crate) const DESCRIBE_FUEL: usize = 16 << 20;
+/// The same for the answer of `describe`: that is its bound.
+pub(crate) const DESCRIBE_FUEL: usize = retake_core::limits::METADATA_BYTES;
 /// Most handles of resources that a guest may hold (T11).
 pub(crate) const HANDLES: usize = 16 << 10;
 

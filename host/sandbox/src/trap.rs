@@ -61,7 +61,13 @@ pub(crate) fn failure(
 
 fn words(error: &wasmtime::Error, last_words: &str) -> String {
     if let Some(panic) = last_words.rfind("panicked at") {
-        return last_words[panic..].trim_end().replacen(":\n", ": ", 1);
+        let panic = &last_words[panic..];
+        // What Rust adds is for whoever can set its environment, which nobody can here.
+        let panic = panic.split_once("\nnote: run with").map_or(panic, |(panic, _)| panic);
+        return panic.trim_end().replacen(":\n", ": ", 1);
+    }
+    if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
+        return format!("the guest ended its program with status {} instead of returning", exit.0);
     }
     match error.downcast_ref::<Trap>() {
         Some(Trap::UnreachableCodeReached) => "the guest aborted (unreachable)".into(),

@@ -1,10 +1,10 @@
 //! How fast task runs are committed by 1, 10, 100 and 1,000 submitters at once, what each costs, and how much room it
-//! takes: `cargo run -p retake-store --example commit_rate [SECONDS [DIR]]`.
+//! takes: `cargo run -p retake-store --example commit_rate [DIR]`.
 #![allow(clippy::print_stdout, reason = "it is what the program is for")]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use retake_core::component::ComponentInfo;
@@ -24,12 +24,10 @@ use tokio::task::JoinSet;
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> Result<()> {
-    let mut args = std::env::args().skip(1);
-    let seconds: u64 = args.next().map_or(Ok(3), |it| it.parse())?;
-    let dir = PathBuf::from(args.next().unwrap_or_else(|| "target/commit_rate".into()));
+    let dir = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| "target/commit_rate".into()));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build()?;
-    for submitters in [1, 10, 100, 1000] {
-        runtime.block_on(rate(&dir, submitters, Duration::from_secs(seconds)))?;
+    for (submitters, rows) in [(1, 4_000), (10, 40_000), (100, 200_000), (1000, 400_000)] {
+        runtime.block_on(rate(&dir, submitters, rows))?;
     }
     runtime.block_on(room(&dir, 10_000))
 }
@@ -148,38 +146,43 @@ impl Measured {
     }
 }
 
-async fn rate(dir: &Path, submitters: u64, length: Duration) -> Result<()> {
+/// Calls of one run.
+const CALLS: u32 = 10;
+
+async fn rate(dir: &Path, submitters: u32, rows: u32) -> Result<()> {
     let store = empty(dir).await?;
-    let next_run = Arc::new(AtomicU64::new(1));
-    let mut runs = Vec::new();
-    for _ in 0..submitters {
-        runs.push(claimed(&store, next_run.fetch_add(1, Ordering::Relaxed)).await?);
+    let runs: Arc<Vec<_>> = Arc::new((1..=u64::from(rows / CALLS)).map(|n| (new_run(n).id, Fence::new(n))).collect());
+    let mut making = JoinSet::new();
+    for n in 1..=runs.len() as u64 {
+        let store = Arc::clone(&store);
+        making.spawn(async move { store.create(new_run(n)).await });
     }
-    let warm = Arc::new(AtomicU32::new(0));
-    let mut measured = Measured::begin(&store);
-    let mut waits = Vec::new();
-    // The first part warms up: the log grows to its length.
-    for length in [length / 4, length] {
-        let first = warm.fetch_add(1_000_000, Ordering::Relaxed);
-        measured = Measured::begin(&store);
-        let until = Instant::now() + length;
-        let mut working = JoinSet::new();
-        for &(run, fence) in &runs {
-            let store = Arc::clone(&store);
-            working.spawn(async move {
-                let mut waits = Vec::new();
-                while Instant::now() < until {
+    while let Some(done) = making.join_next().await {
+        done??;
+    }
+    let fences = runs.iter().map(|(_, fence)| *fence).collect();
+    store.claim(ClaimRequest { now: time(runs.len() as u64), fences, queue: None, root: None, depth: 0 }).await?;
+
+    let next = Arc::new(AtomicU64::new(0));
+    let measured = Measured::begin(&store);
+    let mut working = JoinSet::new();
+    for _ in 0..submitters {
+        let (store, runs, next) = (Arc::clone(&store), Arc::clone(&runs), Arc::clone(&next));
+        working.spawn(async move {
+            let mut waits = Vec::new();
+            while let Some(&(run, fence)) = runs.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
+                for number in 1..=CALLS {
                     let began = Instant::now();
-                    store.commit_task(run, fence, task(first + waits.len() as u32 + 1)).await?;
+                    store.commit_task(run, fence, task(number)).await?;
                     waits.push(began.elapsed());
                 }
-                Ok::<_, StoreError>(waits)
-            });
-        }
-        waits.clear();
-        while let Some(done) = working.join_next().await {
-            waits.extend(done??);
-        }
+            }
+            Ok::<_, StoreError>(waits)
+        });
+    }
+    let mut waits = Vec::new();
+    while let Some(done) = working.join_next().await {
+        waits.extend(done??);
     }
     measured.tell(&store, &format!("{submitters:>4} submitters"), waits.len() as u64, waits);
     Ok(())
@@ -200,7 +203,7 @@ async fn room(dir: &Path, runs: u64) -> Result<()> {
                     return Ok::<_, StoreError>(());
                 }
                 let (run, fence) = claimed(&store, n).await?;
-                for number in 1..=10 {
+                for number in 1..=CALLS {
                     store.commit_task(run, fence, task(number)).await?;
                 }
                 let commit = AttemptCommit {
@@ -217,10 +220,10 @@ async fn room(dir: &Path, runs: u64) -> Result<()> {
     while let Some(done) = working.join_next().await {
         done??;
     }
-    measured.tell(&store, "runs of 10 calls, by 100", runs * 10, vec![]);
+    measured.tell(&store, "whole runs, by 100", runs * u64::from(CALLS), vec![]);
     drop(store);
     let bytes = std::fs::metadata(dir.join("retake.db"))?.len();
-    println!("{bytes} bytes of database after {runs} runs: {} for each call", bytes / (runs * 10));
+    println!("{bytes} bytes of database after {runs} runs: {} for each call", bytes / (runs * u64::from(CALLS)));
     std::fs::remove_dir_all(dir)?;
     Ok(())
 }

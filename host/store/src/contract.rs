@@ -2,6 +2,7 @@
 //!
 //! A store says how it is opened ([`Home`]) and writes [`contract_tests!`](crate::contract_tests) once: each case
 //! becomes a test of its own.
+#![allow(clippy::unwrap_used, reason = "every function here is a part of tests")]
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -9,7 +9,6 @@
 //!
 //! It refuses to be opened twice, to go back to an older schema, and to write on after an I/O error.
 
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -39,7 +38,7 @@ mod writes;
 mod tests;
 
 pub use open::OpenError;
-use open::{Access, Files};
+use open::{Access, Files, Lock};
 use readers::Readers;
 use writer::Writer;
 pub use writer::WriterStats;
@@ -58,7 +57,7 @@ pub struct SqliteStore {
     writer: Option<Writer>,
     blobs: Arc<Blobs>,
     /// Given back last: fields are dropped in their order.
-    _lock: Option<File>,
+    _lock: Option<Lock>,
 }
 
 impl SqliteStore {

@@ -16,7 +16,7 @@ const _: () = assert!(rusqlite::ffi::SQLITE_VERSION_NUMBER >= 3_051_003);
 /// `RTKE`, by which a file is known to be ours.
 const APPLICATION: i32 = 0x5254_4b45;
 /// How long to wait for somebody else who holds the database, as a person with `sqlite3`.
-const BUSY: Duration = Duration::from_secs(5);
+pub(super) const BUSY: Duration = Duration::from_secs(5);
 /// Databases up to this size are checked when they are opened. It takes about a millisecond per megabyte, and a large
 /// database must not keep a host from starting: that is what `integrity_check` by hand is for.
 const CHECKED_BYTES: u64 = 8 << 20;
@@ -96,6 +96,18 @@ impl OpenError {
     }
 }
 
+/// The right to write to a store.
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    /// To close the file would not do: a process that is just being started may hold a copy of it for a moment.
+    fn drop(&mut self) {
+        if let Err(error) = self.0.unlock() {
+            tracing::warn!(%error, "the lock of the store could not be given back");
+        }
+    }
+}
+
 /// The files of a store.
 pub(super) struct Files {
     pub(super) dir: PathBuf,
@@ -111,7 +123,7 @@ impl Files {
     }
 
     /// Makes the directory and the database, both for their owner only, and takes the lock.
-    pub(super) fn make_and_lock(&self) -> Result<File, OpenError> {
+    pub(super) fn make_and_lock(&self) -> Result<Lock, OpenError> {
         make_dir(&self.dir).map_err(OpenError::at(&self.dir))?;
         let lock = self.lock()?;
         // SQLite would ask the umask, and gives the log the same rights as the database.
@@ -123,7 +135,7 @@ impl Files {
     }
 
     /// Takes the lock, which the operating system gives back when the process ends in whatever way (F15).
-    fn lock(&self) -> Result<File, OpenError> {
+    fn lock(&self) -> Result<Lock, OpenError> {
         let path = self.dir.join("retake.lock");
         let bad = |error: io::Error| OpenError::at(&path)(error);
         let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
@@ -139,7 +151,7 @@ impl Files {
             Err(TryLockError::Error(error)) => return Err(bad(error)),
         }
         file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(bad)?;
-        Ok(file)
+        Ok(Lock(file))
     }
 
     /// Opens a connection with the settings of safety.md.

@@ -21,11 +21,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rusqlite::wal::CheckpointMode;
 use rusqlite::{Connection, DEFAULT_NAME, ErrorCode};
 use tokio::sync::{mpsc, oneshot};
 
+use super::open::BUSY;
 use super::writes::Fault;
 use crate::StoreError;
 
@@ -38,8 +40,11 @@ const CHECKPOINT_PAGES: i32 = 1000;
 /// Pages from which on the writer itself writes back the little that is left, so that the log begins anew. Beside a
 /// busy writer a checkpoint never catches up, and the log would grow without end.
 const RESTART_PAGES: i32 = 6000;
-/// Pages between two tries of that, when a reader stood in the way.
-const RESTART_AGAIN_PAGES: i32 = 500;
+/// Pages between two tries of that. All but the first wait for readers that stand in the way: readers that come and go
+/// without a gap would keep the log from ever beginning anew (F14).
+const RESTART_AGAIN_PAGES: i32 = 1000;
+/// How long they wait. Our own readers are done much sooner; a person with `sqlite3` may not be.
+const RESTART_WAIT: Duration = Duration::from_millis(250);
 /// Once so many pages were logged, the host is busy enough for the log to be made as long as it will get: to write
 /// over a file costs a fraction of what it costs to make it longer, where disks are busy.
 const GROW_FROM_PAGES: i32 = 256;
@@ -301,8 +306,9 @@ impl WriterThread {
             }
         }
         if pages >= self.next_restart {
+            let again = self.next_restart > RESTART_PAGES;
             self.next_restart = pages + RESTART_AGAIN_PAGES;
-            if let Err(error) = self.db.wal_checkpoint_v2(DEFAULT_NAME, CheckpointMode::PASSIVE) {
+            if let Err(error) = self.restart_log(again) {
                 self.shared.checkpoint_failed(&error);
             }
         } else if pages >= self.next_checkpoint {
@@ -310,6 +316,17 @@ impl WriterThread {
             // When it is still busy it has been woken for this, too.
             let _ = self.wake.try_send(());
         }
+    }
+
+    /// Writes back what is left in the log, so that the next transaction begins it anew.
+    fn restart_log(&self, wait: bool) -> rusqlite::Result<()> {
+        if !wait {
+            return self.db.wal_checkpoint_v2(DEFAULT_NAME, CheckpointMode::PASSIVE).map(drop);
+        }
+        self.db.busy_timeout(RESTART_WAIT)?;
+        let restarted = self.db.wal_checkpoint_v2(DEFAULT_NAME, CheckpointMode::RESTART);
+        self.db.busy_timeout(BUSY)?;
+        restarted.map(drop)
     }
 
     /// Writes zeros behind the end of the log. SQLite ignores what follows its last frame, and the write lock keeps

@@ -158,7 +158,7 @@ pub(super) fn claim(db: &Connection, request: &ClaimRequest, boot: u64) -> Done<
 /// Keeps a task run: one statement when it is new, which also checks the fence.
 pub(super) fn commit_task(db: &Connection, id: FlowRunId, fence: Fence, commit: &TaskCommit) -> Done<()> {
     let task = &commit.task;
-    if !write_task(db, &COMMIT_TASK, id, fence, task)? {
+    if !write_task(db, &NEW_TASK, id, fence, task)? {
         let (row, run) = needed(load(db, id)?, id)?;
         let held = run.state.claim().map(|(fence, _)| fence);
         let sql = with_columns("SELECT ", TASK, " FROM task_run WHERE run = ?1 AND number = ?2");
@@ -177,12 +177,13 @@ pub(super) fn commit_task(db: &Connection, id: FlowRunId, fence: Fence, commit: 
             event(db, row, task.ended, events::late_task(fence, held, task))?;
             return Err(Refused::StaleFence.into());
         }
-        // As good as the same, but for what does not count there.
         let written = write_task(db, &REPLACE_TASK, id, fence, task)?;
         assert!(written, "a commit that nothing speaks against is written");
     }
     if !commit.past.is_empty() || !commit.logs.is_empty() {
-        let (row, _) = needed(load(db, id)?, id)?;
+        let row = db
+            .prepare_cached("SELECT row FROM flow_run WHERE id = ?1")?
+            .query_one([id.to_bytes()], |row| row.get(0))?;
         commit.past.iter().try_for_each(|it| past(db, row, it))?;
         logs(db, row, &commit.logs)?;
     }
@@ -405,21 +406,22 @@ fn event(db: &Connection, row: i64, at: Timestamp, (kind, details): Told) -> Don
     Ok(())
 }
 
-/// New, or in place of something that was not kept and is not the same.
-static COMMIT_TASK: LazyLock<String> = LazyLock::new(|| {
-    REPLACE_TASK.clone()
-        + " AND NOT (task_run.state = excluded.state AND task_run.flow_attempt = excluded.flow_attempt \
-             AND task_run.attempts = excluded.attempts AND task_run.ended = excluded.ended)"
-});
-/// New, or in place of something that was not kept.
-static REPLACE_TASK: LazyLock<String> = LazyLock::new(|| {
+/// Writes nothing when there is something already. Apart from the next one because it is short: statements are looked
+/// up by their text, and this one is looked up most.
+static NEW_TASK: LazyLock<String> = LazyLock::new(|| {
     let values: String = (3..=31).map(|n| format!(", ?{n}")).collect();
-    let set: Vec<String> = TASK.split(", ").map(|column| format!("{column} = excluded.{column}")).collect();
     format!(
         "INSERT INTO task_run (run, {TASK}) SELECT row{values} FROM flow_run \
-         WHERE id = ?1 AND fence = ?2 AND state IN (1, 2) \
-         ON CONFLICT (run, number) DO UPDATE SET {} \
-         WHERE NOT (task_run.state = 1 AND (task_run.result IS NOT NULL OR task_run.result_blob IS NOT NULL))",
+         WHERE id = ?1 AND fence = ?2 AND state IN (1, 2) ON CONFLICT (run, number) DO "
+    ) + "NOTHING"
+});
+/// Writes nothing when a result is kept already.
+static REPLACE_TASK: LazyLock<String> = LazyLock::new(|| {
+    let set: Vec<String> = TASK.split(", ").map(|column| format!("{column} = excluded.{column}")).collect();
+    format!(
+        "{}UPDATE SET {} WHERE NOT (task_run.state = 1 AND \
+         (task_run.result IS NOT NULL OR task_run.result_blob IS NOT NULL))",
+        NEW_TASK.trim_end_matches("NOTHING"),
         set.join(", ")
     )
 });

@@ -1,0 +1,88 @@
+//! Measures Retake against what this machine can do at most, in one process and one run.
+//!
+//! Machines are shared and noisy, so what counts is a ratio: ours against the raw line, which does the same durable
+//! work with the same guest on the same disk and has none of our features. `cargo xtask bench` runs this.
+#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::disallowed_methods, reason = "a measurement for people")]
+
+mod measure;
+mod ours;
+mod raw;
+mod report;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+use report::Report;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Measures Retake against the raw limits of this machine.
+#[derive(Parser)]
+struct Args {
+    /// Print each target that is due, and exit with 1 when one falls short
+    #[arg(long)]
+    check: bool,
+    /// Seconds of each measurement
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+    /// How often the end-to-end lines are measured; the median counts
+    #[arg(long, default_value_t = 3)]
+    repeats: usize,
+    /// Threads that run sandboxes, for the raw line and for ours
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// Concurrent runs that are measured
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 10, 100, 1000])]
+    concurrency: Vec<usize>,
+    /// The component whose flow `ten-tasks` is measured
+    #[arg(long, default_value = "target/components/ten_tasks.wasm")]
+    guest: PathBuf,
+    /// Where the databases are made; its disk is what is measured
+    #[arg(long, default_value = "target/bench")]
+    dir: PathBuf,
+    /// Write the figures to benches/RESULTS.md
+    #[arg(long)]
+    write: bool,
+}
+
+fn main() -> anyhow::Result<std::process::ExitCode> {
+    let args = Args::parse();
+    let guest = std::fs::read(&args.guest)
+        .map_err(|error| anyhow::anyhow!("`{}`: {error}; `cargo xtask guests` builds it", args.guest.display()))?;
+    std::fs::create_dir_all(&args.dir)?;
+    let length = Duration::from_secs_f64(args.seconds);
+    let mut report = Report::default();
+
+    report.sync = measure::fdatasync(&args.dir, length.min(Duration::from_secs(2)))?;
+    report.line(format!("fdatasync of 4 KiB: p50 {:.3} ms, p99 {:.3} ms", report.sync.p50_ms, report.sync.p99_ms));
+
+    let ours = ours::Ours::new(&guest, &args.dir, args.threads)?;
+    let raw = raw::Raw::new(&guest)?;
+    for _ in 0..args.repeats {
+        let pair = (raw.sandboxes(length / 2)?, ours.sandboxes(length / 2)?);
+        report.sandboxes.push(pair);
+    }
+    report.flows = Some(ours.flow_sandboxes(length / 2)?);
+    report.sandbox_lines();
+
+    for concurrency in args.concurrency {
+        for _ in 0..args.repeats {
+            let raw = raw.end_to_end(&args.dir, concurrency, args.threads, length)?;
+            let ours = ours.end_to_end(concurrency, length)?;
+            report.end_to_end.push((concurrency, raw, ours));
+        }
+        report.end_to_end_lines(concurrency);
+    }
+    report.bytes_per_task = ours.bytes_per_task(10_000)?;
+    report.line(format!("database bytes per task attempt after 10,000 runs: {:.0}", report.bytes_per_task));
+    report.parked_bytes = ours.parked(500)?;
+    report.line(format!("resident memory of a parked run: {:.1} KiB", report.parked_bytes / 1024.0));
+
+    let fine = report.targets();
+    if args.write {
+        std::fs::write("benches/RESULTS.md", report.markdown(&args.guest, args.threads))?;
+    }
+    Ok(std::process::ExitCode::from(u8::from(args.check && !fine)))
+}

@@ -1,0 +1,78 @@
+//! Clocks, memory and quantiles.
+
+use std::fs::OpenOptions;
+use std::io::{Seek, SeekFrom, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Time that this process has spent on processors.
+pub(crate) fn cpu() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.try_into().unwrap_or(0), time.tv_nsec.try_into().unwrap_or(0))
+}
+
+/// Resident memory of this process, in bytes.
+pub(crate) fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|it| it.strip_prefix("VmRSS:")).unwrap_or("0");
+    line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap_or(0) * 1024
+}
+
+/// What many repetitions of one thing cost.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Cost {
+    pub(crate) count: u64,
+    pub(crate) per_second: f64,
+    pub(crate) cpu_us: f64,
+    pub(crate) p50_ms: f64,
+    pub(crate) p99_ms: f64,
+    pub(crate) resident_mib: f64,
+}
+
+/// Counts from its making to its end.
+pub(crate) struct Meter {
+    began: Instant,
+    cpu: Duration,
+}
+
+impl Meter {
+    pub(crate) fn start() -> Self {
+        Self { cpu: cpu(), began: Instant::now() }
+    }
+
+    pub(crate) fn end(self, mut lasted: Vec<Duration>) -> Cost {
+        let (wall, cpu) = (self.began.elapsed(), cpu() - self.cpu);
+        lasted.sort_unstable();
+        let quantile = |q: f64| {
+            let index = ((lasted.len().max(1) - 1) as f64 * q) as usize;
+            lasted.get(index).map_or(0.0, |it| it.as_secs_f64() * 1e3)
+        };
+        Cost {
+            count: lasted.len() as u64,
+            per_second: lasted.len() as f64 / wall.as_secs_f64(),
+            cpu_us: cpu.as_secs_f64() * 1e6 / lasted.len().max(1) as f64,
+            p50_ms: quantile(0.5),
+            p99_ms: quantile(0.99),
+            resident_mib: resident() as f64 / 1048576.0,
+        }
+    }
+}
+
+/// Measures what one durable write of 4 KiB costs on this disk, in a file that has its size already.
+pub(crate) fn fdatasync(dir: &Path, length: Duration) -> anyhow::Result<Cost> {
+    let path = dir.join("fdatasync");
+    let mut file = OpenOptions::new().create(true).truncate(true).write(true).open(&path)?;
+    file.write_all(&vec![0; 4 << 20])?;
+    file.sync_all()?;
+    let meter = Meter::start();
+    let mut lasted = Vec::new();
+    while meter.began.elapsed() < length {
+        file.seek(SeekFrom::Start(4096 * (lasted.len() as u64 % 1024)))?;
+        let began = Instant::now();
+        file.write_all(&[lasted.len() as u8; 4096])?;
+        file.sync_data()?;
+        lasted.push(began.elapsed());
+    }
+    std::fs::remove_file(path)?;
+    Ok(meter.end(lasted))
+}

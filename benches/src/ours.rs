@@ -1,0 +1,301 @@
+//! Retake itself, as the binary puts it together.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use retake_core::component::AskedLimits;
+use retake_core::failure::Failure;
+use retake_core::id::{ContentDigest, FlowRunId};
+use retake_core::port::{Attempt, BoxFuture, CallRequest, FlowHost, Logs, Runner, TaskAttempt};
+use retake_core::task::{LogLine, Overrides};
+use retake_core::time::{Clock, Timestamp};
+use retake_core::value::Json;
+use retake_engine::{Engine, Entropy, Outside, Scope, Settings, StartRequest};
+use retake_sandbox::{Sandbox, Source};
+use retake_store::{SqliteStore, Store};
+
+use crate::measure::{Cost, Meter, resident};
+
+struct SystemClock;
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let micros = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_micros();
+        Timestamp::from_micros(micros as i64)
+    }
+}
+
+struct SystemEntropy;
+impl Entropy for SystemEntropy {
+    fn next(&self) -> u64 {
+        rand::random()
+    }
+}
+
+struct File(Vec<u8>);
+impl Source for File {
+    fn bytes(&self, _: ContentDigest) -> BoxFuture<'_, Result<Vec<u8>, String>> {
+        Box::pin(async { Ok(self.0.clone()) })
+    }
+}
+
+/// A flow's host that is never asked for anything.
+struct Nobody;
+impl Logs for Nobody {
+    fn line(&self, _: LogLine) {}
+}
+impl FlowHost for Nobody {
+    fn now(&self) -> Timestamp {
+        Timestamp::default()
+    }
+    fn submit(&self, _: CallRequest) -> Result<u32, Failure> {
+        unreachable!("the measured flow asks for nothing")
+    }
+    fn outcome(&self, _: u32) -> BoxFuture<'_, Result<Json, Failure>> {
+        unreachable!("the measured flow asks for nothing")
+    }
+    fn is_done(&self, _: u32) -> bool {
+        true
+    }
+    fn cancel(&self, _: u32) {}
+    fn wait_any(&self, _: Vec<u32>) -> BoxFuture<'_, u32> {
+        Box::pin(async { 0 })
+    }
+    fn sleep_until(&self, _: Timestamp) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+    fn tick(&self) {}
+}
+
+/// Retake with one component.
+pub(crate) struct Ours {
+    dir: PathBuf,
+    threads: usize,
+    guest: Vec<u8>,
+    digest: ContentDigest,
+    sandbox: Arc<Sandbox>,
+}
+
+/// A host with a database of its own.
+struct Host {
+    _dir: tempfile::TempDir,
+    path: PathBuf,
+    engine: Engine,
+}
+
+impl Ours {
+    pub(crate) fn new(guest: &[u8], dir: &Path, threads: usize) -> anyhow::Result<Self> {
+        let settings =
+            retake_sandbox::Settings { slots: retake_sandbox::Settings::SLOTS, cache: Some(dir.join("compiled")) };
+        let sandbox = Sandbox::new(&settings, Arc::new(File(guest.to_vec())), Arc::new(SystemClock))?;
+        Ok(Self {
+            dir: dir.to_owned(),
+            threads,
+            guest: guest.to_vec(),
+            digest: ContentDigest::of(guest),
+            sandbox: Arc::new(sandbox),
+        })
+    }
+
+    /// A fresh task sandbox with its call, over and over on one thread.
+    pub(crate) fn sandboxes(&self, length: Duration) -> anyhow::Result<Cost> {
+        let attempt = Attempt {
+            task: Some(TaskAttempt { name: "step".into(), number: 1 }),
+            input: Json::trusted("{\"number\":1}"),
+            limits: AskedLimits::default().for_task(),
+            ..self.attempt("ten-tasks")
+        };
+        let logs: Arc<dyn Logs> = Arc::new(Nobody);
+        self.repeat(length, async || self.sandbox.run_task(&attempt, logs.clone()).await)
+    }
+
+    /// A fresh flow sandbox with its call, over and over on one thread.
+    pub(crate) fn flow_sandboxes(&self, length: Duration) -> anyhow::Result<Cost> {
+        let attempt = self.attempt("noop");
+        let host: Arc<dyn FlowHost> = Arc::new(Nobody);
+        self.repeat(length, async || self.sandbox.run_flow(&attempt, host.clone()).await)
+    }
+
+    fn attempt(&self, flow: &str) -> Attempt {
+        Attempt {
+            component: self.digest,
+            run: FlowRunId::new(Timestamp::default(), 1),
+            flow: flow.into(),
+            task: None,
+            input: Json::trusted("{}"),
+            attempt: 1,
+            retries_left: 0,
+            scheduled_for: Timestamp::default(),
+            limits: AskedLimits::default().for_flow(),
+            log_prints: false,
+        }
+    }
+
+    fn repeat(
+        &self,
+        length: Duration,
+        mut once: impl AsyncFnMut() -> retake_core::port::Report,
+    ) -> anyhow::Result<Cost> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            for _ in 0..200 {
+                let report = once().await;
+                report.outcome.map_err(|it| anyhow::anyhow!("{}: {}", it.code, it.message))?;
+            }
+            let (meter, end) = (Meter::start(), Instant::now() + length);
+            let mut lasted = Vec::new();
+            while Instant::now() < end {
+                let began = Instant::now();
+                let report = once().await;
+                assert!(report.outcome.is_ok());
+                lasted.push(began.elapsed());
+            }
+            Ok(meter.end(lasted))
+        })
+    }
+
+    async fn host(&self) -> anyhow::Result<Host> {
+        let dir = tempfile::tempdir_in(&self.dir)?;
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(dir.path())?);
+        let outside = Outside {
+            store,
+            runner: self.sandbox.clone(),
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy),
+            observer: None,
+        };
+        let engine = Engine::new(outside, Settings { grace: Duration::from_secs(1), ..Settings::default() });
+        let inspection = self.sandbox.inspect(self.guest.clone()).await?;
+        engine.register(self.digest, inspection.info, self.guest.clone()).await?;
+        Ok(Host { path: dir.path().to_owned(), _dir: dir, engine })
+    }
+
+    fn runtime(&self) -> anyhow::Result<tokio::runtime::Runtime> {
+        Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(self.threads).enable_all().build()?)
+    }
+
+    /// As many runs at once, each of ten tasks, from being asked for to having ended.
+    pub(crate) fn end_to_end(&self, concurrency: usize, length: Duration) -> anyhow::Result<Cost> {
+        self.runtime()?.block_on(async {
+            let host = self.host().await?;
+            let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+            let engine = host.engine.clone();
+            let mut tasks = tokio::task::JoinSet::new();
+            tasks.spawn(async move { engine.work(Scope::default(), async { drop(stopped.await) }).await });
+            let digest = self.digest;
+            let (meter, end) = (Meter::start(), Instant::now() + length);
+            let mut clients = tokio::task::JoinSet::new();
+            for _ in 0..concurrency {
+                let engine = host.engine.clone();
+                clients.spawn(async move {
+                    let mut lasted = Vec::new();
+                    while Instant::now() < end {
+                        let began = Instant::now();
+                        run_once(&engine, digest).await;
+                        lasted.push(began.elapsed());
+                    }
+                    lasted
+                });
+            }
+            let lasted: Vec<Duration> = clients.join_all().await.into_iter().flatten().collect();
+            let cost = meter.end(lasted);
+            let _ = stop.send(());
+            tasks.join_all().await;
+            Ok(cost)
+        })
+    }
+
+    /// Bytes of database for each task attempt, after `runs` runs of ten tasks.
+    pub(crate) fn bytes_per_task(&self, runs: u64) -> anyhow::Result<f64> {
+        self.runtime()?.block_on(async {
+            let host = self.host().await?;
+            let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+            let engine = host.engine.clone();
+            let mut tasks = tokio::task::JoinSet::new();
+            tasks.spawn(async move { engine.work(Scope::default(), async { drop(stopped.await) }).await });
+            let mut clients = tokio::task::JoinSet::new();
+            for _ in 0..100 {
+                let (engine, digest) = (host.engine.clone(), self.digest);
+                clients.spawn(async move {
+                    for _ in 0..runs / 100 {
+                        run_once(&engine, digest).await;
+                    }
+                });
+            }
+            clients.join_all().await;
+            let _ = stop.send(());
+            tasks.join_all().await;
+            let path = host.path.join("retake.db");
+            drop(host.engine);
+            let database = rusqlite::Connection::open(path)?;
+            database.query_row("pragma wal_checkpoint(truncate)", [], |_| Ok(()))?;
+            let (pages, free): (i64, i64) =
+                (pragma(&database, "page_count")?, pragma(&database, "freelist_count")?);
+            let size = pragma(&database, "page_size")?;
+            Ok(((pages - free) * size) as f64 / (runs * 10) as f64)
+        })
+    }
+
+    /// Resident bytes of a run whose sandbox waits in a host call.
+    pub(crate) fn parked(&self, runs: usize) -> anyhow::Result<f64> {
+        struct Never;
+        impl Logs for Never {
+            fn line(&self, _: LogLine) {}
+        }
+        impl FlowHost for Never {
+            fn now(&self) -> Timestamp {
+                Timestamp::default()
+            }
+            fn submit(&self, _: CallRequest) -> Result<u32, Failure> {
+                Ok(0)
+            }
+            fn outcome(&self, _: u32) -> BoxFuture<'_, Result<Json, Failure>> {
+                Box::pin(std::future::pending())
+            }
+            fn is_done(&self, _: u32) -> bool {
+                false
+            }
+            fn cancel(&self, _: u32) {}
+            fn wait_any(&self, _: Vec<u32>) -> BoxFuture<'_, u32> {
+                Box::pin(std::future::pending())
+            }
+            fn sleep_until(&self, _: Timestamp) -> BoxFuture<'_, ()> {
+                Box::pin(std::future::pending())
+            }
+            fn tick(&self) {}
+        }
+        let runtime = self.runtime()?;
+        let before = resident();
+        let mut parked = tokio::task::JoinSet::new();
+        runtime.block_on(async {
+            // Slots that were used before hold pages; so many that fresh ones are needed.
+            for _ in 0..2000 + runs {
+                let (sandbox, attempt) = (self.sandbox.clone(), self.attempt("ten-tasks"));
+                parked.spawn(async move { drop(sandbox.run_flow(&attempt, Arc::new(Never)).await) });
+            }
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            let bytes = resident().saturating_sub(before) as f64 / (2000 + runs) as f64;
+            parked.shutdown().await;
+            Ok(bytes)
+        })
+    }
+}
+
+fn pragma(database: &rusqlite::Connection, name: &str) -> rusqlite::Result<i64> {
+    database.query_row(&format!("pragma {name}"), [], |row| row.get(0))
+}
+
+async fn run_once(engine: &Engine, component: ContentDigest) {
+    let request = StartRequest {
+        component,
+        flow: "ten-tasks".into(),
+        parameters: Json::trusted("{\"n\":10}"),
+        overrides: Overrides::default(),
+        idempotency_key: None,
+        at: None,
+    };
+    let (record, _) = engine.start(request).await.unwrap();
+    let ended = engine.watch(record.asked.id);
+    // A run takes several commits, so that the watch is there before it ends; should it not be, we would hang here.
+    tokio::time::timeout(Duration::from_secs(60), ended.notified()).await.expect("the run ended unseen");
+}

@@ -1,0 +1,114 @@
+//! The whole system from outside: the real binary, real components, a real database, real kills.
+//!
+//! `cargo xtask test` builds the binary and the components first.
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "this package is nothing but tests")]
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// Returns a built component, such as `orders` or `hostile`.
+pub fn component(name: &str) -> PathBuf {
+    existing(target().join("components").join(format!("{name}.wasm")))
+}
+
+/// Assembles one of the odd components of `tests/guests/wat`.
+pub fn assembled(name: &str, into: &Path) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests/wat").join(format!("{name}.wat"));
+    let path = into.join(format!("{name}.wasm"));
+    std::fs::write(&path, wat::parse_file(source).unwrap()).unwrap();
+    path
+}
+
+fn target() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("target")
+}
+
+fn existing(path: PathBuf) -> PathBuf {
+    assert!(path.exists(), "`{}` is missing: `cargo xtask test` builds it", path.display());
+    path
+}
+
+/// The binary with a data directory of its own.
+pub struct Retake {
+    /// Removed with it.
+    pub dir: tempfile::TempDir,
+}
+
+/// What a command said.
+pub struct Said {
+    /// Its exit code; `None` when it was killed.
+    pub exit: Option<i32>,
+    /// What it wrote to stdout.
+    pub out: String,
+    /// What it wrote to stderr.
+    pub err: String,
+}
+
+impl Retake {
+    /// Makes a data directory.
+    #[allow(clippy::new_without_default, reason = "nobody needs it by default")]
+    pub fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        // Beside the test's own binary, so that another target directory or profile is respected.
+        let deps = std::env::current_exe().unwrap();
+        let binary = existing(deps.parent().unwrap().parent().unwrap().join("retake"));
+        let mut command = Command::new(binary);
+        command.args(args).env("RETAKE_DATA", self.dir.path().join("data")).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command to its end.
+    pub fn say(&self, args: &[&str]) -> Said {
+        let Output { status, stdout, stderr } = self.command(args).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Said { exit: status.code(), out: text(stdout), err: text(stderr) }
+    }
+
+    /// Runs a command that must exit with `exit`.
+    #[track_caller]
+    pub fn expect(&self, exit: i32, args: &[&str]) -> Said {
+        let said = self.say(args);
+        assert_eq!(said.exit, Some(exit), "retake {}\n{}\n{}", args.join(" "), said.out, said.err);
+        said
+    }
+
+    /// Runs a command and reads the JSON that it writes, whatever its exit code.
+    #[track_caller]
+    pub fn json(&self, args: &[&str]) -> Value {
+        let said = self.say(&[args, &["-o", "json"]].concat());
+        serde_json::from_str(&said.out).unwrap_or_else(|_| panic!("{}\n{}", said.out, said.err))
+    }
+
+    /// Starts a command and returns it once a line of its stderr holds `until`.
+    pub fn start(&self, args: &[&str], until: &str) -> Child {
+        let mut child = self.command(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let found = lines.any(|line| line.unwrap().contains(until));
+        assert!(found, "the command ended before it said `{until}`");
+        child
+    }
+}
+
+impl Said {
+    /// Asserts that the error is written as people are promised: `error:`, perhaps `cause:`, then `hint:`.
+    #[track_caller]
+    pub fn is_an_error_with_a_hint(&self, words: &str) {
+        assert!(self.err.contains(words), "expected `{words}` in\n{}", self.err);
+        assert!(self.err.starts_with("error: "), "{}", self.err);
+        assert!(self.err.lines().last().unwrap().starts_with("hint: "), "{}", self.err);
+        assert!(self.out.is_empty(), "an error is not data: {}", self.out);
+    }
+}
+
+/// Finds a task of a run by name.
+#[track_caller]
+pub fn task<'a>(run: &'a Value, name: &str) -> &'a Value {
+    let tasks = run["tasks"].as_array().unwrap();
+    tasks.iter().find(|it| it["task"] == name).unwrap_or_else(|| panic!("no task `{name}` in {run:#}"))
+}

@@ -1,0 +1,108 @@
+//! Building components, and the bindings they are built with.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::steps::{cargo, metadata, root, run, say};
+use crate::wasi;
+
+/// Returns the directory where components are put.
+pub(crate) fn components() -> PathBuf {
+    root().join("target/components")
+}
+
+/// A package that becomes a component.
+struct Guest {
+    package: String,
+    /// The file's name without its end.
+    library: String,
+}
+
+/// Which components are built.
+pub(crate) enum Which {
+    All,
+    /// What the demo shows.
+    Examples,
+    Named(Vec<String>),
+}
+
+pub(crate) fn guests(args: &[String]) -> Result<()> {
+    let which = if args.is_empty() { Which::All } else { Which::Named(args.to_vec()) };
+    let built = build(&which)?;
+    say(format!("{} components in target/components", built.len()));
+    Ok(())
+}
+
+/// Builds components and returns where they are.
+pub(crate) fn build(which: &Which) -> Result<Vec<PathBuf>> {
+    let metadata = metadata()?;
+    let target = PathBuf::from(metadata["target_directory"].as_str().context("no target directory")?);
+    let guests = chosen(find(&metadata), which)?;
+    let toolchain = wasi::ensure_toolchain()?;
+    say(format!("building {} components", guests.len()));
+    let (mut build, out) = toolchain.build(&target);
+    build.args(["--quiet", "--profile", "guest"]);
+    for guest in &guests {
+        build.args(["-p", &guest.package]);
+    }
+    run(&mut build)?;
+    // Where tests look for them, whatever directory cargo builds into.
+    let components = components();
+    std::fs::create_dir_all(&components)?;
+    let mut built = Vec::new();
+    for guest in &guests {
+        let file = format!("{}.wasm", guest.library);
+        let made = out.join("guest").join(&file);
+        let bytes = std::fs::read(&made).with_context(|| format!("`{}` was not built", made.display()))?;
+        let place = components.join(&file);
+        put(&place, &bytes)?;
+        built.push(place);
+    }
+    Ok(built)
+}
+
+/// Returns the packages that lie where guests lie and become a component.
+fn find(metadata: &serde_json::Value) -> Vec<Guest> {
+    let homes = [root().join("example-flows"), root().join("tests/guests")];
+    let packages = metadata["packages"].as_array().into_iter().flatten();
+    let guest = |package: &serde_json::Value| {
+        let manifest = Path::new(package["manifest_path"].as_str()?);
+        let targets = package["targets"].as_array()?;
+        let is_component = |it: &&serde_json::Value| it["crate_types"].as_array().is_some_and(|it| it.contains(&"cdylib".into()));
+        let library = targets.iter().find(is_component)?["name"].as_str()?.to_owned();
+        let at_home = homes.iter().any(|it| manifest.starts_with(it));
+        at_home.then_some(Guest { package: package["name"].as_str()?.to_owned(), library })
+    };
+    packages.filter_map(guest).collect()
+}
+
+fn chosen(all: Vec<Guest>, which: &Which) -> Result<Vec<Guest>> {
+    match which {
+        Which::All => Ok(all),
+        Which::Examples => Ok(all.into_iter().filter(|it| it.package.starts_with("example-")).collect()),
+        Which::Named(names) => {
+            if let Some(name) = names.iter().find(|name| all.iter().all(|it| it.package != **name)) {
+                let known: Vec<_> = all.iter().map(|it| it.package.as_str()).collect();
+                bail!("no package `{name}` becomes a component; these do: {}", known.join(", "));
+            }
+            Ok(all.into_iter().filter(|it| names.contains(&it.package)).collect())
+        }
+    }
+}
+
+/// Writes a file in one step, because somebody may be reading it; not at all when it is there already.
+fn put(path: &Path, bytes: &[u8]) -> Result<()> {
+    if std::fs::read(path).is_ok_and(|there| there == bytes) {
+        return Ok(());
+    }
+    let partial = path.with_extension(format!("{}.partial", std::process::id()));
+    std::fs::write(&partial, bytes)?;
+    std::fs::rename(&partial, path).with_context(|| path.display().to_string())
+}
+
+/// Makes the SDK's bindings from the contract. The work is done in `xtask/wit`, which takes longer to build than we do.
+pub(crate) fn bindings(args: &[String]) -> Result<()> {
+    crate::flags(args, ["--check"])?;
+    run(cargo().args(["run", "--quiet", "--package", "xtask-wit", "--"]).args(args))
+}

@@ -1,0 +1,50 @@
+//! Tests and benchmarks.
+
+use anyhow::Result;
+
+use crate::guests::{self, Which};
+use crate::steps::{cargo, metadata, run, say};
+
+/// The package that tests the whole system.
+const SYSTEM_TESTS: &str = "retake-tests";
+
+pub(crate) fn test(args: &[String]) -> Result<()> {
+    let (short, rest): (Vec<_>, Vec<_>) = args.iter().partition(|it| *it == "--short");
+    let short = !short.is_empty();
+    guests::build(&Which::All)?;
+    build_binary()?;
+    say("running the tests");
+    let mut test = cargo();
+    // Not `nextest`, which leaves the examples in the documentation out.
+    test.args(["test", "--no-fail-fast"]);
+    let chooses = |it: &&String| ["-p", "--package", "--workspace"].contains(&it.as_str()) || it.starts_with("-p");
+    if !rest.iter().take_while(|it| **it != "--").any(|it| chooses(it)) {
+        test.arg("--workspace");
+        if short && has_package(SYSTEM_TESTS)? {
+            test.args(["--exclude", SYSTEM_TESTS]);
+        }
+    }
+    if short {
+        test.env("PROPTEST_CASES", "16");
+    }
+    // The last lines are those of the test runner: nothing is said after it.
+    run(test.args(rest))
+}
+
+/// Builds `retake` as the tests are built, so that both share what they are made of: with another choice of packages
+/// some dependencies have other features, and wasmtime would be compiled twice.
+pub(crate) fn build_binary() -> Result<()> {
+    say("building the host and the tests");
+    run(cargo().args(["build", "--quiet", "--workspace", "--bins", "--tests"]))
+}
+
+pub(crate) fn bench(args: &[String]) -> Result<()> {
+    guests::build(&Which::All)?;
+    say("building the benchmarks (optimised, some minutes the first time)");
+    run(cargo().args(["run", "--quiet", "--release", "--package", "retake-benches", "--"]).args(args))
+}
+
+fn has_package(name: &str) -> Result<bool> {
+    let metadata = metadata()?;
+    Ok(metadata["packages"].as_array().into_iter().flatten().any(|it| it["name"] == name))
+}
