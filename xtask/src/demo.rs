@@ -86,7 +86,11 @@ impl Demo {
         checks.expect("after the 2 attempts that were allowed", ran.json["attempt"] == 2, &ran.json)?;
         let name = text(&ran.json["name"]);
         let again = self.retake(&["retry", name])?;
-        checks.expect("retried, it completed", again.exit == Some(0) && again.json["state"] == "Completed", &again.json)?;
+        checks.expect(
+            "retried, it completed",
+            again.exit == Some(0) && again.json["state"] == "Completed",
+            &again.json,
+        )?;
         let third = again.json["attempt"] == 3 && again.json["round"] == 2;
         checks.expect("as the third attempt of the same run, in a second round", third, &again.json)
     }
@@ -95,12 +99,24 @@ impl Demo {
         title("Three tasks in a row: what has succeeded is not run again");
         let flow = self.component("orders.wasm");
         let ran = self.retake(&["run", &flow, "-p", "enrich_fails=1", "-p", "load=fail-once"])?;
-        checks.expect("`load` failed, and so did the run", ran.exit == Some(1) && task(&ran.json, "load")["state"] == "Failed", &ran.json)?;
+        checks.expect(
+            "`load` failed, and so did the run",
+            ran.exit == Some(1) && task(&ran.json, "load")["state"] == "Failed",
+            &ran.json,
+        )?;
         let kept = ["extract", "enrich"].iter().all(|it| task(&ran.json, it)["state"] == "Completed");
         checks.expect("the results of `extract` and `enrich` are kept", kept, &ran.json)?;
-        checks.expect("`enrich` was retried within its flow's attempt", task(&ran.json, "enrich")["attempts"] == 2, &ran.json)?;
+        checks.expect(
+            "`enrich` was retried within its flow's attempt",
+            task(&ran.json, "enrich")["attempts"] == 2,
+            &ran.json,
+        )?;
         let again = self.retake(&["retry", text(&ran.json["name"])])?;
-        checks.expect("retried, the run completed", again.exit == Some(0) && again.json["state"] == "Completed", &again.json)?;
+        checks.expect(
+            "retried, the run completed",
+            again.exit == Some(0) && again.json["state"] == "Completed",
+            &again.json,
+        )?;
         let cached = ["extract", "enrich"].iter().all(|it| {
             let (before, after) = (task(&ran.json, it), task(&again.json, it));
             after["state"] == "Cached" && ["attempts", "result", "ended"].iter().all(|it| before[*it] == after[*it])
@@ -229,7 +245,8 @@ mod tests {
     fn what_did_not_happen_ends_the_demo() -> Result<()> {
         let mut checks = Checks::default();
         checks.expect("this is so", true, &Value::Null)?;
-        let error = checks.expect("this is not", false, &serde_json::json!({"state": "Failed"})).unwrap_err().to_string();
+        let error =
+            checks.expect("this is not", false, &serde_json::json!({"state": "Failed"})).unwrap_err().to_string();
         ensure!(error.contains("this is not") && error.contains("Failed"), "{error}");
         ensure!(checks.passed == 1);
         Ok(())

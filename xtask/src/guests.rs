@@ -69,7 +69,8 @@ fn find(metadata: &serde_json::Value) -> Vec<Guest> {
     let guest = |package: &serde_json::Value| {
         let manifest = Path::new(package["manifest_path"].as_str()?);
         let targets = package["targets"].as_array()?;
-        let is_component = |it: &&serde_json::Value| it["crate_types"].as_array().is_some_and(|it| it.contains(&"cdylib".into()));
+        let is_component =
+            |it: &&serde_json::Value| it["crate_types"].as_array().is_some_and(|it| it.contains(&"cdylib".into()));
         let library = targets.iter().find(is_component)?["name"].as_str()?.to_owned();
         let at_home = homes.iter().any(|it| manifest.starts_with(it));
         at_home.then_some(Guest { package: package["name"].as_str()?.to_owned(), library })

@@ -18,7 +18,7 @@ pub(crate) fn test(args: &[String]) -> Result<()> {
     // Not `nextest`, which leaves the examples in the documentation out.
     test.args(["test", "--no-fail-fast"]);
     let chooses = |it: &&String| ["-p", "--package", "--workspace"].contains(&it.as_str()) || it.starts_with("-p");
-    if !rest.iter().take_while(|it| **it != "--").any(|it| chooses(it)) {
+    if !rest.iter().take_while(|it| **it != "--").any(chooses) {
         test.arg("--workspace");
         if short && has_package(SYSTEM_TESTS)? {
             test.args(["--exclude", SYSTEM_TESTS]);

@@ -18,7 +18,9 @@ pub(crate) fn dir() -> Result<PathBuf> {
         return Ok(std::path::absolute(dir)?);
     }
     let cache = var("XDG_CACHE_HOME").or_else(|| Some(var("HOME")?.join(".cache")));
-    Ok(cache.context("there is no home directory; set RETAKE_TOOLS to one where tools may be installed")?.join("retake"))
+    Ok(cache
+        .context("there is no home directory; set RETAKE_TOOLS to one where tools may be installed")?
+        .join("retake"))
 }
 
 pub(crate) fn cargo_deny() -> Result<PathBuf> {
@@ -40,6 +42,7 @@ pub(crate) fn typos() -> Result<PathBuf> {
     say(format!("installing typos {TYPOS} with pip into {}: it checks the spelling", home.display()));
     let mut pip = command("python3");
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--upgrade", "--target"]);
+    pip.env("PIP_ROOT_USER_ACTION", "ignore"); // The directory is our own.
     run(pip.arg(&home).arg(format!("typos=={TYPOS}")))?;
     Ok(program)
 }
@@ -52,7 +55,10 @@ fn from_crates(name: &str, version: &str, why: &str) -> Result<PathBuf> {
     }
     say(format!("installing {name} {version} from source into {} (some minutes): {why}", home.display()));
     // Unoptimised is fast enough for what it does, and built in a fraction of the time.
-    run(cargo().args(["install", "--locked", "--quiet", "--debug", "--root"]).arg(&home).arg(format!("{name}@{version}")))?;
+    run(cargo()
+        .args(["install", "--locked", "--quiet", "--debug", "--root"])
+        .arg(&home)
+        .arg(format!("{name}@{version}")))?;
     Ok(program)
 }
 

@@ -159,9 +159,10 @@ impl Apt {
     /// Returns the first dependency of `package` that begins with `prefix` and goes on with digits.
     fn dependency(&self, package: &str, prefix: &str) -> Result<String> {
         let text = read(self.command("apt-cache").args(["depends", package]))?;
-        let found = text.lines().filter_map(|it| it.trim().strip_prefix("Depends: ")).find(|it| {
-            it.strip_prefix(prefix).is_some_and(|it| it.starts_with(|c: char| c.is_ascii_digit()))
-        });
+        let found = text
+            .lines()
+            .filter_map(|it| it.trim().strip_prefix("Depends: "))
+            .find(|it| it.strip_prefix(prefix).is_some_and(|it| it.starts_with(|c: char| c.is_ascii_digit())));
         Ok(found.with_context(|| format!("`{package}` does not depend on `{prefix}…`"))?.to_owned())
     }
 }
@@ -209,7 +210,10 @@ fn unpack(dir: &Path) -> Result<Prefix> {
     // `wasm-component-ld` looks for a linker of this name beside itself.
     let linker = usr.join("bin").join(lld.replace("lld-", "wasm-ld-"));
     ensure!(linker.exists(), "`{lld}` holds no wasm-ld");
-    symlink(&Path::new("../../../../bin").join(linker.file_name().expect("has a name")), &rustlib.join(host).join("bin/wasm-ld"))?;
+    symlink(
+        &Path::new("../../../../bin").join(linker.file_name().expect("has a name")),
+        &rustlib.join(host).join("bin/wasm-ld"),
+    )?;
     // The C library lies elsewhere in Debian.
     let libc = usr.join("lib/wasm32-wasi");
     let own = rustlib.join(TARGET).join("lib/self-contained");
@@ -256,7 +260,17 @@ fn build_std(prefix: &Prefix) -> Result<()> {
     let mut build = cargo();
     build
         .current_dir(&dir)
-        .args(["build", "--quiet", "--release", "-Z", "build-std=std,panic_abort", "--target", TARGET, "--target-dir", "out"])
+        .args([
+            "build",
+            "--quiet",
+            "--release",
+            "-Z",
+            "build-std=std,panic_abort",
+            "--target",
+            TARGET,
+            "--target-dir",
+            "out",
+        ])
         .env("RUSTC", prefix.dir.join("rustc-wasi"))
         // `-Z` on a stable compiler, for this one build.
         .env("RUSTC_BOOTSTRAP", "1")

@@ -1,6 +1,7 @@
 //! Who may depend on whom. ARCHITECTURE.md draws it; here it is enforced.
 //!
 //! What only tests and build scripts use does not count: it does not ship.
+#![allow(clippy::unwrap_used, reason = "this file is nothing but tests")]
 
 use std::process::Command;
 

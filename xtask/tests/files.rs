@@ -1,4 +1,5 @@
 //! What is asked of every file: not too long, and nothing of one person's machine in it.
+#![allow(clippy::unwrap_used, reason = "this file is nothing but tests")]
 
 use std::path::{Path, PathBuf};
 

@@ -4,6 +4,7 @@
 //! ends with `# exits with N` must do that, any other must succeed. The name that the README gives to a run stands for
 //! the newest run. Each line below a command must be a line of what it prints; times, durations and sizes are not
 //! compared, and a line `…` stands for any.
+#![allow(clippy::unwrap_used, reason = "this file is nothing but tests")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -121,10 +122,12 @@ fn plain(line: &str) -> String {
     let words: Vec<String> = line.split_whitespace().map(word).collect();
     let mut plain: Vec<String> = Vec::new();
     for (at, word) in words.iter().enumerate() {
-        let is_unit = ["s", "ms", "min", "MiB", "KiB"].contains(&word.trim_end_matches([')', ';']));
+        let is_unit = ["s", "µs", "ms", "min", "MiB", "KiB"].contains(&word.trim_end_matches([')', ';']));
         match plain.last_mut() {
             // How long something took is another matter each time.
-            Some(last) if is_unit && at > 0 && last.trim_start_matches('(').parse::<f64>().is_ok() => *last = "N".into(),
+            Some(last) if is_unit && at > 0 && last.trim_start_matches('(').parse::<f64>().is_ok() => {
+                *last = "N".into()
+            }
             _ => plain.push(word.clone()),
         }
     }

@@ -93,6 +93,11 @@ pub use values::{secret, variable};
 
 pub use {schemars, serde, serde_json};
 
+/// The first flow that people see compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+pub mod readme {}
+
 /// What nearly every flow needs, in one line.
 ///
 /// ```

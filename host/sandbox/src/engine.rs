@@ -85,7 +85,8 @@ pub(crate) fn config(slots: u32) -> Config {
         // A page fault costs more than clearing a page, and the scan clears just the pages that were written.
         .linear_memory_keep_resident(1 << 20)
         .table_keep_resident(1 << 20)
-        .async_stack_keep_resident(64 << 10)
+        // Cleared by hand up to here: more costs more than the page faults of the few guests that need it.
+        .async_stack_keep_resident(32 << 10)
         .pagemap_scan(Enabled::Auto);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     config

@@ -86,6 +86,9 @@ pub enum Refusal {
         /// A sentence's end.
         why: String,
     },
+    /// It is made for another version of the contract.
+    #[error("the component exports `{0}`, and the host offers version 0.1.0 of it")]
+    OtherContract(String),
     /// It lacks our export.
     #[error("the component does not export `{}`", abi::PLUGIN)]
     NoExport,
@@ -118,6 +121,7 @@ impl Refusal {
             Self::TooLarge { .. } => "build with `opt-level = \"s\"`, `lto = true` and `strip = true`",
             Self::TooMuch { .. } => "generated code is often the cause: split it, or build with `opt-level = \"s\"`",
             Self::Import { .. } => "remove the dependency that needs it; `retake doctor` lists what a flow may import",
+            Self::OtherContract(_) => "build it with the `retake` crate that belongs to this host: `retake version`",
             Self::NoExport => {
                 "use the `retake` crate and end the file with `retake::component!(flows: [...], tasks: [...]);`"
             }
@@ -206,7 +210,8 @@ fn look(bytes: &[u8]) -> Result<prescan::Scanned, Refusal> {
         import_is_offered(import)?;
     }
     if !scanned.exports.iter().any(|it| it == abi::PLUGIN) {
-        return Err(Refusal::NoExport);
+        let other = scanned.exports.into_iter().find(|it| it.starts_with("retake:flow/plugin@"));
+        return Err(other.map_or(Refusal::NoExport, Refusal::OtherContract));
     }
     Ok(scanned)
 }

@@ -3,9 +3,10 @@
 use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use retake_core::component::AttemptLimits;
 use wasmtime::ResourceLimiter;
@@ -74,30 +75,55 @@ impl ResourceLimiter for Limiter {
 }
 
 thread_local! {
-    /// Processor time that sandboxes within the sandbox being polled have used on this thread: a flow that waits for
-    /// a task may run it on its own thread, and must not be charged for it.
-    static NESTED: Cell<u64> = const { Cell::new(0) };
+    /// Time that sandboxes within the sandbox being polled have used on this thread, by both clocks: a flow that waits
+    /// for a task may run it on its own thread, and must not be charged for it.
+    static NESTED: Cell<Spent> = const { Cell::new(Spent { wall: 0, cpu: 0 }) };
 }
 
-/// Nanoseconds that this thread has spent on a processor.
+/// Nanoseconds by two clocks.
+#[derive(Debug, Clone, Copy, Default)]
+struct Spent {
+    wall: u64,
+    cpu: u64,
+}
+
+/// Nanoseconds of wall clock, from some instant on.
+fn wall_nanos() -> u64 {
+    static FIRST: LazyLock<Instant> = LazyLock::new(Instant::now);
+    u64::try_from(FIRST.elapsed().as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Nanoseconds that this thread has spent on a processor. Costs ten times the other clock.
 fn thread_nanos() -> u64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
 
 /// Counts the processor time of one attempt.
+///
+/// A poll that ends before the first tick is counted by the wall clock: it is too short to have been interrupted by
+/// much. A guest that computes past a tick is counted by the thread's own clock from then on, so that a busy machine
+/// does not use up its budget.
 #[derive(Debug)]
 pub(crate) struct Meter {
     spent: AtomicU64,
-    /// The thread's time when the present poll began.
+    /// When the present poll began, by the clock that it is counted by.
     began: AtomicU64,
+    exact: AtomicBool,
+    ticked: AtomicBool,
     budget: u64,
 }
 
 impl Meter {
     pub(crate) fn new(limits: &AttemptLimits) -> Arc<Self> {
         let budget = u64::try_from(limits.cpu_time.as_nanos()).unwrap_or(u64::MAX);
-        Arc::new(Self { spent: AtomicU64::new(0), began: AtomicU64::new(0), budget })
+        Arc::new(Self {
+            spent: AtomicU64::new(0),
+            began: AtomicU64::new(0),
+            exact: AtomicBool::new(false),
+            ticked: AtomicBool::new(false),
+            budget,
+        })
     }
 
     /// Nanoseconds spent so far, the present poll left out.
@@ -105,10 +131,16 @@ impl Meter {
         self.spent.load(Ordering::Relaxed)
     }
 
-    /// Whether the budget is used up. Asked from within a poll, on its thread.
+    /// Whether the budget is used up. Asked at each tick from within a poll, on its thread.
     pub(crate) fn is_used_up(&self) -> bool {
-        let now = thread_nanos() - self.began.load(Ordering::Relaxed);
-        self.spent() + now.saturating_sub(NESTED.get()) > self.budget
+        self.ticked.store(true, Ordering::Relaxed);
+        let began = self.began.load(Ordering::Relaxed);
+        let nested = NESTED.get();
+        let now = match self.exact.load(Ordering::Relaxed) {
+            true => (thread_nanos() - began).saturating_sub(nested.cpu),
+            false => (wall_nanos() - began).saturating_sub(nested.wall),
+        };
+        self.spent() + now > self.budget
     }
 }
 
@@ -128,14 +160,19 @@ impl<F: Future> Future for Metered<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let before = NESTED.replace(0);
-        let began = thread_nanos();
-        self.meter.began.store(began, Ordering::Relaxed);
+        let outer = NESTED.replace(Spent::default());
+        let exact = self.meter.ticked.swap(false, Ordering::Relaxed);
+        self.meter.exact.store(exact, Ordering::Relaxed);
+        let wall = wall_nanos();
+        let cpu = if exact { thread_nanos() } else { 0 };
+        self.meter.began.store(if exact { cpu } else { wall }, Ordering::Relaxed);
         let polled = self.future.as_mut().poll(cx);
-        let total = thread_nanos() - began;
-        let own = total.saturating_sub(NESTED.get());
+        let wall = wall_nanos() - wall;
+        let cpu = if exact { thread_nanos() - cpu } else { wall };
+        let nested = NESTED.get();
+        let own = if exact { cpu.saturating_sub(nested.cpu) } else { wall.saturating_sub(nested.wall) };
         self.meter.spent.fetch_add(own, Ordering::Relaxed);
-        NESTED.set(before + total);
+        NESTED.set(Spent { wall: outer.wall + wall, cpu: outer.cpu + cpu });
         polled
     }
 }

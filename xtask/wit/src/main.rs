@@ -1,18 +1,30 @@
 //! Makes `guest-sdk/rust/src/bindings.rs` from `wit/next`, or checks that it is what would be made.
 #![allow(clippy::print_stderr, reason = "a tool that talks to people")]
 
+use std::process::ExitCode;
+
 use anyhow::{Context, Result, bail};
 use wit_bindgen_core::{Files, WorldGenerator, wit_parser::Resolve};
 
 const CONTRACT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit/next");
 const BINDINGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../guest-sdk/rust/src/bindings.rs");
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match bindings(std::env::args().any(|it| it == "--check")) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn bindings(check: bool) -> Result<()> {
     let made = generate()?;
     let there = std::fs::read_to_string(BINDINGS).unwrap_or_default();
     if made == there {
         eprintln!("guest-sdk/rust/src/bindings.rs is current");
-    } else if std::env::args().any(|it| it == "--check") {
+    } else if check {
         bail!("guest-sdk/rust/src/bindings.rs is not what wit/next says; `cargo xtask bindings` makes it");
     } else {
         std::fs::write(BINDINGS, made)?;
@@ -27,6 +39,7 @@ fn generate() -> Result<String> {
     let (package, _) = resolve.push_path(CONTRACT)?;
     let world = resolve.select_world(&[package], Some("flow"))?;
     let options = wit_bindgen_rust::Opts {
+        format: true,
         pub_export_macro: true,
         export_macro_name: Some("export_component".into()),
         default_bindings_module: Some("::retake::bindings".into()),

@@ -1,4 +1,5 @@
 //! The contract grows by what breaks nobody: a component that was made for a released version runs for ever.
+#![allow(clippy::unwrap_used, reason = "this file is nothing but tests")]
 
 use retake_core::limits;
 use wit_component::semver_check;
@@ -51,7 +52,11 @@ fn a_breaking_edit_is_noticed() {
         ("a function is gone from an interface", "  sleep-until: func(unix-ms: u64);\n", ""),
         ("a parameter has another type", "sleep: func(duration: milliseconds)", "sleep: func(duration: u32)"),
         ("a parameter more", "variable: func(name: string)", "variable: func(name: string, fresh: bool)"),
-        ("a result has another type", "wait-any: func(calls: list<borrow<call>>) -> u32", "wait-any: func(calls: list<borrow<call>>) -> u64"),
+        (
+            "a result has another type",
+            "wait-any: func(calls: list<borrow<call>>) -> u32",
+            "wait-any: func(calls: list<borrow<call>>) -> u64",
+        ),
         ("a field more in a record", "    attempt: u32,\n", "    attempt: u32,\n    round: u32,\n"),
         ("a case more in a variant", "    by-policy,\n", "    by-policy,\n    soon,\n"),
         ("a case less in an enum", "enum level { trace, debug,", "enum level { debug,"),
@@ -107,9 +112,18 @@ fn the_bounds_that_are_written_down_are_the_bounds() {
         }),
         ("jitter", format!("{} thousandths", limits::JITTER_PERMILLE)),
         ("durable sleep", days(limits::SLEEP)),
-        ("memory of an attempt", format!("{}, at most {}", size(limits::MEMORY_DEFAULT as usize), size(limits::MEMORY_MAX as usize))),
-        ("processor time of an attempt", format!("{}, at most {}", seconds(limits::CPU_DEFAULT), seconds(limits::CPU_MAX))),
-        ("wall clock of a task's attempt", format!("{}, at most {}", seconds(limits::TASK_TIMEOUT_DEFAULT), seconds(limits::TASK_TIMEOUT_MAX))),
+        (
+            "memory of an attempt",
+            format!("{}, at most {}", size(limits::MEMORY_DEFAULT as usize), size(limits::MEMORY_MAX as usize)),
+        ),
+        (
+            "processor time of an attempt",
+            format!("{}, at most {}", seconds(limits::CPU_DEFAULT), seconds(limits::CPU_MAX)),
+        ),
+        (
+            "wall clock of a task's attempt",
+            format!("{}, at most {}", seconds(limits::TASK_TIMEOUT_DEFAULT), seconds(limits::TASK_TIMEOUT_MAX)),
+        ),
         ("wall clock of a flow's attempt", format!("none, at most {}", days(limits::FLOW_TIMEOUT_MAX))),
         ("calls of a run", limits::CALLS_PER_RUN.to_string()),
         ("inputs and results of a run's calls", size(limits::CALL_BYTES_PER_RUN)),

@@ -108,9 +108,10 @@ impl SqliteStore {
 
     async fn change<T: Send + 'static>(
         &self,
+        bytes: usize,
         make: impl FnMut(&Connection) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.writer()?.change(make).await
+        self.writer()?.change(bytes, make).await
     }
 
     /// Makes a value ready to be kept: a large one is a durable file before any row speaks of it (F06).
@@ -143,6 +144,17 @@ impl SqliteStore {
     }
 }
 
+fn inline_bytes(kept: &Kept) -> usize {
+    match kept {
+        Kept::Inline(json) => json.as_str().len(),
+        Kept::Blob { .. } => 0,
+    }
+}
+
+fn log_bytes(lines: &[LogLine]) -> usize {
+    lines.iter().map(|it| it.message.len() + it.fields.as_ref().map_or(0, |it| it.as_str().len())).sum()
+}
+
 fn start_readers(files: &Files) -> Result<Readers, OpenError> {
     let connections = (0..READERS).map(|_| files.connect(Access::Read)).collect::<rusqlite::Result<_>>();
     let connections = connections.map_err(OpenError::at(&files.database))?;
@@ -160,7 +172,7 @@ impl Store for SqliteStore {
         if digest != record.digest {
             return Err(StoreError::Damaged(record.digest));
         }
-        self.change(move |db| writes::put_component(db, &record)).await
+        self.change(0, move |db| writes::put_component(db, &record)).await
     }
 
     async fn component(&self, digest: ContentDigest) -> Result<Option<ComponentRecord>, StoreError> {
@@ -178,12 +190,12 @@ impl Store for SqliteStore {
 
     async fn create(&self, mut run: NewRun) -> Result<(RunRecord, bool), StoreError> {
         self.keep(&mut run.parameters).await?;
-        self.change(move |db| writes::create(db, &run)).await
+        self.change(inline_bytes(&run.parameters), move |db| writes::create(db, &run)).await
     }
 
     async fn claim(&self, request: ClaimRequest) -> Result<Vec<RunRecord>, StoreError> {
         let boot = self.boot;
-        self.change(move |db| writes::claim(db, &request, boot)).await
+        self.change(0, move |db| writes::claim(db, &request, boot)).await
     }
 
     async fn next_due(&self, root: Option<FlowRunId>) -> Result<Option<Timestamp>, StoreError> {
@@ -195,11 +207,13 @@ impl Store for SqliteStore {
         if let Some(result) = &mut commit.task.result {
             self.keep(result).await?;
         }
-        self.change(move |db| writes::commit_task(db, run, fence, &commit)).await
+        let values = [Some(&commit.task.input), commit.task.result.as_ref()];
+        let bytes = values.into_iter().flatten().map(inline_bytes).sum::<usize>() + log_bytes(&commit.logs);
+        self.change(bytes, move |db| writes::commit_task(db, run, fence, &commit)).await
     }
 
     async fn append_logs(&self, run: FlowRunId, fence: Fence, logs: Vec<LogLine>) -> Result<(), StoreError> {
-        self.change(move |db| writes::append_logs(db, run, fence, &logs)).await
+        self.change(log_bytes(&logs), move |db| writes::append_logs(db, run, fence, &logs)).await
     }
 
     async fn end_attempt(&self, run: FlowRunId, fence: Fence, commit: AttemptCommit) -> Result<Run, StoreError> {
@@ -208,8 +222,9 @@ impl Store for SqliteStore {
         if let Some(result) = &mut result {
             self.keep(result).await?;
         }
+        let bytes = result.as_ref().map_or(0, inline_bytes) + log_bytes(&logs);
         let end = End { end, result, evidence, logs, now };
-        self.change(move |db| writes::end_attempt(db, run, fence, &end)).await
+        self.change(bytes, move |db| writes::end_attempt(db, run, fence, &end)).await
     }
 
     async fn retry(&self, run: FlowRunId, request: RetryRequest) -> Result<Run, StoreError> {
@@ -217,16 +232,16 @@ impl Store for SqliteStore {
         if let Some(parameters) = &mut parameters {
             self.keep(parameters).await?;
         }
-        self.change(move |db| writes::retry(db, run, &request, parameters.as_ref())).await
+        self.change(0, move |db| writes::retry(db, run, &request, parameters.as_ref())).await
     }
 
     async fn cancel(&self, run: FlowRunId, now: Timestamp) -> Result<Run, StoreError> {
-        self.change(move |db| writes::cancel(db, run, now)).await
+        self.change(0, move |db| writes::cancel(db, run, now)).await
     }
 
     async fn recover(&self, now: Timestamp) -> Result<Vec<(FlowRunId, Run)>, StoreError> {
         let boot = self.boot;
-        self.change(move |db| writes::recover(db, now, boot)).await
+        self.change(0, move |db| writes::recover(db, now, boot)).await
     }
 
     async fn run(&self, id: FlowRunId) -> Result<RunRecord, StoreError> {

@@ -48,7 +48,7 @@ async fn hold_up(store: &Arc<SqliteStore>, waiting: &mut JoinSet<()>) -> mpsc::S
     let (go, wait) = mpsc::channel();
     let (store, mut held) = (Arc::clone(store), Some(held));
     waiting.spawn(async move {
-        let held_up = store.change(move |_| {
+        let held_up = store.change(0, move |_| {
             held.take().map(|it| it.send(()));
             let _ = wait.recv();
             Ok(())
@@ -164,7 +164,7 @@ async fn what_is_not_committed_is_not_seen() {
     let (go, wait) = mpsc::channel::<()>();
     let (written, is_written) = tokio::sync::oneshot::channel();
     let mut written = Some(written);
-    let change = store.change(move |db| {
+    let change = store.change(0, move |db| {
         writes::commit_task(db, id(1), fence(1), &alone(task(1)))?;
         written.take().map(|it| it.send(()));
         let _ = wait.recv();
@@ -229,7 +229,7 @@ async fn a_change_that_fails_spoils_no_other() {
         let store = Arc::clone(&store);
         waiting.spawn(async move {
             if number % 3 == 0 {
-                let spoilt = store.change(move |db| {
+                let spoilt = store.change(0, move |db| {
                     writes::commit_task(db, id(1), fence(1), &alone(task(number)))?;
                     db.execute("INSERT INTO nowhere VALUES (1)", [])?;
                     Ok(())
@@ -251,7 +251,7 @@ async fn a_change_that_fails_spoils_no_other() {
 async fn after_an_io_error_nothing_is_written_until_it_is_opened_again() {
     let (dir, store) = new();
     run_1(&store).await;
-    let spoilt = store.change(|db| {
+    let spoilt = store.change(0, |db| {
         writes::commit_task(db, id(1), fence(1), &alone(task(1)))?;
         let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_FSYNC);
         Err::<(), _>(Fault::Database(rusqlite::Error::SqliteFailure(error, None)))
@@ -274,7 +274,7 @@ async fn half_a_transaction_is_nothing() {
     run_1(&store).await;
     let (from, copy) = (dir.path().to_owned(), tempfile::tempdir().unwrap());
     let to = copy.path().to_owned();
-    let half = store.change(move |db| {
+    let half = store.change(0, move |db| {
         db.execute_batch("PRAGMA cache_size = 5")?;
         for number in 1..=500 {
             writes::commit_task(db, id(1), fence(1), &alone(task(number)))?;
@@ -341,7 +341,8 @@ async fn the_log_stays_short() {
         writers.spawn(async move {
             for n in 0..60 {
                 let state = TaskState::AwaitingRetry(at(n));
-                let input = Kept::Inline(retake_core::value::Json::of(&"x".repeat(60_000)));
+                // Another one each time: SQLite does not write pages that stay the same.
+                let input = Kept::Inline(retake_core::value::Json::of(&n.to_string().repeat(30_000)));
                 let task = TaskRun { state, input, result: None, ..task(number) };
                 store.commit_task(id(1), fence(1), alone(task)).await.unwrap();
             }

@@ -35,6 +35,8 @@ use crate::StoreError;
 const QUEUE: usize = 4096;
 /// Most changes in one transaction: bounds how long the first of them waits for its answer.
 const GROUP: usize = 2048;
+/// Bytes of values after which a transaction takes no more: bounds what one adds to the log.
+const GROUP_BYTES: usize = 8 << 20;
 /// Pages that the log grows by between two checkpoints beside the writer: 4 MiB.
 const CHECKPOINT_PAGES: i32 = 1000;
 /// Pages from which on the writer itself writes back the little that is left, so that the log begins anew. Beside a
@@ -70,6 +72,8 @@ struct Shared {
 
 /// A change, and whoever waits for it.
 trait Job: Send {
+    /// Returns about how many bytes it writes.
+    fn bytes(&self) -> usize;
     /// Makes the change, once or, when the transaction was rolled back, again.
     fn make(&mut self, db: &Connection) -> rusqlite::Result<()>;
     /// Tells whoever waits what became of it. The transaction is durable.
@@ -79,12 +83,17 @@ trait Job: Send {
 }
 
 struct Change<T, F> {
+    bytes: usize,
     make: F,
     made: Option<Result<T, StoreError>>,
     waits: oneshot::Sender<Result<T, StoreError>>,
 }
 
 impl<T: Send, F: FnMut(&Connection) -> Result<T, Fault> + Send> Job for Change<T, F> {
+    fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     fn make(&mut self, db: &Connection) -> rusqlite::Result<()> {
         self.made = Some(match (self.make)(db) {
             Ok(made) => Ok(made),
@@ -151,13 +160,15 @@ impl Writer {
         Ok(Self { jobs: Some(jobs), shared, threads: vec![writer, checkpointer] })
     }
 
-    /// Makes a change and waits until it is durable. `make` may be called again when others spoil the transaction.
+    /// Makes a change of about `bytes` and waits until it is durable. `make` may be called again when others spoil the
+    /// transaction.
     pub(super) async fn change<T: Send + 'static>(
         &self,
+        bytes: usize,
         make: impl FnMut(&Connection) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (waits, answer) = oneshot::channel();
-        let job = Box::new(Change { make, made: None, waits });
+        let job = Box::new(Change { bytes, make, made: None, waits });
         let stopped = || StoreError::Unavailable(Box::new(Stopped));
         self.jobs.as_ref().ok_or_else(stopped)?.send(job).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
@@ -214,10 +225,13 @@ impl WriterThread {
     fn work(mut self) {
         let mut jobs = Vec::new();
         while let Some(first) = self.queue.blocking_recv() {
+            let mut bytes = first.bytes();
             jobs.push(first);
             while jobs.len() < GROUP
+                && bytes < GROUP_BYTES
                 && let Ok(next) = self.queue.try_recv()
             {
+                bytes += next.bytes();
                 jobs.push(next);
             }
             self.shared.changes.fetch_add(jobs.len() as u64, Ordering::Relaxed);
