@@ -21,7 +21,6 @@ pub(crate) fn resident() -> u64 {
 /// What many repetitions of one thing cost.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Cost {
-    pub(crate) count: u64,
     pub(crate) per_second: f64,
     pub(crate) cpu_us: f64,
     pub(crate) p50_ms: f64,
@@ -48,7 +47,6 @@ impl Meter {
             lasted.get(index).map_or(0.0, |it| it.as_secs_f64() * 1e3)
         };
         Cost {
-            count: lasted.len() as u64,
             per_second: lasted.len() as f64 / wall.as_secs_f64(),
             cpu_us: cpu.as_secs_f64() * 1e6 / lasted.len().max(1) as f64,
             p50_ms: quantile(0.5),

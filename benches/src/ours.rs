@@ -229,8 +229,7 @@ impl Ours {
             drop(host.engine);
             let database = rusqlite::Connection::open(path)?;
             database.query_row("pragma wal_checkpoint(truncate)", [], |_| Ok(()))?;
-            let (pages, free): (i64, i64) =
-                (pragma(&database, "page_count")?, pragma(&database, "freelist_count")?);
+            let (pages, free): (i64, i64) = (pragma(&database, "page_count")?, pragma(&database, "freelist_count")?);
             let size = pragma(&database, "page_size")?;
             Ok(((pages - free) * size) as f64 / (runs * 10) as f64)
         })

@@ -264,7 +264,8 @@ impl Raw {
             let lasted: Vec<Duration> = clients.join_all().await.into_iter().flatten().collect();
             meter.end(lasted)
         });
-        drop((shared, runtime));
+        drop(shared);
+        drop(runtime);
         writer.join().map_err(|_| anyhow::anyhow!("the raw writer panicked"))?;
         Ok(cost)
     }
@@ -297,7 +298,9 @@ fn writer(path: &Path, taken: crossbeam_channel::Receiver<Row>) -> anyhow::Resul
                 }
             }
             transaction.commit().unwrap();
-            done.into_iter().for_each(|it| drop(it.send(())));
+            for done in done {
+                let _ = done.send(());
+            }
         }
     }))
 }

@@ -110,12 +110,12 @@ impl Report {
         fine
     }
 
-    pub(crate) fn markdown(&self, guest: &Path, threads: usize) -> String {
+    pub(crate) fn markdown(&self, guest: &Path, raw_threads: usize, threads: usize) -> String {
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
         let mut text = String::from("# Results\n\n");
         let _ = writeln!(
             text,
-            "Written by `cargo xtask bench --write`: {cores} cores, {threads} sandbox threads, guest `{}`.\n\
+            "Written by `cargo xtask bench --write`: {cores} cores, sandbox threads {raw_threads} raw and {threads} ours, guest `{}`.\n\
              Raw is the smallest program that does the same durable work with the same guest on the same disk \
              (`benches/src/raw.rs`); medians of {} repeats, raw and ours by turns.\n\
              What counts is a ratio: machines are shared, and a figure alone has an error of about a quarter.\n",

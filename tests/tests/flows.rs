@@ -52,6 +52,19 @@ fn a_process_started_later_goes_on_with_the_next_attempt() {
 }
 
 #[test]
+fn a_plain_sleep_in_a_flow_is_durable_and_holds_no_process() {
+    let retake = Retake::new();
+    let said = retake.expect(124, &["run", &path("hostile"), "--flow", "sleep", "-p", "n=11000"]);
+    assert!(said.err.contains("Suspended until"), "{}", said.err);
+    let name = retake.json(&["ps"])[0]["name"].as_str().unwrap().to_owned();
+    assert_eq!(retake.json(&["show", &name])["state"], "Suspended");
+    retake.expect(0, &["watch", &name, "--wait"]);
+    let run = retake.json(&["show", &name]);
+    assert_eq!((&run["state"], &run["attempt"]), (&json!("Completed"), &json!(1)));
+    assert_eq!(task(&run, "sleep")["took_ms"], 11_000);
+}
+
+#[test]
 fn a_manual_retry_runs_only_what_failed() {
     let retake = Retake::new();
     let said = retake.expect(1, &["run", &path("orders"), "-p", "load=fail-once"]);
@@ -115,14 +128,29 @@ fn tasks_run_side_by_side_and_the_first_done_wins() {
 #[test]
 fn a_child_flow_has_retries_of_its_own() {
     let retake = Retake::new();
-    retake.expect(0, &["run", &path("parent"), "--flow", "parent"]);
+    let result = retake.expect(0, &["run", &path("parent"), "-p", "child_fails=2"]).out;
+    let result: Value = serde_json::from_str(&result).unwrap();
+    assert_eq!(result, json!([{"name": "ANN", "attempt": 1}, {"name": "BOB", "attempt": 3}]));
     let runs = retake.json(&["ps", "--all"]);
-    let child = runs.as_array().unwrap().iter().find(|it| it["flow"] == "child").unwrap();
     let parent = runs.as_array().unwrap().iter().find(|it| it["flow"] == "parent").unwrap();
-    assert_eq!((&child["state"], &child["parent"]), (&json!("Completed"), &parent["id"]));
-    assert!(child["attempt"].as_u64().unwrap() > 1, "{child:#}");
-    assert_eq!(parent["attempt"], 1);
+    assert_eq!((runs.as_array().unwrap().len(), &parent["attempt"]), (3, &json!(1)));
     assert_eq!(retake.json(&["ps"]).as_array().unwrap().len(), 1, "children are left out unless asked for");
+}
+
+#[test]
+fn a_parent_that_is_retried_retries_its_failed_child_and_not_its_completed_one() {
+    let retake = Retake::new();
+    // Three attempts are the child's budget; the fourth succeeds, in its second round.
+    retake.expect(1, &["run", &path("parent"), "-p", "child_fails=3"]);
+    let name = retake.json(&["ps"])[0]["name"].as_str().unwrap().to_owned();
+    let said = retake.expect(0, &["retry", &name]);
+    assert_eq!(said.err.matches("Cached").count(), 1, "{}", said.err);
+    let runs = retake.json(&["ps", "--all"]);
+    let mut children: Vec<_> = runs.as_array().unwrap().iter().filter(|it| it["flow"] == "child").collect();
+    children.sort_by_key(|it| it["attempt"].as_u64());
+    let seen: Vec<_> =
+        children.iter().map(|it| (it["attempt"].as_u64().unwrap(), it["round"].as_u64().unwrap())).collect();
+    assert_eq!(seen, [(1, 1), (4, 2)]);
 }
 
 #[test]

@@ -194,6 +194,26 @@ fn what_is_no_component_of_ours_is_refused_with_a_hint() {
 }
 
 #[test]
+fn t15_what_would_take_minutes_to_compile_is_refused_at_once() {
+    let retake = Retake::new();
+    let bomb = |body: String| {
+        let text = format!("(component (core module (func {body})))");
+        let path = retake.dir.path().join("bomb.wasm");
+        std::fs::write(&path, wat::parse_str(text).unwrap()).unwrap();
+        let began = Instant::now();
+        let said = retake.expect(2, &["inspect", path.to_str().unwrap()]);
+        assert!(began.elapsed() < Duration::from_secs(5), "took {:?}", began.elapsed());
+        said
+    };
+    let nested = format!("{}{}", "loop ".repeat(20_000), "end ".repeat(20_000));
+    bomb(nested).is_an_error_with_a_hint("nested blocks in one function");
+    bomb(format!("(local {})", "i32 ".repeat(40_000))).is_an_error_with_a_hint("locals in one function");
+    bomb("i32.const 1 drop ".repeat(200_000)).is_an_error_with_a_hint("bytes in one function");
+    let targets = format!("block i32.const 0 br_table {} end", "0 ".repeat(100_000));
+    bomb(targets).is_an_error_with_a_hint("targets of one branch");
+}
+
+#[test]
 fn t17_bytes_flipped_anywhere_never_crash_the_inspection() {
     let retake = Retake::new();
     let whole = std::fs::read(component("retry_it")).unwrap();

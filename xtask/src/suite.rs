@@ -27,8 +27,12 @@ pub(crate) fn test(args: &[String]) -> Result<()> {
     if short {
         test.env("PROPTEST_CASES", "16");
     }
-    // The last lines are those of the test runner: nothing is said after it.
-    run(test.args(rest))
+    // The last lines are those of the test runner: nothing is said after it, also when a test failed.
+    let status = test.args(rest).status()?;
+    if !status.success() {
+        std::process::exit(status.code().unwrap_or(1));
+    }
+    Ok(())
 }
 
 /// Builds `retake` as the tests are built, so that both share what they are made of: with another choice of packages

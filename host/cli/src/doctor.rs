@@ -47,9 +47,11 @@ pub(crate) async fn doctor(args: &Args) -> anyhow::Result<Exit> {
             Err(retake_sandbox::Refusal::NoExport) => fine("sandbox", "components can be read".into()),
             other => wrong("sandbox", format!("{other:?}"), "report this"),
         },
-        Err(error) => {
-            wrong("sandbox", error.to_string(), "sandboxes need x86-64 or AArch64 and a large address space: `ulimit -v`")
-        }
+        Err(error) => wrong(
+            "sandbox",
+            error.to_string(),
+            "sandboxes need x86-64 or AArch64 and a large address space: `ulimit -v`",
+        ),
     });
     checks.push(mappings());
     checks.push(fine(
@@ -57,15 +59,20 @@ pub(crate) async fn doctor(args: &Args) -> anyhow::Result<Exit> {
         "a flow may import retake:flow@0.1.0 and wasi:{cli,clocks,filesystem,io,random,sockets}@0.2".into(),
     ));
     let all = checks.iter().all(|it| it.ok);
-    out::list(args.output, &checks, |it| it.check.to_owned(), || {
-        let mut table = out::table(&["", "CHECK", "FOUND"]);
-        for check in &checks {
-            let mark = if check.ok { "ok" } else { "WRONG" };
-            let hint = check.hint.map(|it| format!("\nhint: {it}")).unwrap_or_default();
-            table.add_row([mark.to_owned(), check.check.to_owned(), format!("{}{hint}", out::plain(&check.found))]);
-        }
-        table
-    });
+    out::list(
+        args.output,
+        &checks,
+        |it| it.check.to_owned(),
+        || {
+            let mut table = out::table(&["", "CHECK", "FOUND"]);
+            for check in &checks {
+                let mark = if check.ok { "ok" } else { "WRONG" };
+                let hint = check.hint.map(|it| format!("\nhint: {it}")).unwrap_or_default();
+                table.add_row([mark.to_owned(), check.check.to_owned(), format!("{}{hint}", out::plain(&check.found))]);
+            }
+            table
+        },
+    );
     Ok(if all { Exit::Ok } else { Exit::Failed })
 }
 

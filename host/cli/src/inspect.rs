@@ -40,7 +40,9 @@ pub(crate) async fn look_into(args: &Args, file: &Path) -> anyhow::Result<Inspec
 /// Whether a target means a file and not the name of a flow.
 pub(crate) fn is_file(target: &str) -> bool {
     let path = Path::new(target);
-    path.extension().is_some_and(|it| it.eq_ignore_ascii_case("wasm")) || path.components().count() > 1 || path.is_file()
+    path.extension().is_some_and(|it| it.eq_ignore_ascii_case("wasm"))
+        || path.components().count() > 1
+        || path.is_file()
 }
 
 /// Reads a component file, as far as one may be long.
@@ -89,7 +91,11 @@ fn table(found: &Inspection) -> String {
     }
     for task in &info.tasks {
         lines.push(String::new());
-        lines.push(format!("task {} (version {})", task.name, if task.version.is_empty() { "-" } else { &task.version }));
+        lines.push(format!(
+            "task {} (version {})",
+            task.name,
+            if task.version.is_empty() { "-" } else { &task.version }
+        ));
         lines.extend(task_lines(task));
     }
     lines.push(String::new());

@@ -33,9 +33,9 @@ pub(crate) async fn ps(args: &Args, typed: &Ps) -> anyhow::Result<Exit> {
         let filter = RunFilter {
             flow: typed.flow.clone(),
             shown: shown.clone(),
-            since: typed.since.map(|it| retake_core::time::Timestamp::from_unix_ms(
-                now.as_unix_ms().saturating_sub(crate::wire::millis(it)),
-            )),
+            since: typed.since.map(|it| {
+                retake_core::time::Timestamp::from_unix_ms(now.as_unix_ms().saturating_sub(crate::wire::millis(it)))
+            }),
             before: None,
             parent: None,
             roots_only: !typed.all,

@@ -140,7 +140,12 @@ pub(crate) fn one_line(text: &str) -> String {
 }
 
 /// Writes a list in the format that was asked for.
-pub(crate) fn list<T: Serialize>(format: Format, items: &[T], id: impl Fn(&T) -> String, table: impl FnOnce() -> Table) {
+pub(crate) fn list<T: Serialize>(
+    format: Format,
+    items: &[T],
+    id: impl Fn(&T) -> String,
+    table: impl FnOnce() -> Table,
+) {
     match format {
         Format::Table => println!("{}", table()),
         Format::Json => println!("{}", json(&items, true)),
@@ -181,9 +186,9 @@ pub(crate) fn took(duration: Duration) -> String {
         0 => format!("{} ms", duration.as_millis()),
         1..60 => {
             let tenths = duration.as_millis() / 100;
-            if tenths % 10 == 0 { format!("{} s", tenths / 10) } else { format!("{}.{} s", tenths / 10, tenths % 10) }
+            if tenths.is_multiple_of(10) { format!("{} s", tenths / 10) } else { format!("{}.{} s", tenths / 10, tenths % 10) }
         }
-        60..3600 if seconds % 60 == 0 => format!("{} min", seconds / 60),
+        60..3600 if seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
         60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
         3600..86_400 if seconds % 3600 / 60 == 0 => format!("{} h", seconds / 3600),
         3600..86_400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),

@@ -34,10 +34,15 @@ pub(crate) async fn policy(args: &Args, typed: &crate::args::Policy) -> anyhow::
         let all = u64::from(of_flow.retries + 1) * u64::from(task.retry.retries + 1);
         views.push(view("task", &task.name, &task.retry, Some(all)));
     }
-    out::one(args.output, &views, || flow.name.clone(), || {
-        let text: Vec<String> = views.iter().map(table).collect();
-        out::plain(&text.join("\n"))
-    });
+    out::one(
+        args.output,
+        &views,
+        || flow.name.clone(),
+        || {
+            let text: Vec<String> = views.iter().map(table).collect();
+            out::plain(&text.join("\n"))
+        },
+    );
     Ok(Exit::Ok)
 }
 

@@ -70,7 +70,8 @@ impl Teller {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let mut names: Vec<&str> = open.values().map(String::as_str).take(5).collect();
         names.sort_unstable();
-        let more = if open.len() > names.len() { format!(" and {} more", open.len() - names.len()) } else { String::new() };
+        let more =
+            if open.len() > names.len() { format!(" and {} more", open.len() - names.len()) } else { String::new() };
         self.wait(format!("{}{more}", names.join(", ")));
     }
 }

@@ -60,11 +60,8 @@ pub(crate) async fn retry(args: &Args, typed: &Retry) -> anyhow::Result<Exit> {
     let id = local::find(store.as_ref(), &typed.run).await?;
     drop(store);
     let local = local::open(args, Some(teller.clone())).await?;
-    let ask = RetryAsk {
-        all: typed.all,
-        expected_attempt: typed.expected_attempt,
-        overrides: overrides(&typed.policy),
-    };
+    let ask =
+        RetryAsk { all: typed.all, expected_attempt: typed.expected_attempt, overrides: overrides(&typed.policy) };
     let kept = kept_results(local.store.as_ref(), id).await?;
     local.engine.retry(id, ask).await?;
     teller.follow(id);
@@ -148,7 +145,8 @@ pub(crate) async fn find_flow(store: &dyn Store, name: &str) -> anyhow::Result<(
     if let Some(found) = components.iter().find(|it| it.info.flow(name).is_some()) {
         return Ok((found.digest, found.info.clone()));
     }
-    let mut names: Vec<&str> = components.iter().flat_map(|it| it.info.flows.iter().map(|it| it.name.as_str())).collect();
+    let mut names: Vec<&str> =
+        components.iter().flat_map(|it| it.info.flows.iter().map(|it| it.name.as_str())).collect();
     names.sort_unstable();
     names.dedup();
     let hint = match names.as_slice() {

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::component::{AskedLimits, FlowInfo};
 use crate::failure::Failure;
 use crate::id::ContentDigest;
-use crate::component::{AskedLimits, FlowInfo};
 use crate::replay::Identity;
 use crate::retry::{BadField, Delay, RetryPolicy, Spent};
 use crate::time::{Timestamp, millis_option};
@@ -181,7 +181,9 @@ impl Overrides {
     /// Checks every bound.
     pub fn check(&self, flow: &FlowInfo) -> Result<(), BadField> {
         self.policy(flow).check("retry")?;
-        BadField::unless(self.timeout != Some(Duration::ZERO), "timeout", || "a limit of zero lets nothing run".into())?;
+        BadField::unless(self.timeout != Some(Duration::ZERO), "timeout", || {
+            "a limit of zero lets nothing run".into()
+        })?;
         BadField::unless(self.memory_bytes != Some(0), "memory", || "a limit of zero lets nothing run".into())
     }
 }

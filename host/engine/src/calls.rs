@@ -316,11 +316,7 @@ impl Calls {
                 limits: self.record.asked.overrides.limits(&info.limits).for_task(),
                 log_prints: info.log_prints,
             };
-            self.observe(|| Progress::TaskBegan {
-                number: task.number,
-                name: shown.clone(),
-                attempt: task.attempts,
-            });
+            self.observe(|| Progress::TaskBegan { number: task.number, name: shown.clone(), attempt: task.attempts });
             let logs: Arc<dyn Logs> = self.me.upgrade().expect("whoever drives a call holds the calls");
             let report = self.engine.outside.runner.run_task(&attempt, logs).await;
             drop(slots);
@@ -354,7 +350,8 @@ impl Calls {
                     }
                 }
             };
-            self.observe(|| Progress::TaskEnded {
+            // People are told what is durable, and not before.
+            let told = self.engine.outside.observer.is_some().then(|| Progress::TaskEnded {
                 number: task.number,
                 name: shown.clone(),
                 attempt: task.attempts,
@@ -362,11 +359,14 @@ impl Calls {
                 failure: task.failure.clone(),
                 retry_at,
             });
+            let tell = |told: Option<Progress>| told.into_iter().for_each(|it| self.observe(|| it));
             let Some(due) = retry_at else {
-                return self.finish(index, task, previous, given).await;
+                self.finish(index, task, previous, given).await;
+                return tell(told);
             };
             let logs = self.take_logs();
             self.commit(TaskCommit { task: task.clone(), past: previous.into_iter().collect(), logs }).await;
+            tell(told);
             self.wait_for(index, due).await;
         }
     }
@@ -500,15 +500,10 @@ impl Calls {
                 Given::Failure(failure)
             }
         };
-        self.observe(|| Progress::TaskEnded {
-            number: task.number,
-            name,
-            attempt: task.attempts,
-            took: ended.since(began),
-            failure: task.failure.clone(),
-            retry_at: None,
-        });
+        let (number, attempt, failure) = (task.number, task.attempts, task.failure.clone());
         self.finish(index, task, previous, given).await;
+        let took = ended.since(began);
+        self.observe(|| Progress::TaskEnded { number, name, attempt, took, failure, retry_at: None });
     }
 
     async fn child_outcome(&self, index: u32, run: NewRun, again: bool) -> Result<Kept, Failure> {
@@ -766,7 +761,10 @@ impl FlowHost for Calls {
         }
         table.bytes += input.as_str().len();
         if table.bytes > limits::CALL_BYTES_PER_RUN {
-            return Err(over(format!("more than {} MiB of inputs and results in one run", limits::CALL_BYTES_PER_RUN >> 20)));
+            return Err(over(format!(
+                "more than {} MiB of inputs and results in one run",
+                limits::CALL_BYTES_PER_RUN >> 20
+            )));
         }
         let identity = table.occurrences.identify(callee.kind, &request.name, &callee.version, asked);
         let attempt = self.record.run.attempt;

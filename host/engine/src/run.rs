@@ -245,4 +245,3 @@ async fn finish(
     engine.observe(id, || Progress::Ended { shown, failure, due });
     engine.changed(id);
 }
-

@@ -112,8 +112,7 @@ pub(crate) async fn run(sandbox: &Sandbox, attempt: &Attempt, host: Host) -> Rep
     let call = attempt.task.as_ref().map_or(0, |it| it.number);
     let sink = Sink::new(logs, sandbox.clock.clone(), call, attempt.attempt, attempt.log_prints);
     let meter = Meter::new(&attempt.limits);
-    let mut store =
-        store(sandbox, host, Some(attempt.clone()), sink.clone(), seed, &attempt.limits, meter.clone());
+    let mut store = store(sandbox, host, Some(attempt.clone()), sink.clone(), seed, &attempt.limits, meter.clone());
     let running = sandbox.ticker.running();
     let returned = {
         let guest = Metered::new(meter.clone(), call_guest(&loaded, &mut store, attempt));
@@ -127,9 +126,7 @@ pub(crate) async fn run(sandbox: &Sandbox, attempt: &Attempt, host: Host) -> Rep
     let state = store.data();
     let outcome = match returned {
         None => Err(timed_out(&attempt.limits)),
-        Some(Err(error)) => {
-            Err(trap::failure(&error, &attempt.limits, state.limiter.denied, &closed.last_words))
-        }
+        Some(Err(error)) => Err(trap::failure(&error, &attempt.limits, state.limiter.denied, &closed.last_words)),
         Some(Ok(Err(failure))) => Err(failure.into_core(&state.handed)),
         Some(Ok(Ok(text))) => result(text),
     };

@@ -49,9 +49,11 @@ impl Cache {
     /// Returns the compiled component, or `None` when it must be compiled.
     pub(crate) fn load(&self, engine: &Engine, digest: ContentDigest) -> Option<Component> {
         let prefix = self.prefix(engine, digest);
-        let path = fs::read_dir(&self.dir).ok()?.flatten().map(|it| it.path()).find(|it| {
-            it.file_name().and_then(|it| it.to_str()).is_some_and(|it| it.starts_with(&prefix))
-        })?;
+        let path = fs::read_dir(&self.dir)
+            .ok()?
+            .flatten()
+            .map(|it| it.path())
+            .find(|it| it.file_name().and_then(|it| it.to_str()).is_some_and(|it| it.starts_with(&prefix)))?;
         let code = fs::read(&path).ok()?;
         if path.file_name()?.to_str()? != self.name(&prefix, &code) {
             tracing::warn!(path = %path.display(), "compiled code is not what was kept; it is made again");

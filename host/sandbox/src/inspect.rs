@@ -218,7 +218,8 @@ fn look(bytes: &[u8]) -> Result<prescan::Scanned, Refusal> {
 
 /// Refuses what the host does not offer, and says what it would be for.
 fn import_is_offered(import: &str) -> Result<(), Refusal> {
-    const WASI: [&str; 6] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
+    const WASI: [&str; 6] =
+        ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
     let (interface, version) = import.split_once('@').unwrap_or((import, ""));
     let why = if WASI.iter().any(|it| interface.starts_with(it)) {
         if version.starts_with("0.2.") {

@@ -283,9 +283,10 @@ impl context::Host for State {
     fn current(&mut self) -> wasmtime::Result<context::Run> {
         self.refuse_describing("its context")?;
         let attempt = self.attempt.as_ref().expect("only a component that describes itself has no attempt");
-        let task_run = attempt.task.as_ref().map(|it| {
-            retake_core::id::TaskRunId { run: attempt.run, number: it.number }.to_string()
-        });
+        let task_run = attempt
+            .task
+            .as_ref()
+            .map(|it| retake_core::id::TaskRunId { run: attempt.run, number: it.number }.to_string());
         Ok(context::Run {
             flow_run_id: attempt.run.to_string(),
             flow: attempt.flow.to_string(),
