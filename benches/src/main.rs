@@ -73,7 +73,13 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
     for concurrency in args.concurrency {
         for _ in 0..args.repeats {
             let raw = raw.end_to_end(&args.dir, concurrency, args.raw_threads, length)?;
+            // A shared disk is quick in one second and slow in the next: what is compared is measured side by side.
+            let sync = measure::fdatasync(&args.dir, Duration::from_millis(300))?;
             let ours = ours.end_to_end(concurrency, length)?;
+            if concurrency == 1 {
+                let after = measure::fdatasync(&args.dir, Duration::from_millis(300))?;
+                report.alone.push(((sync.p50_ms + after.p50_ms) / 2.0, ours.p50_ms));
+            }
             report.end_to_end.push((concurrency, raw, ours));
         }
         report.end_to_end_lines(concurrency);

@@ -13,6 +13,8 @@ pub(crate) struct Report {
     pub(crate) flows: Option<Cost>,
     /// Concurrency, raw and ours, for each repeat.
     pub(crate) end_to_end: Vec<(usize, Cost, Cost)>,
+    /// The median fdatasync around one run alone, and the median of such runs, in milliseconds, for each repeat.
+    pub(crate) alone: Vec<(f64, f64)>,
     pub(crate) bytes_per_task: f64,
     pub(crate) parked_bytes: f64,
     lines: Vec<String>,
@@ -86,8 +88,8 @@ impl Report {
         let ratio = |n| self.at(n, |raw, ours| ours.per_second / raw.per_second);
         let (hundred, thousand) = (ratio(100), ratio(1000));
         let cpu_ms = self.at(100, |_, ours| ours.cpu_us / 1000.0);
-        let alone = self.at(1, |_, ours| ours.p50_ms);
-        let alone_most = 12.0 * self.sync.p50_ms + 2.0;
+        let alone: Vec<f64> = self.alone.iter().map(|(sync, ours)| ours / (12.0 * sync + 2.0)).collect();
+        let alone = (!alone.is_empty()).then(|| median(alone));
         let mut rows: Vec<(String, bool)> = Vec::new();
         let mut row = |name: &str, figure: Option<f64>, unit: &str, target: f64, at_most: bool| {
             let Some(figure) = figure else { return };
@@ -100,7 +102,7 @@ impl Report {
         row("P2 durable task attempts/s ÷ raw, 100 at once", hundred, "", 0.6, false);
         row("P2 durable task attempts/s ÷ raw, 1,000 at once", thousand, "", 0.6, false);
         row("P3 CPU of a durable 10-task run, 100 at once", cpu_ms, " ms", 1.4, true);
-        row("P4 one 10-task run alone, p50", alone, " ms", alone_most, true);
+        row("P4 one 10-task run alone, p50 ÷ (12 × fdatasync p50 + 2 ms)", alone, "", 1.0, true);
         row("P5 database bytes for each task attempt", Some(self.bytes_per_task), " B", 1024.0, true);
         row("P7 resident memory of a parked run", Some(self.parked_bytes / 1024.0), " KiB", 64.0, true);
         let fine = rows.iter().all(|(_, fine)| *fine);
