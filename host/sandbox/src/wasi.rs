@@ -70,8 +70,7 @@ impl State {
         self.now().as_unix_ms().saturating_mul(MILLISECOND)
     }
 
-    fn wait_until(&mut self, nanos: u64) -> wasmtime::Result<Resource<DynPollable>> {
-        let due = Timestamp::from_unix_ms(nanos.div_ceil(MILLISECOND));
+    fn wait_until(&mut self, due: Timestamp) -> wasmtime::Result<Resource<DynPollable>> {
         let wait = match &self.host {
             Host::Flow(host) => Wait::Durable { host: host.clone(), due },
             Host::Task(_) => Wait::Ordinary(tokio::time::Instant::now() + due.since(self.now())),
@@ -104,11 +103,12 @@ impl monotonic_clock::Host for State {
     }
 
     fn subscribe_instant(&mut self, when: u64) -> wasmtime::Result<Resource<DynPollable>> {
-        self.wait_until(when)
+        self.wait_until(Timestamp::from_unix_ms(when.div_ceil(MILLISECOND)))
     }
 
     fn subscribe_duration(&mut self, duration: u64) -> wasmtime::Result<Resource<DynPollable>> {
-        self.wait_until(self.nanos().saturating_add(duration))
+        // From the exact instant, not from the one that the guest's clock shows: a sleep is never shorter than asked.
+        self.wait_until(State::now(self) + Duration::from_nanos(duration))
     }
 }
 
