@@ -439,21 +439,11 @@ impl Calls {
     /// Returns when it is kept. Never returns when the run belongs to somebody else: the driver drops us.
     async fn commit(&self, commit: TaskCommit) {
         let (store, id) = (&self.engine.outside.store, self.record.asked.id);
-        let mut wait = Duration::from_millis(50);
-        loop {
-            match store.commit_task(id, self.fence, commit.clone()).await {
-                Ok(()) => return,
-                Err(StoreError::Unavailable(error)) => {
-                    tracing::warn!(run = %id, %error, "a task's result could not be kept yet; trying again");
-                    tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(Duration::from_secs(5));
-                }
-                Err(error) => {
-                    tracing::warn!(run = %id, %error, "a task's result came too late");
-                    self.interrupt(Interrupt::Lost);
-                    return std::future::pending().await;
-                }
-            }
+        let commit = || store.commit_task(id, self.fence, commit.clone());
+        if let Err(error) = self.engine.until_answered(id, "keeping a task's result", commit).await {
+            tracing::warn!(run = %id, %error, "a task's result came too late");
+            self.interrupt(Interrupt::Lost);
+            std::future::pending::<()>().await;
         }
     }
 

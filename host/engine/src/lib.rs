@@ -222,6 +222,10 @@ pub(crate) struct Inner {
     waiting: Mutex<HashMap<FlowRunId, Arc<Notify>>>,
 }
 
+/// First and longest wait between two tries to reach the store.
+const BACKOFF_FIRST: Duration = Duration::from_millis(50);
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+
 /// Every depth of a run tree.
 const ALL_DEPTHS: u32 = (1 << (limits::FLOW_DEPTH + 1)) - 1;
 
@@ -388,6 +392,27 @@ impl Inner {
     fn observe(&self, run: FlowRunId, progress: impl FnOnce() -> Progress) {
         if let Some(observer) = &self.outside.observer {
             observer.progress(run, progress());
+        }
+    }
+
+    /// Asks the store until it answers. What it may have done already is safe to ask for again, because every write
+    /// names its fence.
+    async fn until_answered<T, F: Future<Output = Result<T, StoreError>>>(
+        &self,
+        run: FlowRunId,
+        asked_for: &'static str,
+        mut ask: impl FnMut() -> F,
+    ) -> Result<T, StoreError> {
+        let mut wait = BACKOFF_FIRST;
+        loop {
+            match ask().await {
+                Err(StoreError::Unavailable(error)) => {
+                    tracing::warn!(%run, %error, asked_for, "the store did not answer; trying again");
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(BACKOFF_MAX);
+                }
+                answer => return answer,
+            }
         }
     }
 

@@ -20,8 +20,6 @@ use crate::{Inner, Progress};
 
 /// How long log lines wait for company before they are written.
 const LOG_WAIT: Duration = Duration::from_millis(300);
-/// Longest wait between two tries to reach the store.
-const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
 /// How the driver's wait ended.
 enum Stopped {
@@ -105,30 +103,20 @@ struct Prepared {
 }
 
 async fn prepare(engine: &Inner, record: &RunRecord, resumed: bool) -> Result<Prepared, StoreError> {
-    let mut wait = Duration::from_millis(50);
-    loop {
-        let prepared = async {
-            let component = engine.catalog.get(record.asked.component).await?;
-            // Nothing is kept of a run that was never attempted.
-            let known = match resumed || record.run.attempt > 1 {
-                true => engine.outside.store.task_runs(record.asked.id).await?,
-                false => Vec::new(),
-            };
-            let parameters = match &record.asked.parameters {
-                Kept::Inline(json) => json.clone(),
-                blob => engine.outside.store.value(blob).await?,
-            };
-            Ok(Prepared { component, parameters, known })
+    let prepare = || async {
+        let component = engine.catalog.get(record.asked.component).await?;
+        // Nothing is kept of a run that was never attempted.
+        let known = match resumed || record.run.attempt > 1 {
+            true => engine.outside.store.task_runs(record.asked.id).await?,
+            false => Vec::new(),
         };
-        match prepared.await {
-            Err(StoreError::Unavailable(error)) => {
-                tracing::warn!(run = %record.asked.id, %error, "a run could not be read yet; trying again");
-                tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(BACKOFF_MAX);
-            }
-            other => return other,
-        }
-    }
+        let parameters = match &record.asked.parameters {
+            Kept::Inline(json) => json.clone(),
+            blob => engine.outside.store.value(blob).await?,
+        };
+        Ok(Prepared { component, parameters, known })
+    };
+    engine.until_answered(record.asked.id, "reading the run", prepare).await
 }
 
 /// Runs the flow's body until it reports, is interrupted, or the host shuts down.
@@ -219,19 +207,12 @@ async fn finish(
         _ => None,
     };
     let commit = AttemptCommit { end, result, evidence, logs, now: engine.outside.clock.now() };
-    let mut wait = Duration::from_millis(50);
-    let run = loop {
-        match engine.outside.store.end_attempt(id, fence, commit.clone()).await {
-            Ok(run) => break run,
-            Err(StoreError::Unavailable(error)) => {
-                tracing::warn!(run = %id, %error, "the end of an attempt could not be kept yet; trying again");
-                tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(BACKOFF_MAX);
-            }
-            Err(error) => {
-                tracing::warn!(run = %id, %error, "the end of an attempt came too late");
-                return;
-            }
+    let end = || engine.outside.store.end_attempt(id, fence, commit.clone());
+    let run = match engine.until_answered(id, "keeping the end of an attempt", end).await {
+        Ok(run) => run,
+        Err(error) => {
+            tracing::warn!(run = %id, %error, "the end of an attempt came too late");
+            return;
         }
     };
     let due = match run.state {
