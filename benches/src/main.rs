@@ -45,9 +45,23 @@ struct Args {
     /// Where the databases are made; its disk is what is measured
     #[arg(long, default_value = "target/bench")]
     dir: PathBuf,
+    /// Only run one thing end to end, for a profiler: nothing is compared
+    #[arg(long, conflicts_with_all = ["check", "write"])]
+    profile: Option<Profiled>,
     /// Write the figures to benches/RESULTS.md
     #[arg(long)]
     write: bool,
+}
+
+/// What `--profile` runs.
+#[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
+enum Profiled {
+    /// The raw line
+    Raw,
+    /// Ours
+    Ours,
+    /// Ours without sandboxes: the engine and the store
+    Unsandboxed,
 }
 
 fn main() -> anyhow::Result<std::process::ExitCode> {
@@ -56,6 +70,10 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
         .map_err(|error| anyhow::anyhow!("`{}`: {error}; `cargo xtask guests` builds it", args.guest.display()))?;
     std::fs::create_dir_all(&args.dir)?;
     let length = Duration::from_secs_f64(args.seconds);
+    if let Some(profiled) = args.profile {
+        profile(&args, profiled, &guest, length)?;
+        return Ok(std::process::ExitCode::SUCCESS);
+    }
     let mut report = Report::default();
 
     report.sync = measure::fdatasync(&args.dir, length.min(Duration::from_secs(2)))?;
@@ -94,4 +112,20 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
         std::fs::write("benches/RESULTS.md", report.markdown(&args.guest, args.raw_threads, args.threads))?;
     }
     Ok(std::process::ExitCode::from(u8::from(args.check && !fine)))
+}
+
+fn profile(args: &Args, profiled: Profiled, guest: &[u8], length: Duration) -> anyhow::Result<()> {
+    let mut ours = ours::Ours::new(guest, &args.dir, args.threads)?;
+    if profiled == Profiled::Unsandboxed {
+        ours = ours.unsandboxed();
+    }
+    let raw = (profiled == Profiled::Raw).then(|| raw::Raw::new(guest)).transpose()?;
+    for &concurrency in &args.concurrency {
+        let cost = match &raw {
+            Some(raw) => raw.end_to_end(&args.dir, concurrency, args.raw_threads, length)?,
+            None => ours.end_to_end(concurrency, length)?,
+        };
+        println!("{concurrency} at once: p50 {:.2} ms, {:.0} µs CPU a run", cost.p50_ms, cost.cpu_us);
+    }
+    Ok(())
 }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 use retake_core::component::AskedLimits;
 use retake_core::failure::Failure;
 use retake_core::id::{ContentDigest, FlowRunId};
-use retake_core::port::{Attempt, BoxFuture, CallRequest, FlowHost, Logs, Runner, TaskAttempt};
-use retake_core::task::{LogLine, Overrides};
+use retake_core::port::{Attempt, BoxFuture, CallRequest, FlowHost, Logs, Report, Runner, TaskAttempt};
+use retake_core::task::{Evidence, LogLine, Overrides};
 use retake_core::time::{Clock, Timestamp};
 use retake_core::value::Json;
 use retake_engine::{Engine, Entropy, Outside, Scope, Settings, StartRequest};
@@ -67,6 +67,25 @@ impl FlowHost for Nobody {
     fn tick(&self) {}
 }
 
+/// Does what the guest does, in no sandbox: what is left is the engine and the store.
+struct Unsandboxed;
+impl Runner for Unsandboxed {
+    fn run_task<'a>(&'a self, attempt: &'a Attempt, _: Arc<dyn Logs>) -> BoxFuture<'a, Report> {
+        Box::pin(async { Report { outcome: Ok(attempt.input.clone()), evidence: Evidence::default() } })
+    }
+    fn run_flow<'a>(&'a self, _: &'a Attempt, host: Arc<dyn FlowHost>) -> BoxFuture<'a, Report> {
+        Box::pin(async move {
+            for number in 1..=10 {
+                let input = format!("{{\"number\":{number}}}");
+                let (name, key, label, retry) = ("step".into(), None, None, None);
+                let call = host.submit(CallRequest { name, is_flow: false, input, key, label, retry }).unwrap();
+                host.outcome(call).await.unwrap();
+            }
+            Report { outcome: Ok(Json::trusted("10")), evidence: Evidence::default() }
+        })
+    }
+}
+
 /// Retake with one component.
 pub(crate) struct Ours {
     dir: PathBuf,
@@ -74,6 +93,7 @@ pub(crate) struct Ours {
     guest: Vec<u8>,
     digest: ContentDigest,
     sandbox: Arc<Sandbox>,
+    runner: Arc<dyn Runner>,
 }
 
 /// A host with a database of its own.
@@ -87,14 +107,20 @@ impl Ours {
     pub(crate) fn new(guest: &[u8], dir: &Path, threads: usize) -> anyhow::Result<Self> {
         let settings =
             retake_sandbox::Settings { slots: retake_sandbox::Settings::SLOTS, cache: Some(dir.join("compiled")) };
-        let sandbox = Sandbox::new(&settings, Arc::new(File(guest.to_vec())), Arc::new(SystemClock))?;
+        let sandbox = Arc::new(Sandbox::new(&settings, Arc::new(File(guest.to_vec())), Arc::new(SystemClock))?);
         Ok(Self {
             dir: dir.to_owned(),
             threads,
             guest: guest.to_vec(),
             digest: ContentDigest::of(guest),
-            sandbox: Arc::new(sandbox),
+            runner: sandbox.clone(),
+            sandbox,
         })
+    }
+
+    /// The same without sandboxes.
+    pub(crate) fn unsandboxed(self) -> Self {
+        Self { runner: Arc::new(Unsandboxed), ..self }
     }
 
     /// A fresh task sandbox with its call, over and over on one thread.
@@ -134,7 +160,7 @@ impl Ours {
     fn repeat(
         &self,
         length: Duration,
-        mut once: impl AsyncFnMut() -> retake_core::port::Report,
+        mut once: impl AsyncFnMut() -> Report,
     ) -> anyhow::Result<Cost> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
@@ -159,7 +185,7 @@ impl Ours {
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(dir.path())?);
         let outside = Outside {
             store,
-            runner: self.sandbox.clone(),
+            runner: self.runner.clone(),
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
             observer: None,
