@@ -157,11 +157,7 @@ impl Ours {
         }
     }
 
-    fn repeat(
-        &self,
-        length: Duration,
-        mut once: impl AsyncFnMut() -> Report,
-    ) -> anyhow::Result<Cost> {
+    fn repeat(&self, length: Duration, mut once: impl AsyncFnMut() -> Report) -> anyhow::Result<Cost> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             for _ in 0..200 {

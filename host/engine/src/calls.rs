@@ -500,7 +500,7 @@ impl Calls {
         let (engine, store, id) = (&self.engine, &self.engine.outside.store, run.id);
         let internal = |error: StoreError| Failure::new(code::INTERNAL, format!("the child run: {error}"));
         let depth = run.depth;
-        let (record, made) = store.create(run).await.map_err(internal)?;
+        let (record, made) = engine.make(run).await.map_err(internal)?;
         let ended = record.run.state.is_terminal() || record.run.state == RunState::Parked;
         if !made && again && ended && record.run.state != RunState::Completed {
             let request = RetryRequest {
@@ -513,8 +513,8 @@ impl Calls {
                 overrides: None,
             };
             store.retry(id, request).await.map_err(internal)?;
+            engine.wake(depth);
         }
-        engine.wake(depth);
         loop {
             if self.stopping.load(Ordering::Acquire) {
                 self.idle();

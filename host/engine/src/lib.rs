@@ -216,6 +216,8 @@ pub(crate) struct Inner {
     depths: std::sync::atomic::AtomicU32,
     /// Set when the instant at which the next run is due may have changed.
     timers: std::sync::atomic::AtomicBool,
+    /// Who works here.
+    desk: Mutex<Option<worker::Desk>>,
     /// The runs that are being worked on here.
     active: Mutex<HashMap<FlowRunId, std::sync::Weak<calls::Calls>>>,
     /// Who waits for a run to change.
@@ -240,6 +242,7 @@ impl Engine {
             wake: Notify::new(),
             depths: ALL_DEPTHS.into(),
             timers: true.into(),
+            desk: Mutex::default(),
             active: Mutex::default(),
             waiting: Mutex::default(),
         }))
@@ -290,13 +293,7 @@ impl Engine {
             due: request.at.unwrap_or(now),
             created: now,
         };
-        let later = run.due > now;
-        let created = self.0.outside.store.create(run).await?;
-        if later {
-            self.0.timers_changed();
-        }
-        self.0.wake(0);
-        Ok(created)
+        Ok(self.0.make(run).await?)
     }
 
     /// Begins a new round of a run that has ended.

@@ -1,14 +1,15 @@
 //! Claims runs that are due and has each driven, as many at once as there are slots.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use retake_core::id::{Fence, FlowRunId};
 use retake_core::limits;
+use retake_core::run::RunState;
 use retake_core::time::Timestamp;
-use retake_store::ClaimRequest;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use retake_store::{ClaimRequest, NewRun, RunRecord, StoreError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::{ALL_DEPTHS, Inner, run};
@@ -17,6 +18,9 @@ use crate::{ALL_DEPTHS, Inner, run};
 const CLAIMS: usize = 256;
 /// How often to look without having been told: another process may have made a run.
 const LOOK: Duration = Duration::from_secs(2);
+
+/// How long to leave a store alone that did not answer.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// Which runs are worked on.
 #[derive(Debug, Clone, Default)]
@@ -27,38 +31,168 @@ pub struct Scope {
     pub queue: Option<String>,
 }
 
+/// Slots for runs, by their depth.
+#[derive(Clone)]
+pub(crate) struct Slots {
+    free: Arc<[Arc<Semaphore>]>,
+    /// Depths at which a run may wait for a slot, as bits: whoever gives one back has the worker look.
+    wanted: Arc<AtomicU32>,
+}
+
+impl Slots {
+    fn new(settings: &crate::Settings) -> Self {
+        let slots = |depth| if depth == 0 { settings.flow_slots } else { settings.child_slots };
+        let free = (0..=limits::FLOW_DEPTH).map(|depth| Arc::new(Semaphore::new(slots(depth)))).collect();
+        Self { free, wanted: Arc::default() }
+    }
+
+    fn take(&self, engine: &Arc<Inner>, depth: u32) -> Option<Slot> {
+        let free = self.free.get(depth as usize)?;
+        let permit = free.clone().try_acquire_owned().ok()?;
+        Some(Slot { engine: engine.clone(), depth, wanted: self.wanted.clone(), permit: Some(permit) })
+    }
+}
+
+/// A slot that is given back, also by a panic.
+struct Slot {
+    engine: Arc<Inner>,
+    depth: u32,
+    wanted: Arc<AtomicU32>,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.permit = None;
+        if self.wanted.fetch_and(!(1 << self.depth), Ordering::AcqRel) & (1 << self.depth) != 0 {
+            self.engine.wake(self.depth);
+        }
+    }
+}
+
+/// A run that is claimed, when it was, and the slot that it is worked on in.
+struct Claimed {
+    record: RunRecord,
+    at: Timestamp,
+    slot: Slot,
+}
+
+type Made = Result<(RunRecord, bool), StoreError>;
+
+/// A run to be made and worked on at once.
+struct Order {
+    run: NewRun,
+    slot: Slot,
+    answer: oneshot::Sender<Made>,
+}
+
+/// The way to whoever works.
+pub(crate) struct Desk {
+    scope: Scope,
+    slots: Slots,
+    orders: mpsc::Sender<Order>,
+}
+
+impl Inner {
+    /// Makes a run, and has it worked on at once if somebody works here and has a slot for it: one commit less than
+    /// to make it and to claim it.
+    pub(crate) async fn make(self: &Arc<Self>, run: NewRun) -> Made {
+        if let Some(answer) = self.order(&run) {
+            // Without an answer it was not begun: whoever works has stopped.
+            if let Ok(made) = answer.await {
+                if matches!(&made, Ok((record, _)) if matches!(record.run.state, RunState::Scheduled { .. })) {
+                    self.wake(run.depth);
+                }
+                return made;
+            }
+        }
+        let (due, depth) = (run.due, run.depth);
+        let made = self.outside.store.create(run).await?;
+        if due > self.outside.clock.now() {
+            self.timers_changed();
+        }
+        self.wake(depth);
+        Ok(made)
+    }
+
+    fn order(self: &Arc<Self>, run: &NewRun) -> Option<oneshot::Receiver<Made>> {
+        if run.due > self.outside.clock.now() {
+            return None;
+        }
+        let desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
+        let Desk { scope, slots, orders } = desk.as_ref()?;
+        let fits = scope.root.is_none_or(|it| it == run.root) && scope.queue.as_ref().is_none_or(|it| *it == run.queue);
+        let slot = fits.then(|| slots.take(self, run.depth)).flatten()?;
+        let (answer, answered) = oneshot::channel();
+        orders.try_send(Order { run: run.clone(), slot, answer }).ok()?;
+        Some(answered)
+    }
+
+    /// Makes a run as ordered. What became of it when the store did not say is found out after whoever asked was told,
+    /// because a run that is claimed and not worked on hangs until the next start.
+    async fn begin(&self, Order { run, slot, answer }: Order, mut stopped: watch::Receiver<bool>) -> Option<Claimed> {
+        let (store, id) = (&self.outside.store, run.id);
+        let fence = Fence::new(self.outside.entropy.next());
+        let made = store.begin(run, fence).await;
+        let unsure = matches!(&made, Err(StoreError::Unavailable(_)));
+        let mut record = made.as_ref().ok().map(|(record, _)| record.clone());
+        // Whoever went away does not want to know.
+        let _ = answer.send(made);
+        if unsure {
+            record = tokio::select! {
+                biased;
+                _ = stopped.wait_for(|it| *it) => None,
+                found = self.until_answered(id, "looking for a new run", || store.run(id)) => found.ok(),
+            };
+        }
+        let record = record.filter(|it| it.run.state.claim().is_some_and(|(held, _)| held == fence))?;
+        Some(Claimed { at: record.asked.created, record, slot })
+    }
+}
+
+async fn drive(engine: Arc<Inner>, Claimed { record, at, slot }: Claimed, stopped: watch::Receiver<bool>) {
+    run::drive(engine, record, at, stopped).await;
+    drop(slot);
+}
+
+async fn begin(engine: Arc<Inner>, order: Order, stopped: watch::Receiver<bool>) {
+    if let Some(claimed) = engine.begin(order, stopped.clone()).await {
+        drive(engine, claimed, stopped).await;
+    }
+}
+
 /// See [`crate::Engine::work`].
 pub(crate) async fn work(engine: &Arc<Inner>, scope: Scope, shutdown: impl Future<Output = ()>) {
     let (stop, stopped) = watch::channel(false);
-    let slots: Vec<Arc<Semaphore>> = (0..=limits::FLOW_DEPTH)
-        .map(|depth| match depth {
-            0 => Arc::new(Semaphore::new(engine.settings.flow_slots)),
-            _ => Arc::new(Semaphore::new(engine.settings.child_slots)),
-        })
-        .collect();
+    let slots = Slots::new(&engine.settings);
+    let (orders, mut ordered) = mpsc::channel(engine.settings.flow_slots.max(1));
+    let desk = Desk { scope: scope.clone(), slots: slots.clone(), orders };
+    *engine.desk.lock().unwrap_or_else(PoisonError::into_inner) = Some(desk);
     let mut runs = JoinSet::new();
     tokio::pin!(shutdown);
     engine.depths.store(ALL_DEPTHS, Ordering::Release);
     let mut next_due = None;
     engine.timers_changed();
-    loop {
+    'work: loop {
         while let Some(ended) = runs.try_join_next() {
             note(ended);
         }
-        let claimed = tokio::select! {
+        // Not in the midst of a claim: what it claimed would be lost until the next start.
+        tokio::select! {
             biased;
             () = &mut shutdown => break,
-            claimed = claim(engine, &scope, &slots, &mut runs, &stopped) => claimed,
-        };
-        match claimed {
-            Ok(true) => continue,
-            Ok(false) => {}
-            Err(error) => {
-                tracing::warn!(%error, "runs could not be claimed; trying again");
-                engine.depths.store(ALL_DEPTHS, Ordering::Release);
-                tokio::time::sleep(Duration::from_millis(200)).await;
-                continue;
-            }
+            () = std::future::ready(()) => {}
+        }
+        let Claims { claimed, more, error } = claim(engine, &scope, &slots).await;
+        claimed.into_iter().for_each(|it| drop(runs.spawn(drive(engine.clone(), it, stopped.clone()))));
+        if let Some(error) = error {
+            tracing::warn!(%error, "runs could not be claimed; trying again");
+            engine.depths.store(ALL_DEPTHS, Ordering::Release);
+            tokio::time::sleep(AGAIN).await;
+            continue;
+        }
+        if more {
+            continue;
         }
         if engine.take_timers_changed() {
             next_due = engine.outside.store.next_due(scope.root).await.unwrap_or(None);
@@ -66,18 +200,27 @@ pub(crate) async fn work(engine: &Arc<Inner>, scope: Scope, shutdown: impl Futur
         let now = engine.outside.clock.now();
         // What is due already waits for a slot; a slot that is freed wakes us.
         let timer = next_due.filter(|due| *due > now).unwrap_or(Timestamp::MAX).min(now + LOOK);
-        tokio::select! {
-            biased;
-            () = &mut shutdown => break,
-            () = engine.wake.notified() => {}
-            () = engine.until(timer) => {
-                engine.depths.store(ALL_DEPTHS, Ordering::Release);
-                engine.timers_changed();
+        let timer = engine.until(timer);
+        tokio::pin!(timer);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut shutdown => break 'work,
+                () = engine.wake.notified() => break,
+                Some(order) = ordered.recv() => drop(runs.spawn(begin(engine.clone(), order, stopped.clone()))),
+                Some(ended) = runs.join_next() => note(ended),
+                () = &mut timer => {
+                    engine.depths.store(ALL_DEPTHS, Ordering::Release);
+                    engine.timers_changed();
+                    break;
+                }
             }
-            Some(ended) = runs.join_next() => note(ended),
         }
     }
     stop.send_replace(true);
+    *engine.desk.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    // What was ordered and not begun is not answered, and made without us.
+    drop(ordered);
     while let Some(ended) = runs.join_next().await {
         note(ended);
     }
@@ -92,54 +235,43 @@ fn note(ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
-/// Claims what is due at the depths where something may be. Whether there may be more.
-async fn claim(
-    engine: &Arc<Inner>,
-    scope: &Scope,
-    slots: &[Arc<Semaphore>],
-    runs: &mut JoinSet<()>,
-    stopped: &watch::Receiver<bool>,
-) -> Result<bool, retake_store::StoreError> {
+/// What came of looking for runs that are due.
+#[derive(Default)]
+struct Claims {
+    claimed: Vec<Claimed>,
+    /// Whether there may be more.
+    more: bool,
+    /// Why not every depth was looked at.
+    error: Option<StoreError>,
+}
+
+/// Claims what is due at the depths where something may be.
+async fn claim(engine: &Arc<Inner>, scope: &Scope, slots: &Slots) -> Claims {
     let depths = engine.depths.swap(0, Ordering::AcqRel);
-    let mut more = false;
-    for (depth, slots) in (0u32..).zip(slots) {
-        if depths & (1 << depth) == 0 {
+    let mut all = Claims::default();
+    for depth in (0..=limits::FLOW_DEPTH).filter(|depth| depths & (1 << depth) != 0) {
+        // Said before looking, so that nobody gives a slot back unseen.
+        slots.wanted.fetch_or(1 << depth, Ordering::AcqRel);
+        let mut taken: Vec<Slot> = std::iter::from_fn(|| slots.take(engine, depth)).take(CLAIMS).collect();
+        if taken.is_empty() {
             continue;
         }
-        let free = slots.available_permits().min(CLAIMS);
-        if free == 0 {
-            // Whoever frees a slot sets the bit again.
-            continue;
-        }
-        let now = engine.outside.clock.now();
-        let fences = (0..free).map(|_| Fence::new(engine.outside.entropy.next())).collect();
-        let request = ClaimRequest { now, fences, queue: scope.queue.clone(), root: scope.root, depth };
-        let claimed = engine.outside.store.claim(request).await?;
-        if claimed.len() == free {
+        let at = engine.outside.clock.now();
+        let fences = taken.iter().map(|_| Fence::new(engine.outside.entropy.next())).collect();
+        let request = ClaimRequest { now: at, fences, queue: scope.queue.clone(), root: scope.root, depth };
+        let claimed = match engine.outside.store.claim(request).await {
+            Ok(claimed) => claimed,
+            Err(error) => return Claims { error: Some(error), ..all },
+        };
+        if claimed.len() == taken.len() {
             engine.depths.fetch_or(1 << depth, Ordering::AcqRel);
-            more = true;
+            all.more = true;
+        } else {
+            slots.wanted.fetch_and(!(1 << depth), Ordering::AcqRel);
         }
-        for record in claimed {
-            let permit = slots.clone().try_acquire_owned().expect("only this loop takes slots");
-            let (engine, stopped) = (engine.clone(), stopped.clone());
-            runs.spawn(async move {
-                let _freed = Freed { engine: engine.clone(), depth, _permit: permit };
-                run::drive(engine, record, now, stopped).await;
-            });
-        }
+        let unused = taken.split_off(claimed.len());
+        all.claimed.extend(claimed.into_iter().zip(taken).map(|(record, slot)| Claimed { record, at, slot }));
+        drop(unused);
     }
-    Ok(more)
-}
-
-/// A slot that is given back, also by a panic.
-struct Freed {
-    engine: Arc<Inner>,
-    depth: u32,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Drop for Freed {
-    fn drop(&mut self) {
-        self.engine.wake(self.depth);
-    }
+    all
 }

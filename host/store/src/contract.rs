@@ -40,6 +40,7 @@ macro_rules! contract_tests {
         $crate::contract_tests!($home:
             a_run_is_made_once_under_its_id
             a_run_is_made_once_under_its_key
+            a_run_is_claimed_as_it_is_made
             a_run_needs_its_component
             a_component_is_kept_once
             what_is_due_longest_is_claimed_first
@@ -288,6 +289,22 @@ mod cases {
         assert!(store.create(NewRun { idempotency_key: Some("other".into()), ..new_run(3) }).await.unwrap().1);
         assert!(store.create(new_run(4)).await.unwrap().1);
         assert_eq!(ids(store, all(), 0).await, [id(4), id(3), id(1)]);
+    }
+
+    pub async fn a_run_is_claimed_as_it_is_made(home: impl Home) {
+        let store = home.store();
+        ready(store).await;
+        let now = NewRun { created: at(5), due: at(5), ..new_run(1) };
+        let (begun, is_new) = store.begin(now.clone(), fence(7)).await.unwrap();
+        assert!(is_new);
+        assert_eq!(begun.run, Run::new(at(5)).claim(at(5), fence(7), store.boot()).unwrap());
+        assert_eq!(store.run(id(1)).await.unwrap(), begun);
+        // Asked for again: whoever holds the fence sees it.
+        assert_eq!(store.begin(now, fence(8)).await.unwrap(), (begun, false));
+        assert!(store.claim(claim(9, 20..30)).await.unwrap().is_empty());
+        store.end_attempt(id(1), fence(7), end(AttemptEnd::Completed, 9)).await.unwrap();
+        let later = NewRun { created: at(5), due: at(6), ..new_run(2) };
+        assert_eq!(store.begin(later, fence(9)).await.unwrap().0.run, Run::new(at(6)));
     }
 
     pub async fn a_run_needs_its_component(home: impl Home) {

@@ -210,6 +210,12 @@ pub struct RunFilter {
     pub limit: usize,
 }
 
+/// Returns where a new run stands: claimed, if somebody claims it as it is made and it is due then.
+fn first_state(asked: &NewRun, claim: Option<(Fence, u64)>) -> Run {
+    let run = Run::new(asked.due);
+    claim.and_then(|(fence, boot)| run.claim(asked.created, fence, boot).ok()).unwrap_or(run)
+}
+
 /// Keeps everything, and changes each run atomically.
 #[async_trait]
 pub trait Store: Send + Sync {
@@ -227,6 +233,9 @@ pub trait Store: Send + Sync {
 
     /// Makes a run, or returns the one that was made under the same id or idempotency key; `false` for that.
     async fn create(&self, run: NewRun) -> Result<(RunRecord, bool), StoreError>;
+    /// Makes a run as [`Store::create`] does, and claims it in the same breath if it is due when it is made. Asked for
+    /// again under the same id, it answers with the run as it is: it is claimed if it holds `fence`.
+    async fn begin(&self, run: NewRun, fence: Fence) -> Result<(RunRecord, bool), StoreError>;
     /// Claims runs that are due, the longest due first. Durable when it returns: no guest code ran yet.
     async fn claim(&self, request: ClaimRequest) -> Result<Vec<RunRecord>, StoreError>;
     /// Returns when the next Scheduled run is due, of this tree or of all.

@@ -15,7 +15,7 @@ use retake_core::value::Json;
 use crate::events::{self, Told};
 use crate::{
     AttemptCommit, ClaimRequest, ComponentRecord, Event, NewRun, RetryRequest, RunFilter, RunRecord, Store, StoreError,
-    TaskCommit,
+    TaskCommit, first_state,
 };
 
 /// A store that forgets everything when it is dropped.
@@ -128,6 +128,35 @@ fn cancelled() -> Option<Failure> {
     Some(Failure::new(code::CANCELLED, "cancelled"))
 }
 
+impl MemStore {
+    fn make(&self, new: NewRun, fence: Option<Fence>) -> Result<(RunRecord, bool), StoreError> {
+        let mut kept = self.kept();
+        let by_id = kept.run(new.id).ok();
+        let by_key = || {
+            let key = new.idempotency_key.as_ref()?;
+            kept.runs.iter().find(|it| it.record.asked.idempotency_key.as_ref() == Some(key))
+        };
+        if let Some(there) = by_id.or_else(by_key) {
+            return Ok((there.record.clone(), false));
+        }
+        kept.has_component(new.component)?;
+        let parameters = kept.keep(new.parameters);
+        let asked = NewRun { parameters, ..new };
+        let run = first_state(&asked, fence.map(|it| (it, self.boot)));
+        let record = RunRecord { asked, run, result: None, failure: None, ended: None };
+        let index = kept.runs.len();
+        kept.places.insert(record.asked.id, index);
+        kept.runs.push(MemRun {
+            record: record.clone(),
+            tasks: BTreeMap::new(),
+            past: BTreeMap::new(),
+            logs: Vec::new(),
+            events: Vec::new(),
+        });
+        Ok((record, true))
+    }
+}
+
 #[async_trait]
 impl Store for MemStore {
     fn boot(&self) -> u64 {
@@ -162,30 +191,11 @@ impl Store for MemStore {
     }
 
     async fn create(&self, new: NewRun) -> Result<(RunRecord, bool), StoreError> {
-        let mut kept = self.kept();
-        let by_id = kept.run(new.id).ok();
-        let by_key = || {
-            let key = new.idempotency_key.as_ref()?;
-            kept.runs.iter().find(|it| it.record.asked.idempotency_key.as_ref() == Some(key))
-        };
-        if let Some(there) = by_id.or_else(by_key) {
-            return Ok((there.record.clone(), false));
-        }
-        kept.has_component(new.component)?;
-        let parameters = kept.keep(new.parameters);
-        let asked = NewRun { parameters, ..new };
-        let run = Run::new(asked.due);
-        let record = RunRecord { asked, run, result: None, failure: None, ended: None };
-        let index = kept.runs.len();
-        kept.places.insert(record.asked.id, index);
-        kept.runs.push(MemRun {
-            record: record.clone(),
-            tasks: BTreeMap::new(),
-            past: BTreeMap::new(),
-            logs: Vec::new(),
-            events: Vec::new(),
-        });
-        Ok((record, true))
+        self.make(new, None)
+    }
+
+    async fn begin(&self, new: NewRun, fence: Fence) -> Result<(RunRecord, bool), StoreError> {
+        self.make(new, Some(fence))
     }
 
     async fn claim(&self, request: ClaimRequest) -> Result<Vec<RunRecord>, StoreError> {

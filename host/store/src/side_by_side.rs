@@ -21,7 +21,7 @@ const RUNS: u64 = 5;
 #[derive(Debug, Clone)]
 enum Op {
     PutComponent(u8),
-    Create { run: u64, due: u64, depth: u32, key: Option<u8>, queue: u8, big: bool },
+    Create { run: u64, due: u64, depth: u32, key: Option<u8>, queue: u8, big: bool, begin: bool },
     Claim { most: u64, depth: u32, queue: Option<u8>, root: Option<u64> },
     Commit { run: u64, stale: bool, number: u32, state: u8, result: u8, attempts: u32, ended: u64, extras: bool },
     Logs { run: u64, stale: bool, lines: u64 },
@@ -38,8 +38,8 @@ fn op() -> impl Strategy<Value = Op> {
     let stale = || prop::bool::weighted(0.1);
     prop_oneof![
         1 => (1u8..4).prop_map(Op::PutComponent),
-        6 => (run(), 0u64..40, 0u32..2, prop::option::weighted(0.2, 0u8..3), 0u8..2, prop::bool::weighted(0.1))
-            .prop_map(|(run, due, depth, key, queue, big)| Op::Create { run, due, depth, key, queue, big }),
+        6 => (run(), 0u64..40, 0u32..2, prop::option::weighted(0.2, 0u8..3), 0u8..2, prop::bool::weighted(0.1), any::<bool>())
+            .prop_map(|(run, due, depth, key, queue, big, begin)| Op::Create { run, due, depth, key, queue, big, begin }),
         6 => (0u64..4, 0u32..2, prop::option::weighted(0.2, 0u8..2), prop::option::weighted(0.2, run()))
             .prop_map(|(most, depth, queue, root)| Op::Claim { most, depth, queue, root }),
         10 => (run(), stale(), 1u32..4, 0u8..5, 0u8..4, 1u32..3, 0u64..3, any::<bool>()).prop_map(
@@ -97,7 +97,7 @@ async fn answer(store: &dyn Store, world: &World, op: &Op) -> String {
             let again = crate::ComponentRecord { uploaded: at(now), ..record };
             format!("{:?}", store.put_component(again, bytes(n)).await)
         }
-        Op::Create { run, due, depth, key, queue, big } => {
+        Op::Create { run, due, depth, key, queue, big, begin } => {
             let parameters = Kept::Inline(if big { large('p') } else { json("{\"p\":1}") });
             let parent = (depth > 0).then(|| Parent { run: id(1), call: depth });
             let new = NewRun {
@@ -112,7 +112,10 @@ async fn answer(store: &dyn Store, world: &World, op: &Op) -> String {
                 flow: format!("flow-{}", run % 2),
                 ..new_run(run)
             };
-            format!("{:?}", store.create(new).await)
+            match begin {
+                true => format!("{:?}", store.begin(new, fence(world.next)).await),
+                false => format!("{:?}", store.create(new).await),
+            }
         }
         Op::Claim { most, depth, queue, root } => {
             let request = ClaimRequest {

@@ -190,7 +190,13 @@ impl Store for SqliteStore {
 
     async fn create(&self, mut run: NewRun) -> Result<(RunRecord, bool), StoreError> {
         self.keep(&mut run.parameters).await?;
-        self.change(inline_bytes(&run.parameters), move |db| writes::create(db, &run)).await
+        self.change(inline_bytes(&run.parameters), move |db| writes::create(db, &run, None)).await
+    }
+
+    async fn begin(&self, mut run: NewRun, fence: Fence) -> Result<(RunRecord, bool), StoreError> {
+        self.keep(&mut run.parameters).await?;
+        let claim = Some((fence, self.boot));
+        self.change(inline_bytes(&run.parameters), move |db| writes::create(db, &run, claim)).await
     }
 
     async fn claim(&self, request: ClaimRequest) -> Result<Vec<RunRecord>, StoreError> {

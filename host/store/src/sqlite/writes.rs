@@ -18,7 +18,7 @@ use super::rows::{
     task_state_columns, unless_default,
 };
 use crate::events::{self, Told};
-use crate::{ClaimRequest, ComponentRecord, NewRun, RetryRequest, RunRecord, StoreError, TaskCommit};
+use crate::{ClaimRequest, ComponentRecord, NewRun, RetryRequest, RunRecord, StoreError, TaskCommit, first_state};
 
 /// Why a change was not made.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ pub(super) fn put_component(db: &Connection, record: &ComponentRecord) -> Done<(
     Ok(())
 }
 
-pub(super) fn create(db: &Connection, new: &NewRun) -> Done<(RunRecord, bool)> {
+pub(super) fn create(db: &Connection, new: &NewRun, claim: Option<(Fence, u64)>) -> Done<(RunRecord, bool)> {
     if let Some((_, there)) = record(db, new.id)? {
         return Ok((there, false));
     }
@@ -87,14 +87,14 @@ pub(super) fn create(db: &Connection, new: &NewRun) -> Done<(RunRecord, bool)> {
         }
     }
     has_component(db, new.component)?;
-    let run = Run::new(new.due);
+    let run = first_state(new, claim);
     let to = RunColumns::from(&run);
     let (text, blob, bytes) = kept_columns(Some(&new.parameters));
     db.prepare_cached(
         "INSERT INTO flow_run (id, name, component, flow, deployment, queue, overrides, idempotency_key, parent, \
          parent_call, root, depth, created, begin_from, state, waiting, due, attempt, round, lost, parameters, \
-         parameters_blob, parameters_bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, \
-         ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)",
+         parameters_blob, parameters_bytes, fence, boot, round_began, attempt_began) VALUES (?1, ?2, ?3, ?4, ?5, ?6, \
+         ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27)",
     )?
     .execute(params![
         new.id.to_bytes(),
@@ -120,6 +120,10 @@ pub(super) fn create(db: &Connection, new: &NewRun) -> Done<(RunRecord, bool)> {
         text,
         blob,
         bytes,
+        to.fence,
+        to.boot,
+        to.round_began,
+        to.attempt_began,
     ])?;
     Ok((RunRecord { asked: new.clone(), run, result: None, failure: None, ended: None }, true))
 }
