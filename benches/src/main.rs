@@ -125,7 +125,10 @@ fn profile(args: &Args, profiled: Profiled, guest: &[u8], length: Duration) -> a
             Some(raw) => raw.end_to_end(&args.dir, concurrency, args.raw_threads, length)?,
             None => ours.end_to_end(concurrency, length)?,
         };
-        println!("{concurrency} at once: p50 {:.2} ms, {:.0} µs CPU a run", cost.p50_ms, cost.cpu_us);
+        let measure::Cost { per_second, p50_ms, p99_ms, cpu_us, .. } = cost;
+        println!(
+            "{concurrency} at once: {per_second:.0} runs/s, p50 {p50_ms:.2} ms, p99 {p99_ms:.2} ms, {cpu_us:.0} µs CPU a run"
+        );
     }
     Ok(())
 }

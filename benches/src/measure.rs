@@ -39,8 +39,12 @@ impl Meter {
         Self { cpu: cpu(), began: Instant::now() }
     }
 
-    pub(crate) fn end(self, mut lasted: Vec<Duration>) -> Cost {
+    pub(crate) fn end(self, lasted: Vec<Duration>) -> Cost {
         let (wall, cpu) = (self.began.elapsed(), cpu() - self.cpu);
+        Self::cost(wall, cpu, lasted)
+    }
+
+    fn cost(wall: Duration, cpu: Duration, mut lasted: Vec<Duration>) -> Cost {
         lasted.sort_unstable();
         let quantile = |q: f64| {
             let index = ((lasted.len().max(1) - 1) as f64 * q) as usize;
@@ -54,6 +58,42 @@ impl Meter {
             resident_mib: resident() as f64 / 1048576.0,
         }
     }
+}
+
+/// How long many at once are left alone before they are measured.
+const WARM: Duration = Duration::from_millis(500);
+
+/// Keeps `concurrency` of the same under way and measures what ends within `length`: neither the first, which find
+/// everything cold, nor the last, which have the machine to themselves.
+pub(crate) async fn many<F: Future<Output = ()> + Send + 'static>(
+    concurrency: usize,
+    length: Duration,
+    once: impl Fn() -> F + Clone + Send + Sync + 'static,
+) -> Cost {
+    let start = Instant::now() + WARM;
+    let end = start + length;
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..concurrency {
+        let once = once.clone();
+        clients.spawn(async move {
+            let mut lasted = Vec::new();
+            while Instant::now() < end {
+                let began = Instant::now();
+                once().await;
+                let ended = Instant::now();
+                if (start..end).contains(&ended) {
+                    lasted.push(ended - began);
+                }
+            }
+            lasted
+        });
+    }
+    tokio::time::sleep_until(start.into()).await;
+    let meter = Meter::start();
+    tokio::time::sleep_until(end.into()).await;
+    let (wall, cpu) = (meter.began.elapsed(), cpu() - meter.cpu);
+    let lasted = clients.join_all().await.into_iter().flatten().collect();
+    Meter::cost(wall, cpu, lasted)
 }
 
 /// Measures what one durable write of 4 KiB costs on this disk, in a file that has its size already.

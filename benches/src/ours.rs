@@ -15,7 +15,7 @@ use retake_engine::{Engine, Entropy, Outside, Scope, Settings, StartRequest};
 use retake_sandbox::{Sandbox, Source};
 use retake_store::{SqliteStore, Store};
 
-use crate::measure::{Cost, Meter, resident};
+use crate::measure::{self, Cost, Meter, resident};
 
 struct SystemClock;
 impl Clock for SystemClock {
@@ -205,22 +205,12 @@ impl Ours {
             let mut tasks = tokio::task::JoinSet::new();
             tasks.spawn(async move { engine.work(Scope::default(), async { drop(stopped.await) }).await });
             let digest = self.digest;
-            let (meter, end) = (Meter::start(), Instant::now() + length);
-            let mut clients = tokio::task::JoinSet::new();
-            for _ in 0..concurrency {
-                let engine = host.engine.clone();
-                clients.spawn(async move {
-                    let mut lasted = Vec::new();
-                    while Instant::now() < end {
-                        let began = Instant::now();
-                        run_once(&engine, digest).await;
-                        lasted.push(began.elapsed());
-                    }
-                    lasted
-                });
-            }
-            let lasted: Vec<Duration> = clients.join_all().await.into_iter().flatten().collect();
-            let cost = meter.end(lasted);
+            let engine = host.engine.clone();
+            let run = move || {
+                let engine = engine.clone();
+                async move { run_once(&engine, digest).await }
+            };
+            let cost = measure::many(concurrency, length, run).await;
             let _ = stop.send(());
             tasks.join_all().await;
             Ok(cost)

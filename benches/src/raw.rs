@@ -11,7 +11,7 @@ use wasmtime::component::{Component, ComponentExportIndex, HasSelf, InstancePre,
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use crate::measure::{Cost, Meter};
+use crate::measure::{self, Cost, Meter};
 
 mod bindings {
     #![allow(missing_docs, unreachable_pub, dead_code, reason = "generated from the contract, which is documented")]
@@ -245,25 +245,14 @@ impl Raw {
         let shared = self.shared(Some(rows)).map_err(|it| anyhow::anyhow!("{it:#}"))?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
         let runs = Arc::new(AtomicU64::new(1));
-        let cost = runtime.block_on(async {
-            let end = Instant::now() + length;
-            let meter = Meter::start();
-            let mut clients = tokio::task::JoinSet::new();
-            for _ in 0..concurrency {
-                let (shared, runs) = (shared.clone(), runs.clone());
-                clients.spawn(async move {
-                    let mut lasted = Vec::new();
-                    while Instant::now() < end {
-                        let began = Instant::now();
-                        shared.flow(runs.fetch_add(1, Ordering::Relaxed)).await.unwrap();
-                        lasted.push(began.elapsed());
-                    }
-                    lasted
-                });
+        let flow = {
+            let shared = shared.clone();
+            move || {
+                let (shared, run) = (shared.clone(), runs.fetch_add(1, Ordering::Relaxed));
+                async move { drop(shared.flow(run).await.unwrap()) }
             }
-            let lasted: Vec<Duration> = clients.join_all().await.into_iter().flatten().collect();
-            meter.end(lasted)
-        });
+        };
+        let cost = runtime.block_on(measure::many(concurrency, length, flow));
         drop(shared);
         drop(runtime);
         writer.join().map_err(|_| anyhow::anyhow!("the raw writer panicked"))?;

@@ -110,6 +110,13 @@ fn t23_child_flows_nest_so_deep_and_no_deeper() {
 }
 
 #[test]
+fn t25_nothing_is_left_over_for_the_next_guest() {
+    let seen = behaves("canaries", &["-p", "n=200"]);
+    assert_eq!(seen["found"], 0, "{seen}");
+    assert!(seen["own"].as_u64().unwrap() > 100_000, "the search finds what is there: {seen}");
+}
+
+#[test]
 fn t27_a_flows_clock_stands_still_and_its_dice_are_seeded() {
     let flow = behaves("clocks-and-dice", &[]);
     assert_eq!(flow["elapsed_ns"], 0);

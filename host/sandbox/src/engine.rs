@@ -33,8 +33,8 @@ pub(crate) fn config(slots: u32) -> Config {
         .consume_fuel(false)
         .max_wasm_stack(WASM_STACK)
         .async_stack_size(FIBER_STACK)
-        // Fibers are pooled, and their stacks hold what the last guest left.
-        .async_stack_zeroing(true);
+        // No guest can read one: docs/decisions/0006.
+        .async_stack_zeroing(false);
     // Only what compilers for the Component Model emit today: every other proposal is attack surface.
     config
         .wasm_component_model(true)
@@ -86,8 +86,6 @@ pub(crate) fn config(slots: u32) -> Config {
         // A page fault costs more than clearing a page, and the scan clears just the pages that were written.
         .linear_memory_keep_resident(1 << 20)
         .table_keep_resident(1 << 20)
-        // Cleared by hand up to here: more costs more than the page faults of the few guests that need it.
-        .async_stack_keep_resident(32 << 10)
         .pagemap_scan(Enabled::Auto);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     config

@@ -118,6 +118,72 @@ misbehaviour!(
     "ask-for-secrets", ask_for_secrets, ask_for_secrets_task, ways::ask_for_secrets, 0
 );
 
+/// Fills `mib` MiB of memory and much of the stack with a pattern that is not written anywhere else.
+#[task(name = "leave-canaries")]
+fn leave_canaries(mib: u64, pattern: u64) -> Result<u64> {
+    fn deep(pattern: u64, depth: u32) -> u64 {
+        let mut here = [pattern; 64];
+        black_box(&mut here);
+        if depth == 0 { here[0] } else { deep(here[1], depth - 1) ^ here[2] ^ pattern }
+    }
+    let mut all = vec![pattern; mib as usize * MIB / 8];
+    black_box(&mut all);
+    Ok(deep(pattern, 500) ^ all[0])
+}
+
+/// Takes `mib` MiB of memory that was never written here, and counts where two words in a row are the pattern.
+#[task(name = "find-canaries")]
+fn find_canaries(mib: u64, pattern: u64) -> Result<u64> {
+    memory::grow(mib as usize);
+    let mut last = 0;
+    Ok(memory::words().filter(|word| std::mem::replace(&mut last, *word) == pattern && *word == pattern).count() as u64)
+}
+
+/// Leaves canaries in `n` sandboxes and looks for them in `n` others, four at once. Returns how many were found, and
+/// how many are found where they were left: the check of the check.
+#[flow(name = "canaries")]
+fn canaries(#[default(50)] n: u64) -> Result<Value> {
+    let mut found = 0;
+    for round in 0..n.div_ceil(4) {
+        let pattern = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(2 * round + 1) >> 12;
+        let left: Vec<_> = (0..4).map(|_| leave_canaries::submit(8, pattern)).collect();
+        left.iter().try_for_each(|it| it.outcome().map(drop))?;
+        let finders: Vec<_> = (0..4).map(|_| find_canaries::submit(16, pattern)).collect();
+        for finder in finders {
+            found += finder.outcome()?;
+        }
+    }
+    let mut own = vec![n; MIB / 8];
+    black_box(&mut own);
+    let mut last = 0;
+    let seen = memory::words().filter(|word| std::mem::replace(&mut last, *word) == n && *word == n).count();
+    Ok(json!({ "found": found, "own": seen }))
+}
+
+/// The whole memory of this sandbox, also where nothing was written.
+mod memory {
+    #[cfg(target_arch = "wasm32")]
+    pub(super) fn grow(mib: usize) {
+        core::arch::wasm32::memory_grow(0, mib << 4);
+    }
+
+    #[cfg(target_arch = "wasm32")]
+    #[allow(unsafe_code, reason = "looking where one should not is the point")]
+    pub(super) fn words() -> impl Iterator<Item = u64> {
+        let words = core::arch::wasm32::memory_size(0) << 13;
+        // SAFETY: all of a memory can be read, and the words are within it.
+        (1..words).map(|at| unsafe { ((at * 8) as *const u64).read_volatile() })
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn grow(_: usize) {}
+
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn words() -> impl Iterator<Item = u64> {
+        std::iter::empty()
+    }
+}
+
 mod ways {
     use super::*;
 
@@ -396,12 +462,13 @@ retake::component!(
         print_garbage, log_a_lot, sleep, probe, clocks_and_dice, starts, huge_failure, forged_code,
         call_a_task, ask_for_secrets, submit_many, walk_away, cancel_a_task, unknown_task,
         unknown_flow, wrong_input, huge_input, call_itself, wait_for_nothing, nested_result,
-        invalid_result,
+        invalid_result, canaries,
     ],
     tasks: [
         spin_task, eat_memory_task, overflow_stack_task, panic_task, exit_task, huge_result_task,
         print_a_lot_task, print_a_long_line_task, print_garbage_task, log_a_lot_task, sleep_task,
         probe_task, clocks_and_dice_task, starts_task, huge_failure_task, forged_code_task,
-        call_a_task_task, ask_for_secrets_task, nested_result_task, invalid_result_task,
+        call_a_task_task, ask_for_secrets_task, nested_result_task, invalid_result_task, leave_canaries,
+        find_canaries,
     ],
 );
