@@ -217,7 +217,7 @@ impl TaskView {
             kind: task.identity.kind,
             task: task.identity.name.clone(),
             label: task.label.clone(),
-            child: (task.identity.kind == CallKind::Flow).then(|| id.run.child(task.number)),
+            child: (task.identity.kind == CallKind::Flow).then(|| task.identity.child_of(id.run)),
             state: state(record, task),
             flow_attempt: task.flow_attempt,
             attempts: task.attempts,

@@ -50,9 +50,9 @@ impl FlowRunId {
         Self((u128::from(at.as_unix_ms()) << 80) | (random & ((1 << 80) - 1)))
     }
 
-    /// Returns the id of the child run that call number `call` of this run asked for: the same each time it asks.
-    pub fn child(self, call: u32) -> Self {
-        let random = u128::from(self.entropy(call, u32::MAX)) << 16 | u128::from(self.0 as u16 ^ call as u16);
+    /// Returns an id beside this one that depends on it and on `digest`, and on nothing else.
+    pub(crate) fn beside(self, digest: ContentDigest) -> Self {
+        let random = digest.0[..10].iter().fold(0, |random, byte| random << 8 | u128::from(*byte));
         Self((self.0 >> 80 << 80) | random)
     }
 

@@ -7,8 +7,9 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::ContentDigest;
+use crate::id::{ContentDigest, FlowRunId};
 use crate::task::{TaskRun, TaskState};
+use crate::value::Json;
 
 /// What kind of thing was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -44,6 +45,19 @@ pub struct Identity {
     pub asked: Asked,
     /// Which call of this same kind this is, from 1, in the order of `submit`: two equal calls stay two.
     pub occurrence: u32,
+}
+
+impl Identity {
+    /// Returns the id of the child run that `parent` gets when it asks this: the same each time it asks the same, and
+    /// another for another question, whatever its place.
+    pub fn child_of(&self, parent: FlowRunId) -> FlowRunId {
+        let (by, asked) = match &self.asked {
+            Asked::Input(digest) => ("input", digest.to_string()),
+            Asked::Key(key) => ("key", key.clone()),
+        };
+        let question = (parent.to_bytes(), &self.name, &self.version, by, asked, self.occurrence);
+        parent.beside(ContentDigest::of(Json::of(&question).as_str().as_bytes()))
+    }
 }
 
 /// Counts equal calls within one attempt of a flow.
@@ -115,7 +129,6 @@ mod tests {
     use crate::retry::Spent;
     use crate::task::{Evidence, Kept};
     use crate::time::Timestamp;
-    use crate::value::Json;
 
     fn asked(json: &str) -> Asked {
         Asked::Input(Json::parse(json, 1000).unwrap().digest())
@@ -135,6 +148,7 @@ mod tests {
             round_began: Timestamp::default(),
             began: Timestamp::default(),
             ended: Timestamp::default(),
+            told: None,
             done: 1,
             result: result.map(|it| Kept::Inline(Json::trusted(it))),
             failure: None,

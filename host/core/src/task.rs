@@ -89,6 +89,9 @@ pub struct TaskRun {
     pub began: Timestamp,
     /// When it ended.
     pub ended: Timestamp,
+    /// When its flow was told of it first, if that was before `ended`: a result that is not kept is made again for an
+    /// attempt of the flow that goes on, and that attempt's own time must not move for it.
+    pub told: Option<Timestamp>,
     /// Its place in the order in which calls were done, from 1; 0 while it is not done.
     pub done: u32,
     /// The result, when it is Completed and kept.

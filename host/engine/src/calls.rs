@@ -13,10 +13,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use retake_core::failure::{Failure, code};
-use retake_core::id::{ContentDigest, Fence};
+use retake_core::id::{ContentDigest, Fence, FlowRunId};
 use retake_core::limits;
 use retake_core::port::{Attempt, BoxFuture, CallRequest, FlowHost, Logs, TaskAttempt};
-use retake_core::replay::{Answer, Asked, CallKind, Identity, Occurrences, answer};
+use retake_core::replay::{Again, Answer, Asked, CallKind, Identity, Occurrences, answer};
 use retake_core::retry::{FailedAttempt, RetryPolicy, Spent, Verdict};
 use retake_core::run::RunState;
 use retake_core::task::{Evidence, Kept, LogLine, PastAttempt, TaskRun, TaskState};
@@ -92,7 +92,11 @@ struct Call {
     input: Json,
     /// Found before a sandbox was made.
     refused: Option<Failure>,
+    /// A person asked for it to be run again.
+    forgotten: bool,
     status: Status,
+    /// The attempt that is kept under this call's number while the next one is being made.
+    past: Option<PastAttempt>,
     abort: Option<AbortHandle>,
 }
 
@@ -222,11 +226,12 @@ impl Calls {
     }
 
     /// Stops all calls that are being made, and returns the child runs among them.
-    pub(crate) fn abort(&self) -> Vec<u32> {
+    pub(crate) fn abort(&self) -> Vec<FlowRunId> {
         self.spawned().abort_all();
         let table = self.table();
         let open = table.calls.iter().filter(|it| !matches!(it.status, Status::Done(..)));
-        open.filter(|it| it.task.identity.kind == CallKind::Flow).map(|it| it.task.number).collect()
+        let children = open.filter(|it| it.task.identity.kind == CallKind::Flow);
+        children.map(|it| it.task.identity.child_of(self.record.asked.id)).collect()
     }
 
     /// Takes the lines that were logged and are not written yet.
@@ -316,6 +321,7 @@ impl Calls {
                 limits: self.record.asked.overrides.limits(&info.limits).for_task(),
                 log_prints: info.log_prints,
             };
+            self.began(index, &task, began, previous.as_ref());
             self.observe(|| Progress::TaskBegan { number: task.number, name: shown.clone(), attempt: task.attempts });
             let logs: Arc<dyn Logs> = self.me.upgrade().expect("whoever drives a call holds the calls");
             let report = self.engine.outside.runner.run_task(&attempt, logs).await;
@@ -366,9 +372,19 @@ impl Calls {
             };
             let logs = self.take_logs();
             self.commit(TaskCommit { task: task.clone(), past: previous.into_iter().collect(), logs }).await;
+            {
+                let call = &mut self.table().calls[index as usize];
+                (call.task, call.past) = (task.clone(), None);
+            }
             tell(told);
             self.wait_for(index, due).await;
         }
+    }
+
+    /// Notes that an attempt begins, for whoever cancels it: the attempt before it is to be kept then, too.
+    fn began(&self, index: u32, task: &TaskRun, began: Timestamp, previous: Option<&PastAttempt>) {
+        let call = &mut self.table().calls[index as usize];
+        (call.task.attempts, call.task.began, call.past) = (task.attempts, began, previous.cloned());
     }
 
     /// Waits for a slot of the run and one of the host; forever once the host is stopping.
@@ -415,7 +431,7 @@ impl Calls {
             table.calls[index as usize].status = Status::Committing;
             table.take_logs()
         };
-        let (done, ended) = (task.done, task.ended);
+        let (done, ended) = (task.done, task.told.unwrap_or(task.ended));
         self.commit(TaskCommit { task, past: past.into_iter().collect(), logs }).await;
         {
             let mut table = self.table();
@@ -450,7 +466,7 @@ impl Calls {
     /// Has a child run made, and waits for its end.
     async fn make_child(&self, index: u32, mut task: TaskRun) {
         let asked = &self.record.asked;
-        let child = asked.id.child(task.number);
+        let child = task.identity.child_of(asked.id);
         let input = self.table().calls[index as usize].input.clone();
         let began = self.engine.outside.clock.now();
         let run = NewRun {
@@ -469,14 +485,13 @@ impl Calls {
             created: began,
         };
         let previous = past(&task);
-        let again = task.attempts > 0;
         task.attempts += 1;
         if task.round_began == Timestamp::default() {
             task.round_began = began;
         }
         let name = task.label.clone().unwrap_or_else(|| task.identity.name.clone());
         self.observe(|| Progress::TaskBegan { number: task.number, name: name.clone(), attempt: task.attempts });
-        let outcome = self.child_outcome(index, run, again).await;
+        let outcome = self.child_outcome(index, run).await;
         let ended = self.engine.outside.clock.now();
         (task.began, task.ended) = (began, ended);
         let given = match outcome {
@@ -496,25 +511,25 @@ impl Calls {
         self.observe(|| Progress::TaskEnded { number, name, attempt, took, failure, retry_at: None });
     }
 
-    async fn child_outcome(&self, index: u32, run: NewRun, again: bool) -> Result<Kept, Failure> {
+    /// Asks the store about a child until it answers.
+    async fn until_answered<T, F: Future<Output = Result<T, StoreError>>>(
+        &self,
+        child: FlowRunId,
+        ask: impl FnMut() -> F,
+    ) -> Result<T, Failure> {
+        let answer = self.engine.until_answered(child, "a child run", ask).await;
+        answer.map_err(|error| Failure::new(code::INTERNAL, format!("the child run: {error}")))
+    }
+
+    async fn child_outcome(&self, index: u32, run: NewRun) -> Result<Kept, Failure> {
         let (engine, store, id) = (&self.engine, &self.engine.outside.store, run.id);
-        let internal = |error: StoreError| Failure::new(code::INTERNAL, format!("the child run: {error}"));
         let depth = run.depth;
-        let (record, made) = engine.make(run).await.map_err(internal)?;
-        let ended = record.run.state.is_terminal() || record.run.state == RunState::Parked;
-        if !made && again && ended && record.run.state != RunState::Completed {
-            let request = RetryRequest {
-                now: engine.outside.clock.now(),
-                expected_attempt: Some(record.run.attempt),
-                completed_too: false,
-                forget: Vec::new(),
-                component: (record.asked.component != self.component.digest).then_some(self.component.digest),
-                parameters: None,
-                overrides: None,
-            };
-            store.retry(id, request).await.map_err(internal)?;
-            engine.wake(depth);
-        }
+        let (record, _) = self.until_answered(id, || engine.make(run.clone())).await?;
+        let forgotten = self.table().calls[index as usize].forgotten;
+        // What it came to in an earlier attempt of ours is not this one's answer; what it came to since then is.
+        let earlier = record.ended.is_some_and(|ended| Some(ended) < self.record.run.attempt_began);
+        let is_old = earlier || matches!(record.run.state, RunState::Cancelling { .. });
+        let old_round = is_old.then_some(record.run.round);
         loop {
             if self.stopping.load(Ordering::Acquire) {
                 self.idle();
@@ -522,7 +537,13 @@ impl Calls {
             }
             let notify = engine.watch(id);
             let changed = notify.notified();
-            let record = store.run(id).await.map_err(internal)?;
+            let record = self.until_answered(id, || store.run(id)).await?;
+            let has_ended = record.run.state.is_terminal() || record.run.state == RunState::Parked;
+            let to_be_used = record.run.state == RunState::Completed && !forgotten;
+            if has_ended && old_round == Some(record.run.round) && !to_be_used {
+                self.retry_child(&record, forgotten).await?;
+                continue;
+            }
             match record.run.state {
                 RunState::Completed => {
                     // A flow whose result is not kept answers with null.
@@ -535,6 +556,7 @@ impl Calls {
                 }
                 RunState::Scheduled { due, .. } if due > engine.outside.clock.now() => {
                     tokio::select! {
+                        biased;
                         () = self.wait_for(index, due) => engine.wake(depth),
                         () = changed => self.active_again(index),
                     }
@@ -543,6 +565,31 @@ impl Calls {
                 _ => drop(tokio::time::timeout(Duration::from_secs(2), changed).await),
             }
         }
+    }
+
+    /// Begins a new round of a child that ended in an earlier attempt; with nothing kept if it was forgotten.
+    async fn retry_child(&self, record: &RunRecord, forgotten: bool) -> Result<(), Failure> {
+        let (engine, store, id) = (&self.engine, &self.engine.outside.store, record.asked.id);
+        let forget = match forgotten {
+            true => self.until_answered(id, || store.task_runs(id)).await?.iter().map(|it| it.number).collect(),
+            false => Vec::new(),
+        };
+        let request = RetryRequest {
+            now: engine.outside.clock.now(),
+            expected_attempt: Some(record.run.attempt),
+            completed_too: forgotten,
+            forget,
+            component: (record.asked.component != self.component.digest).then_some(self.component.digest),
+            parameters: None,
+            overrides: None,
+        };
+        match engine.until_answered(id, "retrying a child run", || store.retry(id, request.clone())).await {
+            Ok(_) => engine.wake(record.asked.depth),
+            // Somebody else was quicker, or we were and were not told.
+            Err(StoreError::Refused(refused)) => tracing::debug!(run = %id, %refused, "not retried with its parent"),
+            Err(error) => return Err(Failure::new(code::INTERNAL, format!("the child run: {error}"))),
+        }
+        Ok(())
     }
 
     /// Undoes what an interrupted [`Calls::wait_for`] left.
@@ -606,7 +653,9 @@ impl Calls {
         match kept {
             Kept::Inline(json) => Ok(json),
             Kept::Blob { .. } => {
-                let value = self.engine.outside.store.value(&kept).await;
+                let store = &self.engine.outside.store;
+                let ask = || store.value(&kept);
+                let value = self.engine.until_answered(self.record.asked.id, "reading a kept result", ask).await;
                 value.map_err(|error| Failure::new(code::INTERNAL, format!("a kept result: {error}")))
             }
         }
@@ -779,6 +828,7 @@ impl FlowHost for Calls {
                 round_began: Timestamp::default(),
                 began: Timestamp::default(),
                 ended: Timestamp::default(),
+                told: None,
                 done: 0,
                 result: None,
                 failure: None,
@@ -796,7 +846,9 @@ impl FlowHost for Calls {
                 let unknown = || Failure::new(code::CANCELLED, "was cancelled");
                 Status::Done(Given::Failure(task.failure.clone().unwrap_or_else(unknown)), task.ended)
             }
-            Answer::Again(_) => {
+            Answer::Again(why) => {
+                let told_before = why == Again::NotKept && task.flow_attempt == attempt;
+                task.told = told_before.then_some(task.told.unwrap_or(task.ended));
                 task.round += 1;
                 task.spent = Spent::default();
                 task.round_began = Timestamp::default();
@@ -810,7 +862,17 @@ impl FlowHost for Calls {
         if matches!(status, Status::Pending) {
             table.pending.push(index);
         }
-        table.calls.push(Call { task, policy: callee.policy, input, refused, status, abort: None });
+        let forgotten = matches!(answer, Answer::Again(Again::Asked));
+        table.calls.push(Call {
+            task,
+            policy: callee.policy,
+            input,
+            refused,
+            forgotten,
+            status,
+            past: None,
+            abort: None,
+        });
         Ok(index)
     }
 
@@ -853,7 +915,7 @@ impl FlowHost for Calls {
     }
 
     fn cancel(&self, call: u32) {
-        let mut task = {
+        let (mut task, past) = {
             let mut table = self.table();
             let found = &mut table.calls[call as usize];
             if matches!(found.status, Status::Done(..) | Status::Committing) {
@@ -865,19 +927,19 @@ impl FlowHost for Calls {
             if let Some(abort) = found.abort.take() {
                 abort.abort();
             }
-            let task = found.task.clone();
+            let (task, past) = (found.task.clone(), found.past.take());
             table.pending.retain(|it| *it != call);
             // An active call was counted; it is stopped, and keeping that counts instead.
             if was_waiting || was_pending {
                 table.busy += 1;
             }
-            task
+            (task, past)
         };
         let Some(me) = self.me.upgrade() else { return };
         let now = self.engine.outside.clock.now();
         let failure = Failure::new(code::CANCELLED, "the flow cancelled it");
         (task.state, task.ended, task.failure) = (TaskState::Cancelled, now, Some(failure.clone()));
-        self.spawned().spawn(async move { me.finish(call, task, None, Given::Failure(failure)).await });
+        self.spawned().spawn(async move { me.finish(call, task, past, Given::Failure(failure)).await });
     }
 
     fn wait_any(&self, calls: Vec<u32>) -> BoxFuture<'_, u32> {
@@ -967,6 +1029,7 @@ fn sleep_record(identity: Identity, number: u32, attempt: u32, began: Timestamp,
         round_began: began,
         began,
         ended,
+        told: None,
         done: 0,
         result: Some(Kept::Inline(Json::null())),
         failure: None,

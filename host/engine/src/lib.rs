@@ -9,6 +9,7 @@ mod run;
 mod worker;
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use retake_core::run::{Run, Shown};
 use retake_core::task::{Kept, LogLine, Overrides};
 use retake_core::time::{Clock, Timestamp};
 use retake_core::value::Json;
-use retake_store::{ComponentRecord, NewRun, RetryRequest, RunRecord, Store, StoreError};
+use retake_store::{ComponentRecord, NewRun, RetryRequest, RunFilter, RunRecord, Store, StoreError};
 use tokio::sync::{Notify, Semaphore};
 
 pub use catalog::check_schemas;
@@ -219,9 +220,16 @@ pub(crate) struct Inner {
     /// Who works here.
     desk: Mutex<Option<worker::Desk>>,
     /// The runs that are being worked on here.
-    active: Mutex<HashMap<FlowRunId, std::sync::Weak<calls::Calls>>>,
+    active: Mutex<HashMap<FlowRunId, Known>>,
     /// Who waits for a run to change.
     waiting: Mutex<HashMap<FlowRunId, Arc<Notify>>>,
+}
+
+/// What is known of a run that is worked on.
+enum Known {
+    Here(std::sync::Weak<calls::Calls>),
+    /// It was interrupted between its claim and its beginning.
+    Interrupted(calls::Interrupt),
 }
 
 /// First and longest wait between two tries to reach the store.
@@ -328,6 +336,11 @@ impl Engine {
         Ok(run)
     }
 
+    /// Cancels a run and its children: at once what nobody works on, the rest when it has stopped.
+    pub async fn cancel(&self, id: FlowRunId) -> Result<Run, AskError> {
+        Ok(self.0.cancel(id).await?)
+    }
+
     /// Works on runs until `shutdown`, then lets task attempts end within the grace time and releases the rest, which
     /// go on where they were when somebody works again.
     pub async fn work(&self, scope: Scope, shutdown: impl Future<Output = ()>) {
@@ -357,16 +370,49 @@ impl Inner {
 
     /// Makes a run that is worked on known, until the answer is dropped.
     fn register_active(&self, id: FlowRunId, calls: &Arc<calls::Calls>) -> Active<'_> {
-        self.active.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::downgrade(calls));
+        let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Known::Interrupted(interrupt)) = active.insert(id, Known::Here(Arc::downgrade(calls))) {
+            calls.interrupt(interrupt);
+        }
         Active { engine: self, id }
     }
 
-    /// Has the driver of a run look, when it is worked on here.
+    /// Has the driver of a run look, at once or when it begins.
     fn interrupt(&self, id: FlowRunId, interrupt: calls::Interrupt) {
-        let calls = self.active.lock().unwrap_or_else(PoisonError::into_inner).get(&id).and_then(|it| it.upgrade());
+        let calls = match self.active.lock().unwrap_or_else(PoisonError::into_inner).entry(id) {
+            Entry::Occupied(known) => match known.get() {
+                Known::Here(calls) => calls.upgrade(),
+                Known::Interrupted(_) => None,
+            },
+            Entry::Vacant(unknown) => {
+                unknown.insert(Known::Interrupted(interrupt));
+                None
+            }
+        };
         if let Some(calls) = calls {
             calls.interrupt(interrupt);
         }
+    }
+
+    /// Cancels a run and, whatever became of it, its children.
+    async fn cancel(&self, id: FlowRunId) -> Result<Run, StoreError> {
+        let store = &self.outside.store;
+        let cancelled = store.cancel(id, self.outside.clock.now()).await;
+        if let Ok(run) = &cancelled {
+            if run.state.is_active() {
+                self.interrupt(id, calls::Interrupt::Cancelled);
+            }
+            self.changed(id);
+        }
+        if matches!(cancelled, Ok(_) | Err(StoreError::Refused(_))) {
+            let filter = RunFilter { parent: Some(id), limit: limits::CALLS_PER_RUN as usize, ..RunFilter::default() };
+            for child in store.list(filter, self.outside.clock.now()).await? {
+                if !child.run.state.is_terminal() {
+                    Box::pin(self.cancel(child.asked.id)).await?;
+                }
+            }
+        }
+        cancelled
     }
 
     fn watch(&self, id: FlowRunId) -> Arc<Notify> {

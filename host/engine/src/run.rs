@@ -12,10 +12,10 @@ use retake_core::task::{Evidence, Kept, LogLine, TaskRun};
 use retake_core::time::Timestamp;
 use retake_core::value::Json;
 use retake_store::{AttemptCommit, RunRecord, StoreError};
-use tokio::sync::watch;
 
 use crate::calls::{Calls, Interrupt};
 use crate::catalog::Component;
+use crate::worker::Stop;
 use crate::{Inner, Progress};
 
 /// How long log lines wait for company before they are written.
@@ -29,7 +29,7 @@ enum Stopped {
 }
 
 /// Works on a claimed run until its attempt ends or is put aside.
-pub(crate) async fn drive(engine: Arc<Inner>, record: RunRecord, claimed: Timestamp, shutdown: watch::Receiver<bool>) {
+pub(crate) async fn drive(engine: Arc<Inner>, record: RunRecord, claimed: Timestamp, stop: Stop) {
     let id = record.asked.id;
     let Some((fence, _)) = record.run.state.claim() else { return };
     let resumed = record.run.attempt_began != Some(claimed);
@@ -69,7 +69,7 @@ pub(crate) async fn drive(engine: Arc<Inner>, record: RunRecord, claimed: Timest
     };
     let persist = flow.persist_result.unwrap_or(engine.settings.persist_results);
     let calls = Calls::new(engine.clone(), record, component.clone(), fence, known);
-    let stopped = watch_over(&engine, id, fence, &attempt, &calls, shutdown).await;
+    let stopped = watch_over(&engine, id, fence, &attempt, &calls, stop).await;
     let (end, result, evidence) = match stopped {
         Stopped::Reported(Report { outcome: Ok(result), evidence }) => {
             (AttemptEnd::Completed, persist.then_some(result), evidence)
@@ -85,10 +85,9 @@ pub(crate) async fn drive(engine: Arc<Inner>, record: RunRecord, claimed: Timest
     };
     let open = calls.abort();
     if matches!(end, AttemptEnd::Failed { .. } | AttemptEnd::Cancelled) {
-        for call in open {
-            let cancelled = engine.outside.store.cancel(id.child(call), engine.outside.clock.now()).await;
-            if cancelled.is_ok() {
-                engine.interrupt(id.child(call), Interrupt::Cancelled);
+        for child in open {
+            if let Err(error) = engine.cancel(child).await {
+                tracing::debug!(run = %child, %error, "not cancelled with its parent");
             }
         }
     }
@@ -126,7 +125,7 @@ async fn watch_over(
     fence: Fence,
     attempt: &Attempt,
     calls: &Arc<Calls>,
-    mut shutdown: watch::Receiver<bool>,
+    stop: Stop,
 ) -> Stopped {
     let registered = engine.register_active(id, calls);
     let body = async {
@@ -147,7 +146,7 @@ async fn watch_over(
         interrupt = calls.interrupted() => Stopped::Interrupted(interrupt),
         report = &mut body => Stopped::Reported(report),
         () = &mut logs => unreachable!("writes until it is dropped"),
-        _ = shutdown.wait_for(|it| *it) => Stopped::Shutdown,
+        () = stop.said() => Stopped::Shutdown,
     };
     let Stopped::Shutdown = stopped else {
         drop(registered);
@@ -211,8 +210,10 @@ async fn finish(
     let run = match engine.until_answered(id, "keeping the end of an attempt", end).await {
         Ok(run) => run,
         Err(error) => {
+            // Perhaps it was kept before, and the answer was lost: whoever waits is to look.
             tracing::warn!(run = %id, %error, "the end of an attempt came too late");
-            return;
+            engine.timers_changed();
+            return engine.changed(id);
         }
     };
     let due = match run.state {

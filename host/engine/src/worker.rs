@@ -1,6 +1,6 @@
 //! Claims runs that are due and has each driven, as many at once as there are slots.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use retake_core::limits;
 use retake_core::run::RunState;
 use retake_core::time::Timestamp;
 use retake_store::{ClaimRequest, NewRun, RunRecord, StoreError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use crate::{ALL_DEPTHS, Inner, run};
@@ -29,6 +29,25 @@ pub struct Scope {
     pub root: Option<FlowRunId>,
     /// Only those of this queue.
     pub queue: Option<String>,
+}
+
+/// Says, once, that work is to stop. Whoever waits for it is woken in the order of waiting: a simulation replays that,
+/// which a `watch` channel would leave to chance.
+#[derive(Clone, Default)]
+pub(crate) struct Stop(Arc<(AtomicBool, Notify)>);
+
+impl Stop {
+    fn say(&self) {
+        self.0.0.store(true, Ordering::Release);
+        self.0.1.notify_waiters();
+    }
+
+    pub(crate) async fn said(&self) {
+        let told = self.0.1.notified();
+        if !self.0.0.load(Ordering::Acquire) {
+            told.await;
+        }
+    }
 }
 
 /// Slots for runs, by their depth.
@@ -130,7 +149,7 @@ impl Inner {
 
     /// Makes a run as ordered. What became of it when the store did not say is found out after whoever asked was told,
     /// because a run that is claimed and not worked on hangs until the next start.
-    async fn begin(&self, Order { run, slot, answer }: Order, mut stopped: watch::Receiver<bool>) -> Option<Claimed> {
+    async fn begin(&self, Order { run, slot, answer }: Order, stop: Stop) -> Option<Claimed> {
         let (store, id) = (&self.outside.store, run.id);
         let fence = Fence::new(self.outside.entropy.next());
         let made = store.begin(run, fence).await;
@@ -141,7 +160,7 @@ impl Inner {
         if unsure {
             record = tokio::select! {
                 biased;
-                _ = stopped.wait_for(|it| *it) => None,
+                () = stop.said() => None,
                 found = self.until_answered(id, "looking for a new run", || store.run(id)) => found.ok(),
             };
         }
@@ -150,20 +169,20 @@ impl Inner {
     }
 }
 
-async fn drive(engine: Arc<Inner>, Claimed { record, at, slot }: Claimed, stopped: watch::Receiver<bool>) {
-    run::drive(engine, record, at, stopped).await;
+async fn drive(engine: Arc<Inner>, Claimed { record, at, slot }: Claimed, stop: Stop) {
+    run::drive(engine, record, at, stop).await;
     drop(slot);
 }
 
-async fn begin(engine: Arc<Inner>, order: Order, stopped: watch::Receiver<bool>) {
-    if let Some(claimed) = engine.begin(order, stopped.clone()).await {
-        drive(engine, claimed, stopped).await;
+async fn begin(engine: Arc<Inner>, order: Order, stop: Stop) {
+    if let Some(claimed) = engine.begin(order, stop.clone()).await {
+        drive(engine, claimed, stop).await;
     }
 }
 
 /// See [`crate::Engine::work`].
 pub(crate) async fn work(engine: &Arc<Inner>, scope: Scope, shutdown: impl Future<Output = ()>) {
-    let (stop, stopped) = watch::channel(false);
+    let stop = Stop::default();
     let slots = Slots::new(&engine.settings);
     let (orders, mut ordered) = mpsc::channel(engine.settings.flow_slots.max(1));
     let desk = Desk { scope: scope.clone(), slots: slots.clone(), orders };
@@ -172,6 +191,7 @@ pub(crate) async fn work(engine: &Arc<Inner>, scope: Scope, shutdown: impl Futur
     tokio::pin!(shutdown);
     engine.depths.store(ALL_DEPTHS, Ordering::Release);
     let mut next_due = None;
+    let mut unanswered = None;
     engine.timers_changed();
     'work: loop {
         while let Some(ended) = runs.try_join_next() {
@@ -183,8 +203,8 @@ pub(crate) async fn work(engine: &Arc<Inner>, scope: Scope, shutdown: impl Futur
             () = &mut shutdown => break,
             () = std::future::ready(()) => {}
         }
-        let Claims { claimed, more, error } = claim(engine, &scope, &slots).await;
-        claimed.into_iter().for_each(|it| drop(runs.spawn(drive(engine.clone(), it, stopped.clone()))));
+        let Claims { claimed, more, error } = claim(engine, &scope, &slots, &mut unanswered).await;
+        claimed.into_iter().for_each(|it| drop(runs.spawn(drive(engine.clone(), it, stop.clone()))));
         if let Some(error) = error {
             tracing::warn!(%error, "runs could not be claimed; trying again");
             engine.depths.store(ALL_DEPTHS, Ordering::Release);
@@ -207,7 +227,7 @@ pub(crate) async fn work(engine: &Arc<Inner>, scope: Scope, shutdown: impl Futur
                 biased;
                 () = &mut shutdown => break 'work,
                 () = engine.wake.notified() => break,
-                Some(order) = ordered.recv() => drop(runs.spawn(begin(engine.clone(), order, stopped.clone()))),
+                Some(order) = ordered.recv() => drop(runs.spawn(begin(engine.clone(), order, stop.clone()))),
                 Some(ended) = runs.join_next() => note(ended),
                 () = &mut timer => {
                     engine.depths.store(ALL_DEPTHS, Ordering::Release);
@@ -217,7 +237,7 @@ pub(crate) async fn work(engine: &Arc<Inner>, scope: Scope, shutdown: impl Futur
             }
         }
     }
-    stop.send_replace(true);
+    stop.say();
     *engine.desk.lock().unwrap_or_else(PoisonError::into_inner) = None;
     // What was ordered and not begun is not answered, and made without us.
     drop(ordered);
@@ -245,10 +265,29 @@ struct Claims {
     error: Option<StoreError>,
 }
 
-/// Claims what is due at the depths where something may be.
-async fn claim(engine: &Arc<Inner>, scope: &Scope, slots: &Slots) -> Claims {
-    let depths = engine.depths.swap(0, Ordering::AcqRel);
+impl Claims {
+    fn add(&mut self, claimed: Vec<RunRecord>, slots: Vec<Slot>, at: Timestamp) {
+        self.claimed.extend(claimed.into_iter().zip(slots).map(|(record, slot)| Claimed { record, at, slot }));
+    }
+}
+
+/// A claim that was not answered, and the slots for what may have come of it.
+type Unanswered = (ClaimRequest, Vec<Slot>);
+
+/// Claims what is due at the depths where something may be. What was claimed and not answered comes first: nobody else
+/// would work on it until the next start.
+async fn claim(engine: &Arc<Inner>, scope: &Scope, slots: &Slots, unanswered: &mut Option<Unanswered>) -> Claims {
     let mut all = Claims::default();
+    if let Some((request, taken)) = unanswered.take() {
+        match engine.outside.store.held(request.fences.clone()).await {
+            Ok(held) => all.add(held, taken, request.now),
+            Err(error) => {
+                *unanswered = Some((request, taken));
+                return Claims { error: Some(error), ..all };
+            }
+        }
+    }
+    let depths = engine.depths.swap(0, Ordering::AcqRel);
     for depth in (0..=limits::FLOW_DEPTH).filter(|depth| depths & (1 << depth) != 0) {
         // Said before looking, so that nobody gives a slot back unseen.
         slots.wanted.fetch_or(1 << depth, Ordering::AcqRel);
@@ -259,9 +298,12 @@ async fn claim(engine: &Arc<Inner>, scope: &Scope, slots: &Slots) -> Claims {
         let at = engine.outside.clock.now();
         let fences = taken.iter().map(|_| Fence::new(engine.outside.entropy.next())).collect();
         let request = ClaimRequest { now: at, fences, queue: scope.queue.clone(), root: scope.root, depth };
-        let claimed = match engine.outside.store.claim(request).await {
+        let claimed = match engine.outside.store.claim(request.clone()).await {
             Ok(claimed) => claimed,
-            Err(error) => return Claims { error: Some(error), ..all },
+            Err(error) => {
+                *unanswered = Some((request, taken));
+                return Claims { error: Some(error), ..all };
+            }
         };
         if claimed.len() == taken.len() {
             engine.depths.fetch_or(1 << depth, Ordering::AcqRel);
@@ -270,7 +312,7 @@ async fn claim(engine: &Arc<Inner>, scope: &Scope, slots: &Slots) -> Claims {
             slots.wanted.fetch_and(!(1 << depth), Ordering::AcqRel);
         }
         let unused = taken.split_off(claimed.len());
-        all.claimed.extend(claimed.into_iter().zip(taken).map(|(record, slot)| Claimed { record, at, slot }));
+        all.add(claimed, taken, at);
         drop(unused);
     }
     all

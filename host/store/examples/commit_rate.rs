@@ -77,6 +77,7 @@ fn task(number: u32) -> TaskCommit {
         round_began: at,
         began: at,
         ended: at,
+        told: None,
         done: number,
         result: Some(Kept::Inline(Json::of(&"r".repeat(98)))),
         failure: None,

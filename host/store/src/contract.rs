@@ -44,6 +44,7 @@ macro_rules! contract_tests {
             a_run_needs_its_component
             a_component_is_kept_once
             what_is_due_longest_is_claimed_first
+            what_is_held_is_known_by_its_fences
             no_more_is_claimed_than_there_are_fences
             only_what_is_asked_for_is_claimed
             a_claim_begins_an_attempt
@@ -175,6 +176,7 @@ pub fn task(number: u32) -> TaskRun {
         round_began: at(1),
         began: at(1),
         ended: at(2),
+        told: None,
         done: number,
         result: Some(Kept::Inline(json("[1]"))),
         failure: None,
@@ -385,6 +387,23 @@ mod cases {
         assert_eq!(store.run(id(1)).await.unwrap(), claimed);
     }
 
+    pub async fn what_is_held_is_known_by_its_fences(home: impl Home) {
+        let store = home.store();
+        ready(store).await;
+        for n in 1..=3 {
+            store.create(new_run(n)).await.unwrap();
+        }
+        assert_eq!(store.claim(claim(10, 1..3)).await.unwrap().len(), 2);
+        let held = async |fences: &[u64]| {
+            let held = store.held(fences.iter().map(|it| fence(*it)).collect()).await.unwrap();
+            held.iter().map(|it| it.asked.id).collect::<Vec<_>>()
+        };
+        assert_eq!(held(&[2, 9]).await, [id(2)]);
+        assert_eq!(held(&[1, 2, 3]).await, [id(1), id(2)]);
+        let home = home.reopen();
+        assert_eq!(home.store().held(vec![fence(1)]).await.unwrap(), [], "an earlier boot held it");
+    }
+
     pub async fn the_next_due_time_is_known(home: impl Home) {
         let store = home.store();
         ready(store).await;
@@ -423,6 +442,7 @@ mod cases {
             round_began: at(6),
             began: at(7),
             ended: at(8),
+            told: None,
             done: 0,
             result: None,
             failure: Some(Failure { details: Some(json(r#"{"b":1}"#)), ..failure("http.503") }),

@@ -238,6 +238,8 @@ pub trait Store: Send + Sync {
     async fn begin(&self, run: NewRun, fence: Fence) -> Result<(RunRecord, bool), StoreError>;
     /// Claims runs that are due, the longest due first. Durable when it returns: no guest code ran yet.
     async fn claim(&self, request: ClaimRequest) -> Result<Vec<RunRecord>, StoreError>;
+    /// Returns the runs that this host holds under one of these fences: what came of a claim that was not answered.
+    async fn held(&self, fences: Vec<Fence>) -> Result<Vec<RunRecord>, StoreError>;
     /// Returns when the next Scheduled run is due, of this tree or of all.
     async fn next_due(&self, root: Option<FlowRunId>) -> Result<Option<Timestamp>, StoreError>;
     /// Keeps what became of a task run. Refused under an old fence, and when a kept result would be replaced.

@@ -222,6 +222,13 @@ impl Store for MemStore {
         Ok(claimed)
     }
 
+    async fn held(&self, fences: Vec<Fence>) -> Result<Vec<RunRecord>, StoreError> {
+        let kept = self.kept();
+        let records = kept.runs.iter().map(|it| &it.record);
+        let is_held = |run: &Run| run.state.claim().is_some_and(|(it, boot)| boot == self.boot && fences.contains(&it));
+        Ok(records.filter(|it| is_held(&it.run)).cloned().collect())
+    }
+
     async fn next_due(&self, root: Option<FlowRunId>) -> Result<Option<Timestamp>, StoreError> {
         let kept = self.kept();
         let records = kept.runs.iter().map(|it| &it.record).filter(|it| root.is_none_or(|root| root == it.asked.root));

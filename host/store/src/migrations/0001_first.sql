@@ -89,6 +89,7 @@ CREATE TABLE task_run (
     round_began   INTEGER NOT NULL,
     began         INTEGER NOT NULL,
     ended         INTEGER NOT NULL,
+    told          INTEGER,          -- Where it was before `ended`.
     done          INTEGER NOT NULL,
     failure       TEXT,
     cpu_us        INTEGER NOT NULL,

@@ -204,6 +204,11 @@ impl Store for SqliteStore {
         self.change(0, move |db| writes::claim(db, &request, boot)).await
     }
 
+    async fn held(&self, fences: Vec<Fence>) -> Result<Vec<RunRecord>, StoreError> {
+        let boot = self.boot;
+        self.readers.ask(move |db| reads::held(db, boot, &fences)).await
+    }
+
     async fn next_due(&self, root: Option<FlowRunId>) -> Result<Option<Timestamp>, StoreError> {
         self.readers.ask(move |db| reads::next_due(db, root)).await
     }

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use retake_core::id::{ContentDigest, FlowRunId};
+use retake_core::id::{ContentDigest, Fence, FlowRunId};
 use retake_core::task::{LogLine, PastAttempt, TaskRun};
 use retake_core::time::Timestamp;
 use rusqlite::types::Value;
@@ -50,6 +50,15 @@ pub(super) fn run(db: &Connection, id: FlowRunId) -> Done<RunRecord> {
     static SQL: LazyLock<String> = LazyLock::new(|| format!("SELECT {RECORD} FROM flow_run WHERE id = ?1"));
     let found = db.prepare_cached(&SQL)?.query_one([id.to_bytes()], |row| Columns::after(0, row).record());
     found.optional()?.ok_or_else(|| StoreError::NoRun(id).into())
+}
+
+pub(super) fn held(db: &Connection, boot: u64, fences: &[Fence]) -> Done<Vec<RunRecord>> {
+    let sql = format!("SELECT {RECORD} FROM flow_run WHERE state IN (1, 2) AND boot = ?1 ORDER BY row");
+    let mut all = db.prepare_cached(&sql)?;
+    let all = all.query_map([boot.cast_signed()], |row| Columns::after(0, row).record())?;
+    let mut all: Vec<RunRecord> = all.collect::<Result<_, _>>()?;
+    all.retain(|it| it.run.state.claim().is_some_and(|(fence, _)| fences.contains(&fence)));
+    Ok(all)
 }
 
 pub(super) fn find(db: &Connection, text: &str, limit: usize) -> Done<Vec<FlowRunId>> {

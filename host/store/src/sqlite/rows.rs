@@ -25,7 +25,7 @@ pub(super) const RECORD: &str = "state, waiting, due, fence, boot, attempt, roun
     created, begin_from, ended, failure, result, result_blob, result_bytes, parameters, parameters_blob, \
     parameters_bytes";
 pub(super) const TASK: &str = "number, kind, name, version, input_digest, key, occurrence, label, state, due, \
-    flow_attempt, attempts, round, spent, round_began, began, ended, done, failure, cpu_us, peak_memory, bytes_out, \
+    flow_attempt, attempts, round, spent, round_began, began, ended, told, done, failure, cpu_us, peak_memory, bytes_out, \
     log_dropped, input, input_blob, input_bytes, result, result_blob, result_bytes";
 
 /// Reads columns in their order.
@@ -206,7 +206,8 @@ impl<'r> Columns<'r> {
         };
         let (flow_attempt, attempts, round) = (self.next()?, self.next()?, self.next()?);
         let spent = self.json()?.unwrap_or_default();
-        let (round_began, began, ended, done) = (self.time()?, self.time()?, self.time()?, self.next()?);
+        let (round_began, began, ended) = (self.time()?, self.time()?, self.time()?);
+        let (told, done) = (self.time_or_none()?, self.next()?);
         let (failure, evidence) = (self.json()?, self.evidence()?);
         let input = self.kept()?;
         let input = self.needed(input)?;
@@ -224,6 +225,7 @@ impl<'r> Columns<'r> {
             round_began,
             began,
             ended,
+            told,
             done,
             result,
             failure,

@@ -413,7 +413,7 @@ fn event(db: &Connection, row: i64, at: Timestamp, (kind, details): Told) -> Don
 /// Writes nothing when there is something already. Apart from the next one because it is short: statements are looked
 /// up by their text, and this one is looked up most.
 static NEW_TASK: LazyLock<String> = LazyLock::new(|| {
-    let values: String = (3..=31).map(|n| format!(", ?{n}")).collect();
+    let values: String = (3..=32).map(|n| format!(", ?{n}")).collect();
     format!(
         "INSERT INTO task_run (run, {TASK}) SELECT row{values} FROM flow_run \
          WHERE id = ?1 AND fence = ?2 AND state IN (1, 2) ON CONFLICT (run, number) DO "
@@ -460,6 +460,7 @@ fn write_task(db: &Connection, sql: &str, id: FlowRunId, fence: Fence, task: &Ta
         task.round_began.as_micros(),
         task.began.as_micros(),
         task.ended.as_micros(),
+        task.told.map(Timestamp::as_micros),
         task.done,
         task.failure.as_ref().map(json),
         task.evidence.cpu_us.cast_signed(),

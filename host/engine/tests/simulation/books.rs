@@ -1,0 +1,327 @@
+//! The books that are kept beside the engine and know nothing of how it works: what is kept may only change as
+//! semantics.md says, and what guests are told must be what is kept.
+
+use std::collections::HashMap;
+
+use futures_util::FutureExt;
+use retake_core::failure::{RetryAdvice, code};
+use retake_core::id::{ContentDigest, Fence, FlowRunId};
+use retake_core::retry::Delay;
+use retake_core::run::{AttemptEnd, RunState, Waiting};
+use retake_core::task::{Kept, TaskRun, TaskState};
+use retake_core::time::Timestamp;
+use retake_core::value::Json;
+use retake_store::{MemStore, RunRecord, Store};
+
+/// What was asked of a store.
+#[derive(Debug, Clone)]
+pub(crate) enum Op {
+    Read,
+    Made,
+    Claimed,
+    Committed { run: FlowRunId, fence: Fence, late: bool },
+    Logged { run: FlowRunId, fence: Fence },
+    Ended { run: FlowRunId, fence: Fence, end: AttemptEnd, late: bool },
+    Retried { run: FlowRunId, forget: Vec<u32>, component: Option<ContentDigest> },
+    Cancelled { run: FlowRunId },
+    Recovered,
+}
+
+/// A run as it was when it was last looked at.
+#[derive(Debug, Clone)]
+struct Seen {
+    record: RunRecord,
+    tasks: Vec<TaskRun>,
+    late_results: usize,
+    /// Failures of the flow in this round.
+    failures: u32,
+    /// Hosts lost in a row.
+    lost: u32,
+}
+
+/// A body that is being run.
+#[derive(Debug, Clone, Copy)]
+struct Body {
+    life: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Books {
+    /// The first thing that was wrong.
+    pub(crate) wrong: Option<String>,
+    runs: HashMap<FlowRunId, Seen>,
+    /// By run and call; 0 for the flow.
+    bodies: HashMap<(FlowRunId, u32), Body>,
+    /// What each attempt of a flow was told, in order.
+    told: HashMap<(FlowRunId, u32), Vec<String>>,
+    /// What each attempt of a flow returned.
+    returned: HashMap<(FlowRunId, u32), Json>,
+    /// How often a task's body began under one round of it.
+    began: HashMap<(FlowRunId, u32, u32), u32>,
+    /// Processes of the host that have ended.
+    lives: u32,
+    trace: u64,
+}
+
+/// A store in memory answers at once.
+pub(crate) fn now<T>(answer: impl Future<Output = T>) -> T {
+    answer.now_or_never().expect("a store in memory does not wait")
+}
+
+macro_rules! ensure {
+    ($holds:expr, $($words:tt)*) => { if !$holds { return Err(format!($($words)*)); } };
+}
+
+impl Books {
+    /// Everything that happened, as a number.
+    pub(crate) fn trace(&self) -> u64 {
+        self.trace
+    }
+
+    pub(crate) fn note(&mut self, what: &str) {
+        for byte in what.bytes() {
+            self.trace = (self.trace ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+        }
+        if std::env::var_os("RETAKE_TRACE").is_some() {
+            eprintln!("  {what}");
+        }
+    }
+
+    pub(crate) fn life_ended(&mut self) {
+        self.lives += 1;
+        self.note("a life ended");
+    }
+
+    /// Looks at what a call to the store changed.
+    pub(crate) fn changed(
+        &mut self,
+        kept: &MemStore,
+        op: &Op,
+        touched: &[FlowRunId],
+        at: Timestamp,
+    ) -> Result<(), String> {
+        let one = match op {
+            Op::Read => return Ok(()),
+            Op::Committed { run, .. } | Op::Logged { run, .. } | Op::Ended { run, .. } => Some(*run),
+            Op::Retried { run, .. } | Op::Cancelled { run } => Some(*run),
+            Op::Made | Op::Claimed | Op::Recovered => None,
+        };
+        let mut runs: Vec<FlowRunId> = touched.iter().copied().chain(one).collect();
+        runs.sort_unstable();
+        runs.dedup();
+        for id in runs {
+            let Ok(record) = now(kept.run(id)) else { continue };
+            let tasks = now(kept.task_runs(id)).unwrap();
+            let late_results = now(kept.events(id)).unwrap().iter().filter(|it| it.kind == "late-result").count();
+            self.note(&format!("{at} {op:?} {} {:?}", id.friendly_name(), record.run));
+            let seen = Seen { record, tasks, late_results, failures: 0, lost: 0 };
+            let Some(before) = self.runs.remove(&id) else {
+                ensure!(matches!(op, Op::Made), "{id} came out of nothing at {op:?}");
+                self.runs.insert(id, seen);
+                continue;
+            };
+            let balanced = balance(&before, seen, op, at);
+            let after = balanced.map_err(|wrong| format!("{id} ({}) at {op:?}: {wrong}", id.friendly_name()))?;
+            self.runs.insert(id, after);
+        }
+        Ok(())
+    }
+
+    /// A guest's body begins; call 0 is the flow's.
+    pub(crate) fn body(
+        &mut self,
+        kept: &MemStore,
+        (run, call): (FlowRunId, u32),
+        attempt: u32,
+        life: u64,
+        retries: u32,
+    ) -> Result<(), String> {
+        let name = run.friendly_name();
+        self.note(&format!("body {name} {call} attempt {attempt}"));
+        let record = now(kept.run(run)).map_err(|it| format!("a body of a run that is not kept: {it}"))?;
+        let held = record.run.state.claim();
+        ensure!(held.is_some_and(|(_, boot)| boot == kept.boot()), "a body of {name}, which nobody holds: {held:?}");
+        let there = self.bodies.insert((run, call), Body { life });
+        ensure!(there.is_none_or(|it| it.life != life), "two bodies of {name} call {call} side by side");
+        if call == 0 {
+            let is = record.run.attempt;
+            ensure!(is == attempt, "the flow of {name} is told that it is attempt {attempt}, and {is} is kept");
+            return Ok(());
+        }
+        let tasks = now(kept.task_runs(run)).unwrap();
+        let task = tasks.iter().find(|it| it.number == call);
+        let is_kept = task.is_some_and(|it| it.state == TaskState::Completed && it.result.is_some());
+        ensure!(!is_kept, "{name} call {call} runs again, and its result is kept");
+        let attempts = task.map_or(0, |it| it.attempts);
+        ensure!(attempts + 1 == attempt, "{name} call {call}: attempt {attempt}, and {attempts} are kept");
+        // A round of a task belongs to an attempt of its flow; whoever died may have begun one more each time.
+        let began = self.began.entry((run, call, record.run.attempt)).or_default();
+        *began += 1;
+        let most = retries + 1 + self.lives;
+        ensure!(
+            *began <= most,
+            "{name} call {call} began {began} times in one attempt of its flow, {most} is the most"
+        );
+        Ok(())
+    }
+
+    pub(crate) fn body_ended(&mut self, run: FlowRunId, call: u32, life: u64) {
+        if self.bodies.get(&(run, call)).is_some_and(|it| it.life == life) {
+            self.bodies.remove(&(run, call));
+        }
+    }
+
+    /// A flow's body is told something: the same as the same attempt was told before, if it was.
+    pub(crate) fn told(&mut self, run: FlowRunId, attempt: u32, place: usize, what: String) -> Result<(), String> {
+        self.note(&what);
+        let told = self.told.entry((run, attempt)).or_default();
+        match told.get(place) {
+            Some(before) => {
+                let name = run.friendly_name();
+                ensure!(*before == what, "{name} attempt {attempt}, thing {place}: told {what}, before that {before}");
+            }
+            None => told.push(what),
+        }
+        Ok(())
+    }
+
+    /// A result that a flow's body is told must be kept by then.
+    pub(crate) fn is_kept(&self, kept: &MemStore, run: FlowRunId, result: &Json) -> Result<(), String> {
+        let tasks = now(kept.task_runs(run)).unwrap();
+        let there = |it: &TaskRun| it.state == TaskState::Completed && it.result.as_ref() == Some(&inline(result));
+        ensure!(tasks.iter().any(there), "{} is told {}, which is not kept", run.friendly_name(), result.as_str());
+        Ok(())
+    }
+
+    /// A failure that a flow's body is told was one of the same attempt.
+    pub(crate) fn has_failed(&self, kept: &MemStore, run: FlowRunId, attempt: u32) -> Result<(), String> {
+        let tasks = now(kept.task_runs(run)).unwrap();
+        let there = tasks.iter().any(|it| it.failure.is_some() && it.flow_attempt == attempt);
+        ensure!(there, "attempt {attempt} of {} is told a failure that was not its own", run.friendly_name());
+        Ok(())
+    }
+
+    pub(crate) fn returned(&mut self, run: FlowRunId, attempt: u32, result: Json) {
+        self.returned.insert((run, attempt), result);
+    }
+
+    pub(crate) fn runs(&self) -> Vec<FlowRunId> {
+        let mut runs: Vec<FlowRunId> = self.runs.keys().copied().collect();
+        runs.sort_unstable();
+        runs
+    }
+
+    /// Once everything is well again, every run ends or waits for a person, and shows what its flow returned.
+    pub(crate) fn close(&mut self, kept: &MemStore) -> Result<(), String> {
+        for id in self.runs() {
+            let record = now(kept.run(id)).map_err(|it| format!("{id} was lost: {it}"))?;
+            let state = record.run.state;
+            let done = state.is_terminal() || state == RunState::Parked;
+            ensure!(done, "{} ({id}) hangs: {state:?}", id.friendly_name());
+            if state == RunState::Completed {
+                let returned = self.returned.get(&(id, record.run.attempt)).map(inline);
+                ensure!(record.result == returned, "{id} shows {:?} and returned {returned:?}", record.result);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn inline(json: &Json) -> Kept {
+    Kept::Inline(json.clone())
+}
+
+/// Whether one change is allowed.
+fn balance(before: &Seen, mut after: Seen, op: &Op, at: Timestamp) -> Result<Seen, String> {
+    let (was, is) = (&before.record.run, &after.record.run);
+    let retried = matches!(op, Op::Retried { .. });
+    (after.failures, after.lost) = (before.failures, before.lost);
+    ensure!(!was.state.is_terminal() || retried || was == is, "it had ended, {:?}, and is {:?}", was.state, is.state);
+
+    // A recorded result is never run again, changed or lost.
+    for task in before.tasks.iter().filter(|it| it.state == TaskState::Completed && it.result.is_some()) {
+        let forgotten = matches!(op, Op::Retried { forget, .. } if forget.contains(&task.number));
+        let now = after.tasks.iter().find(|it| it.number == task.number);
+        let same = now.is_some_and(|it| it.state == task.state && it.result == task.result);
+        ensure!(same || forgotten, "the result of call {} is not what it was", task.number);
+    }
+    for task in &after.tasks {
+        let there = before.tasks.iter().find(|it| it.number == task.number);
+        ensure!(there.is_none_or(|it| it.attempts <= task.attempts), "attempts of call {} were lost", task.number);
+        let is_kept = task.state != TaskState::Completed || task.result.is_some() || task.identity.name == "t3";
+        ensure!(is_kept, "call {} is Completed without its result", task.number);
+        let asked = matches!(op, Op::Retried { forget, .. } if forget.contains(&task.number));
+        let forgotten = task.state == TaskState::Forgotten && there.is_some_and(|it| it.state != task.state);
+        ensure!(!forgotten || asked, "nobody asked for call {} to be forgotten", task.number);
+    }
+
+    // Only whoever holds the run may report, and nothing that is reported is dropped without a word.
+    if let Op::Committed { fence, late, .. } | Op::Ended { fence, late, .. } = op {
+        let held = was.state.claim().is_some_and(|(held, _)| held == *fence);
+        if !held || *late {
+            ensure!(was == is && before.tasks == after.tasks, "a report under an old fence changed something");
+            ensure!(after.late_results > before.late_results, "a late report was dropped without a word");
+        }
+    }
+    if let Op::Logged { fence, .. } = op {
+        let held = was.state.claim().is_some_and(|(held, _)| held == *fence);
+        ensure!(held || was == is, "log lines under an old fence changed something");
+    }
+
+    // The code that a run began with is the code that it goes on with.
+    let other_code = matches!(op, Op::Retried { component: Some(_), .. });
+    let same_code = before.record.asked.component == after.record.asked.component;
+    ensure!(same_code || other_code, "its component was changed");
+
+    let claimed = !was.state.is_active() && is.state.is_active();
+    if claimed {
+        let RunState::Scheduled { due, waiting } = was.state else {
+            return Err(format!("it was claimed and was {:?}", was.state));
+        };
+        ensure!(due <= at, "it was claimed at {at} and is due at {due}");
+        let next = u32::from(matches!(waiting, Waiting::Start | Waiting::Retry));
+        ensure!(is.attempt == was.attempt + next, "attempt {} follows {} after {waiting:?}", is.attempt, was.attempt);
+    } else {
+        ensure!(is.attempt == was.attempt, "attempt {} follows {} without a claim", is.attempt, was.attempt);
+    }
+    match op {
+        Op::Retried { .. } if was != is => (after.failures, after.lost) = (0, 0),
+        Op::Recovered => after.lost = recovered(before, &after)?,
+        Op::Ended { end, .. } if was != is => {
+            after.lost = 0;
+            if let AttemptEnd::Failed { failure, policy } = end
+                && !matches!(was.state, RunState::Cancelling { .. })
+            {
+                after.failures += 1;
+                let is_final = failure.retry == RetryAdvice::Never || failure.code == code::CANCELLED;
+                let left = after.failures <= policy.retries && !is_final;
+                let wait = match (&failure.retry, &policy.delay) {
+                    (RetryAdvice::After(wait), _) | (_, Delay::Fixed(wait)) => *wait,
+                    (_, delay) => delay.after(after.failures),
+                };
+                match is.state {
+                    RunState::Scheduled { due, waiting: Waiting::Retry } => {
+                        ensure!(left, "it is retried after {} failures", after.failures);
+                        // The end of an attempt is timed by whoever reports it, not by the store.
+                        ensure!(due <= at + wait, "it is retried at {due}, after a wait of {wait:?} from {at}");
+                    }
+                    RunState::Failed { .. } => ensure!(!left, "it was given up after {} failures", after.failures),
+                    other => return Err(format!("it failed and is {other:?}")),
+                }
+            }
+        }
+        _ => {}
+    }
+    Ok(after)
+}
+
+/// Whether a run was rightly taken from a host that is gone. Returns how many it has lost in a row.
+fn recovered(before: &Seen, after: &Seen) -> Result<u32, String> {
+    let lost = before.lost + 1;
+    match (before.record.run.state, after.record.run.state) {
+        (RunState::Running { .. }, RunState::Scheduled { waiting: Waiting::Worker, .. }) if lost < 3 => Ok(lost),
+        (RunState::Running { .. }, RunState::Crashed) if lost == 3 => Ok(lost),
+        (RunState::Cancelling { .. }, RunState::Cancelled) => Ok(lost),
+        (was, is) => Err(format!("it lost its host for the {lost}th time: {was:?} became {is:?}")),
+    }
+}
