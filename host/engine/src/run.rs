@@ -29,11 +29,11 @@ enum Stopped {
 }
 
 /// Works on a claimed run until its attempt ends or is put aside.
-pub(crate) async fn drive(engine: Arc<Inner>, record: RunRecord, claimed: Timestamp, stop: Stop) {
+pub(crate) async fn drive(engine: Arc<Inner>, record: RunRecord, claimed: Timestamp, is_new: bool, stop: Stop) {
     let id = record.asked.id;
     let Some((fence, _)) = record.run.state.claim() else { return };
-    let resumed = record.run.attempt_began != Some(claimed);
-    let prepared = prepare(&engine, &record, resumed).await;
+    let resumed = record.run.lost > 0 || record.run.attempt_began != Some(claimed);
+    let prepared = prepare(&engine, &record, is_new).await;
     let Prepared { component, parameters, known } = match prepared {
         Ok(prepared) => prepared,
         Err(error) => {
@@ -101,13 +101,12 @@ struct Prepared {
     known: Vec<TaskRun>,
 }
 
-async fn prepare(engine: &Inner, record: &RunRecord, resumed: bool) -> Result<Prepared, StoreError> {
+async fn prepare(engine: &Inner, record: &RunRecord, is_new: bool) -> Result<Prepared, StoreError> {
     let prepare = || async {
         let component = engine.catalog.get(record.asked.component).await?;
-        // Nothing is kept of a run that was never attempted.
-        let known = match resumed || record.run.attempt > 1 {
-            true => engine.outside.store.task_runs(record.asked.id).await?,
-            false => Vec::new(),
+        let known = match is_new {
+            true => Vec::new(),
+            false => engine.outside.store.task_runs(record.asked.id).await?,
         };
         let parameters = match &record.asked.parameters {
             Kept::Inline(json) => json.clone(),

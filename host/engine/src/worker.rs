@@ -93,6 +93,8 @@ impl Drop for Slot {
 struct Claimed {
     record: RunRecord,
     at: Timestamp,
+    /// Whether it was made just now, so that nothing is kept of it.
+    is_new: bool,
     slot: Slot,
 }
 
@@ -165,12 +167,12 @@ impl Inner {
             };
         }
         let record = record.filter(|it| it.run.state.claim().is_some_and(|(held, _)| held == fence))?;
-        Some(Claimed { at: record.asked.created, record, slot })
+        Some(Claimed { at: record.asked.created, record, is_new: true, slot })
     }
 }
 
-async fn drive(engine: Arc<Inner>, Claimed { record, at, slot }: Claimed, stop: Stop) {
-    run::drive(engine, record, at, stop).await;
+async fn drive(engine: Arc<Inner>, Claimed { record, at, is_new, slot }: Claimed, stop: Stop) {
+    run::drive(engine, record, at, is_new, stop).await;
     drop(slot);
 }
 
@@ -267,7 +269,8 @@ struct Claims {
 
 impl Claims {
     fn add(&mut self, claimed: Vec<RunRecord>, slots: Vec<Slot>, at: Timestamp) {
-        self.claimed.extend(claimed.into_iter().zip(slots).map(|(record, slot)| Claimed { record, at, slot }));
+        let claimed = claimed.into_iter().zip(slots);
+        self.claimed.extend(claimed.map(|(record, slot)| Claimed { record, at, is_new: false, slot }));
     }
 }
 
