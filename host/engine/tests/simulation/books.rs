@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use futures_util::FutureExt;
 use retake_core::failure::{RetryAdvice, code};
 use retake_core::id::{ContentDigest, Fence, FlowRunId};
-use retake_core::retry::Delay;
+use retake_core::retry::{Delay, RetryPolicy};
 use retake_core::run::{AttemptEnd, RunState, Waiting};
 use retake_core::task::{Kept, TaskRun, TaskState};
 use retake_core::time::Timestamp;
@@ -49,6 +49,8 @@ struct Body {
 pub(crate) struct Books {
     /// The first thing that was wrong.
     pub(crate) wrong: Option<String>,
+    /// Of each flow, by name.
+    pub(crate) policies: HashMap<String, RetryPolicy>,
     runs: HashMap<FlowRunId, Seen>,
     /// By run and call; 0 for the flow.
     bodies: HashMap<(FlowRunId, u32), Body>,
@@ -120,7 +122,8 @@ impl Books {
                 self.runs.insert(id, seen);
                 continue;
             };
-            let balanced = balance(&before, seen, op, at);
+            let policy = &self.policies[&before.record.asked.flow];
+            let balanced = balance(&before, seen, policy, op, at);
             let after = balanced.map_err(|wrong| format!("{id} ({}) at {op:?}: {wrong}", id.friendly_name()))?;
             self.runs.insert(id, after);
         }
@@ -232,7 +235,7 @@ fn inline(json: &Json) -> Kept {
 }
 
 /// Whether one change is allowed.
-fn balance(before: &Seen, mut after: Seen, op: &Op, at: Timestamp) -> Result<Seen, String> {
+fn balance(before: &Seen, mut after: Seen, policy: &RetryPolicy, op: &Op, at: Timestamp) -> Result<Seen, String> {
     let (was, is) = (&before.record.run, &after.record.run);
     let retried = matches!(op, Op::Retried { .. });
     (after.failures, after.lost) = (before.failures, before.lost);
@@ -289,7 +292,7 @@ fn balance(before: &Seen, mut after: Seen, op: &Op, at: Timestamp) -> Result<See
         Op::Recovered => after.lost = recovered(before, &after)?,
         Op::Ended { end, .. } if was != is => {
             after.lost = 0;
-            if let AttemptEnd::Failed { failure, policy } = end
+            if let AttemptEnd::Failed { failure, .. } = end
                 && !matches!(was.state, RunState::Cancelling { .. })
             {
                 after.failures += 1;

@@ -101,7 +101,7 @@ pub(crate) async fn commit_task(
         Some(Bug::NoFence) => fence = held(kept, run).await.unwrap_or(fence),
         Some(Bug::LateResultDropped) if held(kept, run).await != Some(fence) => return Err(Refused::StaleFence.into()),
         Some(Bug::AnswerBeforeCommit) => {
-            life.deferred.lock().unwrap().push(Late::Task(run, fence, commit));
+            life.deferred.lock().unwrap().push(Late::Task(run, fence, Box::new(commit)));
             return Ok(());
         }
         Some(Bug::TwoTransactions) if commit.task.result.is_some() => {
@@ -123,7 +123,7 @@ pub(crate) async fn catch_up(kept: &MemStore, life: &Life) {
     let deferred = std::mem::take(&mut *life.deferred.lock().unwrap());
     for late in deferred {
         if let Late::Task(run, fence, commit) = late {
-            let _ = kept.commit_task(run, fence, commit).await;
+            let _ = kept.commit_task(run, fence, *commit).await;
         }
     }
 }

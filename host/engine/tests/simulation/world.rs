@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use retake_core::id::{ContentDigest, Fence, FlowRunId};
-use retake_core::run::Run;
+use retake_core::run::{Run, Shown};
 use retake_core::task::{Kept, LogLine, PastAttempt, TaskRun};
 use retake_core::time::{Clock, Timestamp};
 use retake_core::value::Json;
-use retake_engine::Entropy;
+use retake_engine::{Entropy, Observer, Progress};
 use retake_store::{
     AttemptCommit, ClaimRequest, ComponentRecord, Event, MemStore, NewRun, RetryRequest, RunFilter, RunRecord, Store,
     StoreError, TaskCommit,
@@ -54,33 +54,43 @@ pub(crate) struct Tally {
 
 impl Tally {
     pub(crate) fn add(&mut self, other: &Tally) {
-        let Self { seeds, runs, calls, errors_before, errors_after, crashes, shutdowns, late, stalls, .. } = self;
-        for (sum, more) in [
-            (seeds, other.seeds),
-            (runs, other.runs),
-            (calls, other.calls),
-            (errors_before, other.errors_before),
-            (errors_after, other.errors_after),
-            (crashes, other.crashes),
-            (shutdowns, other.shutdowns),
-            (late, other.late),
-            (stalls, other.stalls),
-            (&mut self.outages, other.outages),
-            (&mut self.resumed, other.resumed),
-            (&mut self.retried, other.retried),
-            (&mut self.cancelled, other.cancelled),
-            (&mut self.suspended, other.suspended),
-            (&mut self.fed_back, other.fed_back),
-        ] {
-            *sum += more;
-        }
+        let mut more = other.all().into_iter();
+        self.each(|sum| *sum += more.next().map_or(0, |(_, often)| often));
+    }
+
+    fn each(&mut self, mut change: impl FnMut(&mut u64)) {
+        let Self { seeds, runs, calls, errors_before, errors_after, crashes, shutdowns, late, .. } = self;
+        [seeds, runs, calls, errors_before, errors_after, crashes, shutdowns, late].into_iter().for_each(&mut change);
+        let Self { stalls, outages, resumed, retried, cancelled, suspended, fed_back, .. } = self;
+        [stalls, outages, resumed, retried, cancelled, suspended, fed_back].into_iter().for_each(change);
+    }
+
+    /// Everything that is counted, by name, in the order of the fields.
+    pub(crate) fn all(&self) -> [(&'static str, u64); 15] {
+        [
+            ("seeds", self.seeds),
+            ("runs", self.runs),
+            ("calls", self.calls),
+            ("errors before the effect", self.errors_before),
+            ("errors after the effect", self.errors_after),
+            ("crashes", self.crashes),
+            ("shutdowns", self.shutdowns),
+            ("late reports", self.late),
+            ("stalls", self.stalls),
+            ("outages", self.outages),
+            ("attempts gone on with", self.resumed),
+            ("manual retries", self.retried),
+            ("cancels", self.cancelled),
+            ("suspensions", self.suspended),
+            ("results fed back", self.fed_back),
+        ]
     }
 }
 
 /// A report that a host sent before it died, still on its way.
 pub(crate) enum Late {
-    Task(FlowRunId, Fence, TaskCommit),
-    End(FlowRunId, Fence, AttemptCommit),
+    Task(FlowRunId, Fence, Box<TaskCommit>),
+    End(FlowRunId, Fence, Box<AttemptCommit>),
 }
 
 pub(crate) struct World {
@@ -179,7 +189,7 @@ impl World {
         for (rate, fate) in [
             (weather.before, Fate::Before),
             (weather.after, Fate::After),
-            (weather.crash, Fate::Crash { before: rolled % 2 == 0 }),
+            (weather.crash, Fate::Crash { before: rolled.is_multiple_of(2) }),
             (weather.late, Fate::CrashLate),
             (weather.stall, Fate::Stall),
             (weather.outage, Fate::Outage),
@@ -206,6 +216,17 @@ impl World {
 impl Clock for World {
     fn now(&self) -> Timestamp {
         BEGINNING + self.start.elapsed()
+    }
+}
+
+impl Observer for World {
+    fn progress(&self, _: FlowRunId, progress: Progress) {
+        match progress {
+            Progress::Began { resumed: true, .. } => self.tally().resumed += 1,
+            Progress::Cached { .. } => self.tally().fed_back += 1,
+            Progress::Ended { shown: Shown::Suspended, .. } => self.tally().suspended += 1,
+            _ => {}
+        }
     }
 }
 
@@ -388,7 +409,7 @@ impl Store for Unreliable {
         self.ask(Op::Read, None, self.kept.next_due(root)).await
     }
     async fn commit_task(&self, run: FlowRunId, fence: Fence, commit: TaskCommit) -> Result<(), StoreError> {
-        let late = Late::Task(run, fence, commit.clone());
+        let late = Late::Task(run, fence, Box::new(commit.clone()));
         let op = Op::Committed { run, fence, late: false };
         let effect = planted::commit_task(&self.kept, self.bug, &self.life, run, fence, commit);
         self.ask(op, Some(late), effect).await
@@ -397,7 +418,7 @@ impl Store for Unreliable {
         self.ask(Op::Logged { run, fence }, None, self.kept.append_logs(run, fence, logs)).await
     }
     async fn end_attempt(&self, run: FlowRunId, fence: Fence, commit: AttemptCommit) -> Result<Run, StoreError> {
-        let late = Late::End(run, fence, commit.clone());
+        let late = Late::End(run, fence, Box::new(commit.clone()));
         let op = Op::Ended { run, fence, end: commit.end.clone(), late: false };
         self.ask(op, Some(late), planted::end_attempt(&self.kept, self.bug, run, fence, commit)).await
     }
