@@ -65,6 +65,12 @@ The run is worked on until it ends. When there is nothing to do for 10 s or more
 command says so and leaves; `retake watch RUN` goes on from there. With --wait it stays.")]
     Run(Run),
     /// Run a run again that has ended: kept results are fed back, only the rest runs
+    #[command(after_help = "\
+Examples:
+  retake retry brisk-otter --dry-run              what would be fed back, and what would run
+  retake retry brisk-otter --from enrich          forget enrich, and whatever was first called after it
+  retake retry brisk-otter --version flow.wasm    the mended code, with the results that are kept
+  retake retry --state failed --since 2h --code 'http.*' --dry-run")]
     Retry(Retry),
     /// Go on with a run that was left, and follow it to its end
     Watch(Watch),
@@ -153,11 +159,31 @@ pub(crate) struct Wait {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Retry {
     /// The run: its name, its id, or an unambiguous beginning of its id
-    #[arg(value_name = "RUN")]
-    pub(crate) run: String,
+    #[arg(value_name = "RUN", conflicts_with_all = ["state", "flow", "since", "code"])]
+    pub(crate) run: Option<String>,
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// Forget the results of this task too, and of every call first made after it
+    #[arg(long, value_name = "TASK")]
+    pub(crate) from: Option<String>,
+    /// Forget the results of these tasks too, by name, label or number
+    #[arg(long, value_name = "TASK", num_args = 1..)]
+    pub(crate) rerun: Vec<String>,
     /// Forget all kept results, and run everything again, even if the run has completed
     #[arg(long)]
     pub(crate) all: bool,
+    /// Run other code with the kept results: `latest`, a component file, or the beginning of a digest
+    #[arg(long, value_name = "latest|FILE|DIGEST")]
+    pub(crate) version: Option<String>,
+    /// Parameters that change; the others stay as they were
+    #[command(flatten)]
+    pub(crate) parameters: Parameters,
+    /// Say what would be fed back and what would run again, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Retry again and again until it succeeds, after waits from 1 s to 1 min
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) until_success: bool,
     /// Refuse unless the run is at this attempt, so that two people do not retry it twice
     #[arg(long, value_name = "N")]
     pub(crate) expected_attempt: Option<u32>,
@@ -165,6 +191,36 @@ pub(crate) struct Retry {
     pub(crate) policy: PolicyOverrides,
     #[command(flatten)]
     pub(crate) wait: Wait,
+}
+
+/// Which runs, where none is named.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Instead of one run, all that")]
+pub(crate) struct Which {
+    /// are in these states, such as failed,crashed [default: failed, timed-out, crashed, parked]
+    #[arg(long, value_name = "STATES", value_delimiter = ',')]
+    pub(crate) state: Vec<String>,
+    /// are of this flow
+    #[arg(long, value_name = "NAME")]
+    pub(crate) flow: Option<String>,
+    /// were made within this time, such as 2h
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) since: Option<Duration>,
+    /// failed with this code; `http.*` is every code that begins with `http.`
+    #[arg(long, value_name = "CODE")]
+    pub(crate) code: Option<String>,
+}
+
+impl Which {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.state.is_empty() && self.flow.is_none() && self.since.is_none() && self.code.is_none()
+    }
+}
+
+impl Parameters {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.param.is_empty() && self.params.is_none()
+    }
 }
 
 #[derive(Debug, clap::Args)]

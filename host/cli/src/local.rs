@@ -26,6 +26,11 @@ impl Clock for SystemClock {
     }
 }
 
+/// The present instant.
+pub(crate) fn now() -> Timestamp {
+    SystemClock.now()
+}
+
 /// The operating system's randomness.
 struct SystemEntropy;
 

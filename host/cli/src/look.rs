@@ -6,7 +6,7 @@ use std::time::Duration;
 use anstream::println;
 use retake_core::run::Shown;
 use retake_core::task::Level;
-use retake_core::time::Clock;
+use retake_core::time::{Clock, Timestamp};
 use retake_store::{RunFilter, Store};
 
 use crate::args::{Args, Format, Logs, Ps, Target};
@@ -33,9 +33,7 @@ pub(crate) async fn ps(args: &Args, typed: &Ps) -> anyhow::Result<Exit> {
         let filter = RunFilter {
             flow: typed.flow.clone(),
             shown: shown.clone(),
-            since: typed.since.map(|it| {
-                retake_core::time::Timestamp::from_unix_ms(now.as_unix_ms().saturating_sub(crate::wire::millis(it)))
-            }),
+            since: typed.since.map(|it| ago(now, it)),
             before: None,
             parent: None,
             roots_only: !typed.all,
@@ -70,8 +68,13 @@ pub(crate) async fn ps(args: &Args, typed: &Ps) -> anyhow::Result<Exit> {
     }
 }
 
+/// The instant that lies `length` before `now`.
+pub(crate) fn ago(now: Timestamp, length: Duration) -> Timestamp {
+    Timestamp::from_unix_ms(now.as_unix_ms().saturating_sub(crate::wire::millis(length)))
+}
+
 /// Reads the word for a state; `awaiting-retry` is as good as `AwaitingRetry`.
-fn state(text: &str) -> Result<Shown, Trouble> {
+pub(crate) fn state(text: &str) -> Result<Shown, Trouble> {
     let same = |it: &Shown| it.to_string().eq_ignore_ascii_case(&text.replace(['-', '_'], ""));
     Shown::ALL.into_iter().find(same).ok_or_else(|| {
         let all = Shown::ALL.map(|it| it.to_string()).join(", ");
@@ -194,11 +197,7 @@ pub(crate) async fn logs(args: &Args, typed: &Logs) -> anyhow::Result<Exit> {
     out::choose_color(args.color);
     let store = local::look(args)?.ok_or_else(|| local::nothing_kept(&typed.run))?;
     let id = local::find(store.as_ref(), &typed.run).await?;
-    let from = typed.since.map(|it| {
-        retake_core::time::Timestamp::from_unix_ms(
-            SystemClock.now().as_unix_ms().saturating_sub(crate::wire::millis(it)),
-        )
-    });
+    let from = typed.since.map(|it| ago(SystemClock.now(), it));
     let mut after = 0;
     loop {
         // Asked before the lines are read: whoever ends a run writes its last lines with its end.

@@ -12,6 +12,7 @@ mod out;
 mod params;
 mod policy;
 mod progress;
+mod retry;
 mod run;
 mod wire;
 
@@ -45,7 +46,7 @@ fn dispatch(args: &Args) -> anyhow::Result<Exit> {
         command => runtime()?.block_on(async {
             match command {
                 Command::Run(it) => run::run(args, it).await,
-                Command::Retry(it) => run::retry(args, it).await,
+                Command::Retry(it) => retry::retry(args, it).await,
                 Command::Watch(it) => run::watch(args, it).await,
                 Command::Worker(it) => run::worker(args, it).await,
                 Command::Ps(it) => look::ps(args, it).await,

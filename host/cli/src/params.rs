@@ -12,9 +12,15 @@ use crate::out::{Exit, Trouble};
 
 /// Reads the parameters. Types come from the flow's schema, so that `-p n=3` is a number where one is wanted.
 pub(crate) fn read(typed: &Parameters, flow: &FlowInfo) -> anyhow::Result<Json> {
-    let mut object = match &typed.params {
-        Some(source) => whole(source)?,
-        None => Map::new(),
+    read_over(typed, flow, None)
+}
+
+/// Reads the parameters as [`read`] does; `-p` changes those that there were.
+pub(crate) fn read_over(typed: &Parameters, flow: &FlowInfo, had: Option<&Json>) -> anyhow::Result<Json> {
+    let mut object = match (&typed.params, had.map(Json::to_value)) {
+        (Some(source), _) => whole(source)?,
+        (None, Some(Value::Object(had))) => had,
+        (None, _) => Map::new(),
     };
     let schema = flow.parameters.to_value();
     let known: Vec<&String> = schema["properties"].as_object().map(|it| it.keys().collect()).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! `run`, `retry`, `watch` and `worker`: what works on runs.
+//! `run`, `watch` and `worker`: what works on runs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use retake_core::replay::CallKind;
 use retake_core::run::{RunState, Shown};
 use retake_core::task::{Overrides, TaskState};
 use retake_core::time::Timestamp;
-use retake_engine::{AskError, RetryAsk, Scope, StartRequest};
+use retake_engine::{AskError, Scope, StartRequest};
 use retake_store::{RunFilter, RunRecord, Store};
 
-use crate::args::{Args, Format, PolicyOverrides, Retry, Run, Wait, Watch, Worker};
+use crate::args::{Args, Format, PolicyOverrides, Run, Wait, Watch, Worker};
 use crate::follow::{Over, follow, interrupted};
 use crate::local::{self, Local};
 use crate::out::{self, Exit, Trouble};
@@ -49,29 +49,6 @@ pub(crate) async fn run(args: &Args, typed: &Run) -> anyhow::Result<Exit> {
         true => teller.say(&format!("run {name} of {}", out::one_line(&record.asked.flow))),
         false => teller.say(&format!("run {name} was made before under this key")),
     }
-    stay(args, &local, &teller, id, &typed.wait).await
-}
-
-pub(crate) async fn retry(args: &Args, typed: &Retry) -> anyhow::Result<Exit> {
-    out::choose_color(args.color);
-    let teller = Arc::new(Teller::new(args.quiet));
-    // Looked up first, so that a typo does not have to wait for anything.
-    let store = local::look(args)?.ok_or_else(|| local::nothing_kept(&typed.run))?;
-    let id = local::find(store.as_ref(), &typed.run).await?;
-    drop(store);
-    let local = local::open(args, Some(teller.clone())).await?;
-    let ask =
-        RetryAsk { all: typed.all, expected_attempt: typed.expected_attempt, overrides: overrides(&typed.policy) };
-    let kept = kept_results(local.store.as_ref(), id).await?;
-    local.engine.retry(id, ask).await?;
-    teller.follow(id);
-    let fed = match (typed.all, kept) {
-        (true, _) => "everything runs again".to_owned(),
-        (false, 0) => "nothing was kept, everything runs again".to_owned(),
-        (false, 1) => "1 task result is fed back".to_owned(),
-        (false, n) => format!("{n} task results are fed back"),
-    };
-    teller.say(&format!("run {} again: {fed}", id.friendly_name()));
     stay(args, &local, &teller, id, &typed.wait).await
 }
 
@@ -128,7 +105,11 @@ fn is_due(record: &RunRecord, now: Timestamp) -> bool {
 }
 
 /// Inspects and keeps a component, unless it is known already.
-async fn keep(local: &Local, teller: &Teller, bytes: Vec<u8>) -> anyhow::Result<(ContentDigest, ComponentInfo)> {
+pub(crate) async fn keep(
+    local: &Local,
+    teller: &Teller,
+    bytes: Vec<u8>,
+) -> anyhow::Result<(ContentDigest, ComponentInfo)> {
     let digest = ContentDigest::of(&bytes);
     if let Some(known) = local.store.component(digest).await? {
         return Ok((digest, known.info));
@@ -208,7 +189,13 @@ async fn kept_results(store: &dyn Store, id: FlowRunId) -> anyhow::Result<usize>
 }
 
 /// Follows a run and says how it ended: in words on stderr, as data on stdout, and by the exit code.
-async fn stay(args: &Args, local: &Local, teller: &Teller, id: FlowRunId, wait: &Wait) -> anyhow::Result<Exit> {
+pub(crate) async fn stay(
+    args: &Args,
+    local: &Local,
+    teller: &Teller,
+    id: FlowRunId,
+    wait: &Wait,
+) -> anyhow::Result<Exit> {
     let over = follow(local, id, wait).await?;
     teller.clear();
     let name = id.friendly_name();

@@ -5,6 +5,7 @@
 
 mod calls;
 mod catalog;
+mod retry;
 mod run;
 mod worker;
 
@@ -23,10 +24,11 @@ use retake_core::run::{Run, Shown};
 use retake_core::task::{Kept, LogLine, Overrides};
 use retake_core::time::{Clock, Timestamp};
 use retake_core::value::Json;
-use retake_store::{ComponentRecord, NewRun, RetryRequest, RunFilter, RunRecord, Store, StoreError};
+use retake_store::{ComponentRecord, NewRun, RunFilter, RunRecord, Store, StoreError};
 use tokio::sync::{Notify, Semaphore};
 
 pub use catalog::check_schemas;
+pub use retry::{Fate, Plan, PlannedCall, RetryAsk, Why};
 pub use worker::Scope;
 
 /// Where chance comes from.
@@ -154,6 +156,14 @@ pub enum AskError {
         /// What it has.
         flows: Vec<String>,
     },
+    /// The run has made no such call.
+    #[error("the run has made no call of `{asked}`")]
+    NoCall {
+        /// What was asked for.
+        asked: String,
+        /// What it has called.
+        known: Vec<String>,
+    },
     /// The parameters do not fit the schema.
     #[error("the parameters do not fit the flow's schema")]
     Parameters(Vec<Misfit>),
@@ -189,17 +199,6 @@ pub struct StartRequest {
     pub idempotency_key: Option<String>,
     /// When it may begin; `None` for now.
     pub at: Option<Timestamp>,
-}
-
-/// A manual retry that somebody asks for.
-#[derive(Debug, Clone, Default)]
-pub struct RetryAsk {
-    /// Forget every kept result, and retry even what Completed.
-    pub all: bool,
-    /// Refused when the run is at another attempt.
-    pub expected_attempt: Option<u32>,
-    /// Laid over what the run was asked for.
-    pub overrides: Overrides,
 }
 
 /// Works on runs. Cheap to clone.
@@ -302,38 +301,6 @@ impl Engine {
             created: now,
         };
         Ok(self.0.make(run).await?)
-    }
-
-    /// Begins a new round of a run that has ended.
-    pub async fn retry(&self, id: FlowRunId, ask: RetryAsk) -> Result<Run, AskError> {
-        let store = &self.0.outside.store;
-        let record = store.run(id).await?;
-        let component = self.0.catalog.get(record.asked.component).await?;
-        let mut overrides = record.asked.overrides.clone();
-        overrides.retries = ask.overrides.retries.or(overrides.retries);
-        overrides.retry_delay = ask.overrides.retry_delay.or(overrides.retry_delay);
-        overrides.timeout = ask.overrides.timeout.or(overrides.timeout);
-        overrides.memory_bytes = ask.overrides.memory_bytes.or(overrides.memory_bytes);
-        if let Some(flow) = component.info.flow(&record.asked.flow) {
-            overrides.check(flow)?;
-        }
-        let forget = match ask.all {
-            true => store.task_runs(id).await?.iter().map(|it| it.number).collect(),
-            false => Vec::new(),
-        };
-        let request = RetryRequest {
-            now: self.0.outside.clock.now(),
-            expected_attempt: ask.expected_attempt,
-            completed_too: ask.all,
-            forget,
-            component: None,
-            parameters: None,
-            overrides: (overrides != record.asked.overrides).then_some(overrides),
-        };
-        let run = store.retry(id, request).await?;
-        self.0.wake(record.asked.depth);
-        self.0.changed(id);
-        Ok(run)
     }
 
     /// Cancels a run and its children: at once what nobody works on, the rest when it has stopped.
