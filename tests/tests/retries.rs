@@ -122,3 +122,67 @@ fn until_success_retries_until_it_succeeds() {
     let said = retake.expect(0, &["retry", &run, "-p", "enrich_fails=0", "--until-success"]);
     assert!(said.err.contains("again in 1"), "{}", said.err);
 }
+
+#[test]
+fn a_result_set_by_hand_is_fed_back_and_shown() {
+    let (retake, run) = failed_orders();
+    retake.expect(2, &["task", "set-result", &run, "load", "--json", "done"]).is_an_error_with_a_hint("no result");
+    retake.expect(3, &["task", "set-result", &run, "nobody", "--json", "1"]).is_an_error_with_a_hint("no call");
+    retake.expect(6, &["task", "set-result", &run, "extract", "--json", "1"]).is_an_error_with_a_hint("has a result");
+    let receipt = r#"{"customer":"acme","orders":3,"cents":1,"load_attempt":0}"#;
+    retake.expect(0, &["task", "set-result", &run, "load", "--json", receipt]);
+    let said = retake.expect(0, &["explain", &run]);
+    assert!(said.out.contains("The result of call 3, load, was set by hand."), "{}", said.out);
+    let run = retake.json(&["retry", &run]);
+    assert_eq!((&run["state"], &run["result"]["cents"]), (&"Completed".into(), &1.into()), "{run:#}");
+    assert_eq!((&task(&run, "load")["by_hand"], &task(&run, "load")["attempts"]), (&true.into(), &1.into()));
+    assert!(run["events"].as_array().unwrap().iter().any(|it| it["kind"] == "set-result"), "who did it is kept");
+}
+
+#[test]
+fn runs_are_paused_resumed_run_now_and_cancelled() {
+    let retake = Retake::new();
+    let orders = component("orders");
+    retake.expect(124, &["run", orders.to_str().unwrap(), "--in", "1h"]);
+    let run = retake.json(&["ps"])[0]["name"].as_str().unwrap().to_owned();
+    let state = || retake.json(&["show", &run])["state"].as_str().unwrap().to_owned();
+    retake.expect(6, &["resume", &run]).is_an_error_with_a_hint("not paused");
+    assert!(retake.expect(0, &["pause", &run]).out.contains("is Paused"));
+    assert!(retake.expect(0, &["explain", &run]).out.contains("was paused by a person"));
+    retake.expect(6, &["run-now", &run]).is_an_error_with_a_hint("does not wait");
+    retake.expect(0, &["resume", &run]);
+    assert_eq!(state(), "Scheduled");
+    retake.expect(0, &["run-now", &run]);
+    retake.expect(0, &["watch", &run]);
+    assert_eq!(state(), "Completed");
+    retake.expect(6, &["cancel", &run]).is_an_error_with_a_hint("has ended");
+    retake.expect(124, &["run", orders.to_str().unwrap(), "--in", "1h"]);
+    let other = retake.json(&["ps"])[0]["name"].as_str().unwrap().to_owned();
+    retake.expect(0, &["cancel", &other]);
+    assert_eq!(retake.json(&["show", &other])["state"], "Cancelled");
+    assert!(retake.expect(0, &["explain", &other]).out.contains("was cancelled"));
+}
+
+#[test]
+fn a_backup_is_a_whole_store_and_damage_is_found() {
+    let (retake, run) = failed_orders();
+    let copy = retake.dir.path().join("copy");
+    let copy = copy.to_str().unwrap();
+    retake.expect(0, &["db", "backup", copy]);
+    retake.expect(1, &["db", "backup", copy]).is_an_error_with_a_hint("exists");
+    retake.expect(0, &["db", "migrate"]);
+    assert!(retake.expect(0, &["db", "check"]).out.contains("all is well"));
+    // The copy goes on by itself.
+    let of_copy = Retake { dir: tempfile::tempdir().unwrap() };
+    std::fs::rename(copy, of_copy.dir.path().join("data")).unwrap();
+    assert!(of_copy.expect(0, &["db", "check"]).out.contains("1 runs, 3 calls and 1 files were read"));
+    assert_eq!(of_copy.json(&["retry", &run])["state"], "Completed");
+    // One bit of a kept file.
+    let blobs = of_copy.dir.path().join("data/blobs");
+    let inside = |dir| std::fs::read_dir(dir).unwrap().map(|it| it.unwrap().path());
+    let file = inside(blobs).filter(|it| it.is_dir()).flat_map(inside).next().unwrap();
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[100] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    of_copy.expect(1, &["db", "check"]).is_an_error_with_a_hint("something is wrong");
+}

@@ -72,6 +72,17 @@ Examples:
   retake retry brisk-otter --version flow.wasm    the mended code, with the results that are kept
   retake retry --state failed --since 2h --code 'http.*' --dry-run")]
     Retry(Retry),
+    /// Stop a run and its children for good; what they have done is kept
+    Cancel(Several),
+    /// Let runs wait until they are resumed
+    Pause(Several),
+    /// Let paused runs go on
+    Resume(Several),
+    /// Begin the next attempt of runs now, not when it is due
+    RunNow(Several),
+    /// Look after single tasks of a run
+    #[command(subcommand)]
+    Task(Task),
     /// Go on with a run that was left, and follow it to its end
     Watch(Watch),
     /// Work on whatever is due, until interrupted
@@ -80,12 +91,17 @@ Examples:
     Ps(Ps),
     /// Show a run with its attempts and tasks
     Show(Target),
+    /// Say in sentences where a run stands, why, and what can be done
+    Explain(Target),
     /// Print what a run printed and logged
     Logs(Logs),
     /// Look into a component file without keeping or running it
     Inspect(Inspect),
     /// Show when each attempt of a flow and its tasks would begin
     Policy(Policy),
+    /// Look after the database
+    #[command(subcommand)]
+    Db(Db),
     /// Check that this machine can run flows
     Doctor,
     /// Print completions for a shell
@@ -221,6 +237,49 @@ impl Parameters {
     pub(crate) fn is_empty(&self) -> bool {
         self.param.is_empty() && self.params.is_none()
     }
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Several {
+    /// The runs: names, ids, or unambiguous beginnings of ids
+    #[arg(value_name = "RUN", required = true)]
+    pub(crate) runs: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Task {
+    /// Set the result of a task that has none: the next attempt is fed it, and the run shows that it was set by hand
+    #[command(
+        after_help = "Example: retake task set-result brisk-otter load --json '{\"rows\": 3}' && retake retry brisk-otter"
+    )]
+    SetResult(SetResult),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct SetResult {
+    /// The run: its name, its id, or an unambiguous beginning of its id
+    #[arg(value_name = "RUN")]
+    pub(crate) run: String,
+    /// The task: its name or label where only one call has it, or the number of the call
+    #[arg(value_name = "TASK")]
+    pub(crate) task: String,
+    /// The result, as JSON
+    #[arg(long, value_name = "JSON|@FILE|-")]
+    pub(crate) json: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Db {
+    /// Bring the database to the schema of this version; any command that works on runs does so, too
+    Migrate,
+    /// Write a copy of everything to another directory, also while runs are worked on
+    Backup {
+        /// Where to; it must not exist yet
+        #[arg(value_name = "DIR")]
+        to: PathBuf,
+    },
+    /// Read everything and check it: the database's structure, its rules, and every file's digest
+    Check,
 }
 
 #[derive(Debug, clap::Args)]

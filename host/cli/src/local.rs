@@ -108,7 +108,7 @@ impl Source for FromStore {
     }
 }
 
-fn trouble(error: OpenError, dir: &Path) -> Trouble {
+pub(crate) fn trouble(error: OpenError, dir: &Path) -> Trouble {
     let (exit, hint) = match &error {
         OpenError::Locked { .. } => {
             (Exit::Conflict, "wait until it has ended, or use another directory: `--data DIR`".to_owned())

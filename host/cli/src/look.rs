@@ -168,6 +168,7 @@ fn tasks_table(tasks: &[TaskView]) -> comfy_table::Table {
             (None, Some(result)) => one_line(&retake_core::failure::cut(result.as_str().to_owned(), 60)),
             (None, None) => "not kept".into(),
         };
+        let outcome = if task.by_hand { format!("{outcome} (set by hand)") } else { outcome };
         let name = match task.child {
             Some(child) => format!("{} ({})", one_line(name), child.friendly_name()),
             None => one_line(name),

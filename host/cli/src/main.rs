@@ -2,8 +2,11 @@
 //!
 //! This crate puts the others together. It alone reads the environment, knows the real clock and talks to people.
 
+mod act;
 mod args;
+mod db;
 mod doctor;
+mod explain;
 mod follow;
 mod inspect;
 mod local;
@@ -47,6 +50,13 @@ fn dispatch(args: &Args) -> anyhow::Result<Exit> {
             match command {
                 Command::Run(it) => run::run(args, it).await,
                 Command::Retry(it) => retry::retry(args, it).await,
+                Command::Cancel(it) => act::several(args, it, act::Act::Cancel).await,
+                Command::Pause(it) => act::several(args, it, act::Act::Pause).await,
+                Command::Resume(it) => act::several(args, it, act::Act::Resume).await,
+                Command::RunNow(it) => act::several(args, it, act::Act::RunNow).await,
+                Command::Task(args::Task::SetResult(it)) => act::set_result(args, it).await,
+                Command::Explain(it) => explain::explain(args, it).await,
+                Command::Db(it) => db::db(args, it).await,
                 Command::Watch(it) => run::watch(args, it).await,
                 Command::Worker(it) => run::worker(args, it).await,
                 Command::Ps(it) => look::ps(args, it).await,

@@ -101,9 +101,13 @@ fn known(error: &anyhow::Error) -> (Exit, Option<&'static str>) {
         (Some(StoreError::NoComponent(_)), _) => (Exit::NotFound, Some("run its `.wasm` file once, which keeps it")),
         (Some(StoreError::Refused(refused)), _) => {
             let hint = match refused {
-                Refused::HasCompleted => "`--all` forgets its results and runs everything again",
+                Refused::HasCompleted => "`--rerun TASK`, `--from TASK` or `--all` forget results and run them again",
                 Refused::NotEnded => "`retake watch RUN` goes on with it",
-                Refused::Active => "wait until it has ended",
+                Refused::Active => "whoever works on it has to stop first: Ctrl-C there, or wait until it has ended",
+                Refused::HasEnded => "`retake retry RUN` begins it again",
+                Refused::NotPaused => "`retake explain RUN` says what it waits for",
+                Refused::NotWaiting => "`retake explain RUN` says what it waits for, if it does",
+                Refused::HasResult => "`retake retry RUN --rerun TASK` has it made again",
                 Refused::OtherAttempt { .. } => "somebody else may have retried it: `retake show RUN`",
                 _ => "`retake show RUN` tells where it stands",
             };

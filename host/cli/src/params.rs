@@ -35,9 +35,9 @@ pub(crate) fn read_over(typed: &Parameters, flow: &FlowInfo, had: Option<&Json>)
         .map_err(|error| Trouble::new(Exit::Usage, format!("the parameters: {error}")).into())
 }
 
-/// Reads a whole object from a file, from stdin or from the text itself.
-fn whole(source: &str) -> anyhow::Result<Map<String, Value>> {
-    let text = match source.strip_prefix('@') {
+/// Reads a text from a file, from stdin or as it was typed.
+pub(crate) fn text(source: &str) -> anyhow::Result<String> {
+    Ok(match source.strip_prefix('@') {
         Some(path) => std::fs::read_to_string(path)
             .map_err(|error| Trouble::new(Exit::Usage, format!("`{path}` cannot be read: {error}")))?,
         None if source == "-" => {
@@ -49,7 +49,12 @@ fn whole(source: &str) -> anyhow::Result<Map<String, Value>> {
             text
         }
         None => source.to_owned(),
-    };
+    })
+}
+
+/// Reads a whole object from a file, from stdin or from the text itself.
+fn whole(source: &str) -> anyhow::Result<Map<String, Value>> {
+    let text = text(source)?;
     match serde_json::from_str(&text) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(_) => Err(Trouble::new(Exit::Usage, "`--params` is JSON, but not an object")

@@ -60,6 +60,8 @@ pub(crate) struct TaskView {
     pub(crate) state: &'static str,
     pub(crate) flow_attempt: u32,
     pub(crate) attempts: u32,
+    /// Whether a person set the result.
+    pub(crate) by_hand: bool,
     pub(crate) round: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) due: Option<Timestamp>,
@@ -221,6 +223,7 @@ impl TaskView {
             state: state(record, task),
             flow_attempt: task.flow_attempt,
             attempts: task.attempts,
+            by_hand: task.by_hand,
             round: task.round,
             due: match task.state {
                 TaskState::AwaitingRetry(due) => Some(due),

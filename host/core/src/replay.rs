@@ -149,6 +149,7 @@ mod tests {
             began: Timestamp::default(),
             ended: Timestamp::default(),
             told: None,
+            by_hand: false,
             done: 1,
             result: result.map(|it| Kept::Inline(Json::trusted(it))),
             failure: None,

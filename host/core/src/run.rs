@@ -7,7 +7,7 @@
 //!     │                 │  │  │ failure, none left ─────▶ Failed (shown TimedOut) or Paused (shown Parked)
 //!     │ manual retry    │  │  │ nothing but timers ─────▶ Scheduled (shown Suspended)
 //!     │                 │  │  │ worker lost ────────────▶ Scheduled, same attempt; the third time Crashed
-//!     │                 │  └──▶ Cancelling ─▶ Cancelled
+//!     │                 │  └──▶ Cancelling ─▶ Cancelled          Scheduled, Running ◀─ pause, resume ─▶ Paused
 //!     └── Failed, Crashed, Cancelled, Paused (and Completed, when asked for expressly)
 //! ```
 //!
@@ -62,6 +62,13 @@ pub enum RunState {
     },
     /// Retries are used up, and a person is to decide.
     Parked,
+    /// Somebody paused it; resumed, it is Scheduled again.
+    Paused {
+        /// From when on it may be claimed once it is resumed.
+        due: Timestamp,
+        /// For what it waited.
+        waiting: Waiting,
+    },
     /// Succeeded.
     Completed,
     /// Failed for good.
@@ -107,6 +114,7 @@ pub enum Shown {
     Retrying,
     Cancelling,
     Parked,
+    Paused,
     Completed,
     Failed,
     TimedOut,
@@ -116,7 +124,7 @@ pub enum Shown {
 
 impl Shown {
     /// Every word, for filters and for their help.
-    pub const ALL: [Shown; 13] = [
+    pub const ALL: [Shown; 14] = [
         Self::Scheduled,
         Self::Late,
         Self::AwaitingRetry,
@@ -125,6 +133,7 @@ impl Shown {
         Self::Retrying,
         Self::Cancelling,
         Self::Parked,
+        Self::Paused,
         Self::Completed,
         Self::Failed,
         Self::TimedOut,
@@ -160,6 +169,18 @@ pub enum Refused {
     /// It has ended.
     #[error("the run has ended")]
     HasEnded,
+    /// Nobody paused it.
+    #[error("the run is not paused")]
+    NotPaused,
+    /// It does not wait for its start or its next attempt.
+    #[error("the run does not wait for an attempt to begin")]
+    NotWaiting,
+    /// It has made no such call.
+    #[error("the run has made no such call")]
+    NoCall,
+    /// A result is kept, and what is kept does not change.
+    #[error("the call has a result already")]
+    HasResult,
     /// Somebody was quicker.
     #[error("the run is at attempt {is}, not {expected}")]
     OtherAttempt {
@@ -191,6 +212,26 @@ pub enum AttemptEnd {
     Released,
     /// The attempt was stopped because somebody cancelled.
     Cancelled,
+    /// Somebody paused the run: the attempt goes on when it is resumed.
+    Paused,
+    /// A task gave up, and its policy leaves the rest to a person.
+    Parked {
+        /// Why the task failed.
+        failure: Failure,
+    },
+}
+
+/// What a person asks of a run, retries apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// To stop for good: at once when nobody works on it, otherwise when its worker has stopped.
+    Cancel,
+    /// To wait until it is resumed. Only for a run that nobody works on.
+    Pause,
+    /// To go on after it was paused.
+    Resume,
+    /// To begin its next attempt now, not when it is due.
+    RunNow,
 }
 
 /// The part of a flow run that its rules are about.
@@ -258,6 +299,8 @@ impl Run {
             AttemptEnd::Completed => RunState::Completed,
             _ if cancelling => RunState::Cancelled,
             AttemptEnd::Cancelled => RunState::Cancelled,
+            AttemptEnd::Paused => RunState::Paused { due: now, waiting: Waiting::Worker },
+            AttemptEnd::Parked { .. } => RunState::Parked,
             AttemptEnd::Suspended { until } => RunState::Scheduled { due: *until, waiting: Waiting::Suspended },
             AttemptEnd::Released => RunState::Scheduled { due: now, waiting: Waiting::Worker },
             AttemptEnd::Failed { failure, policy } => {
@@ -300,7 +343,7 @@ impl Run {
         }
         match self.state {
             RunState::Running { .. } | RunState::Cancelling { .. } => return Err(Refused::Active),
-            RunState::Scheduled { .. } => return Err(Refused::NotEnded),
+            RunState::Scheduled { .. } | RunState::Paused { .. } => return Err(Refused::NotEnded),
             RunState::Completed if !completed_too => return Err(Refused::HasCompleted),
             _ => {}
         }
@@ -314,13 +357,44 @@ impl Run {
         })
     }
 
-    /// Cancels: at once when nobody works on it, otherwise when its worker has stopped.
-    pub fn cancel(&self) -> Result<Run, Refused> {
+    /// Does what a person asks.
+    pub fn command(&self, command: Command, now: Timestamp) -> Result<Run, Refused> {
+        let state = match (command, self.state) {
+            (Command::Cancel, _) => return self.cancel(),
+            (_, RunState::Running { .. } | RunState::Cancelling { .. }) => return Err(Refused::Active),
+            (Command::Pause, RunState::Scheduled { due, waiting }) => RunState::Paused { due, waiting },
+            (Command::Pause, paused @ RunState::Paused { .. }) => paused,
+            (Command::Pause, _) => return Err(Refused::HasEnded),
+            (Command::Resume, RunState::Paused { due, waiting }) => RunState::Scheduled { due, waiting },
+            (Command::Resume, _) => return Err(Refused::NotPaused),
+            (Command::RunNow, RunState::Scheduled { due, waiting: waiting @ (Waiting::Start | Waiting::Retry) }) => {
+                RunState::Scheduled { due: due.min(now), waiting }
+            }
+            (Command::RunNow, _) => return Err(Refused::NotWaiting),
+        };
+        Ok(Run { state, ..self.clone() })
+    }
+
+    /// Whether a person may set results of its calls: the next attempt would be fed them. An attempt that goes on must
+    /// be told what it was told before.
+    pub fn may_set_results(&self) -> Result<(), Refused> {
+        let goes_on = |it| matches!(it, Waiting::Suspended | Waiting::Worker);
+        match self.state {
+            RunState::Running { .. } | RunState::Cancelling { .. } => Err(Refused::Active),
+            RunState::Completed => Err(Refused::HasCompleted),
+            RunState::Scheduled { waiting, .. } | RunState::Paused { waiting, .. } if goes_on(waiting) => {
+                Err(Refused::NotEnded)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn cancel(&self) -> Result<Run, Refused> {
         let state = match self.state {
             RunState::Running { fence, boot } | RunState::Cancelling { fence, boot } => {
                 RunState::Cancelling { fence, boot }
             }
-            RunState::Scheduled { .. } | RunState::Parked => RunState::Cancelled,
+            RunState::Scheduled { .. } | RunState::Parked | RunState::Paused { .. } => RunState::Cancelled,
             _ => return Err(Refused::HasEnded),
         };
         Ok(Run { state, ..self.clone() })
@@ -337,6 +411,7 @@ impl Run {
             RunState::Running { .. } => Shown::Running,
             RunState::Cancelling { .. } => Shown::Cancelling,
             RunState::Parked => Shown::Parked,
+            RunState::Paused { .. } => Shown::Paused,
             RunState::Completed => Shown::Completed,
             RunState::Failed { timed_out: true } => Shown::TimedOut,
             RunState::Failed { timed_out: false } => Shown::Failed,
@@ -436,14 +511,14 @@ mod tests {
 
     #[test]
     fn cancelling_waits_for_the_worker_and_completion_before_it_wins() {
-        let cancelling = running().cancel().unwrap();
+        let cancelling = running().command(Command::Cancel, at(0)).unwrap();
         assert_eq!(cancelling.shown(at(1)), Shown::Cancelling);
         let end = |end: &AttemptEnd| cancelling.end(ID(), fence(1), end, at(2)).unwrap().state;
         assert_eq!(end(&failed(5, "e")), RunState::Cancelled);
         assert_eq!(end(&AttemptEnd::Released), RunState::Cancelled);
         assert_eq!(end(&AttemptEnd::Completed), RunState::Completed);
-        assert_eq!(Run::new(at(0)).cancel().unwrap().state, RunState::Cancelled);
-        assert_eq!(ended(AttemptEnd::Completed).cancel(), Err(Refused::HasEnded));
+        assert_eq!(Run::new(at(0)).command(Command::Cancel, at(0)).unwrap().state, RunState::Cancelled);
+        assert_eq!(ended(AttemptEnd::Completed).command(Command::Cancel, at(0)), Err(Refused::HasEnded));
         assert_eq!(cancelling.lose(at(3)).unwrap().state, RunState::Cancelled);
     }
 
@@ -515,7 +590,7 @@ mod tests {
                     Step::EndStale => run.end(ID(), fence(fences + 1000), &AttemptEnd::Completed, at(now)),
                     Step::Lose => run.lose(at(now)),
                     Step::Retry => run.retry(at(now), None, false),
-                    Step::Cancel => run.cancel(),
+                    Step::Cancel => run.command(Command::Cancel, at(0)),
                 };
                 let Ok(after) = result else { continue };
                 prop_assert!(!before.state.is_terminal() || matches!(step, Step::Retry), "{before:?} -> {after:?}");

@@ -96,6 +96,8 @@ pub struct TaskRun {
     pub done: u32,
     /// The result, when it is Completed and kept.
     pub result: Option<Kept>,
+    /// Whether a person set the result by hand.
+    pub by_hand: bool,
     /// Why the last attempt failed.
     pub failure: Option<Failure>,
     /// What the last attempt used.

@@ -41,6 +41,10 @@ pub(crate) enum Interrupt {
     Lost,
     /// Somebody cancelled the run.
     Cancelled,
+    /// Somebody paused the run.
+    Paused,
+    /// A task gave up, and its policy leaves the rest to a person.
+    Parked,
 }
 
 /// The calls of one attempt of a flow.
@@ -84,6 +88,8 @@ struct Table {
     bytes: usize,
     logs: Vec<LogLine>,
     interrupt: Option<Interrupt>,
+    /// Why a task gave up, when the run is to be parked for it.
+    parked: Option<Failure>,
 }
 
 struct Call {
@@ -155,6 +161,7 @@ impl Calls {
             bytes: 0,
             logs: Vec::new(),
             interrupt: None,
+            parked: None,
         };
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
@@ -194,6 +201,11 @@ impl Calls {
     pub(crate) fn interrupt(&self, interrupt: Interrupt) {
         self.table().interrupt.get_or_insert(interrupt);
         self.driver.notify_one();
+    }
+
+    /// Takes why a task gave up.
+    pub(crate) fn take_parked(&self) -> Option<Failure> {
+        self.table().parked.take()
     }
 
     /// Lets no new task attempt begin, and waits until none is being made.
@@ -349,9 +361,13 @@ impl Calls {
                             task.state = TaskState::AwaitingRetry(due);
                             (Given::Failure(failure), Some(due))
                         }
-                        Verdict::Fail | Verdict::Park => {
+                        Verdict::Fail => {
                             task.state = TaskState::Failed;
                             (Given::Failure(failure), None)
+                        }
+                        Verdict::Park => {
+                            task.state = TaskState::Failed;
+                            return self.park(task, previous, failure).await;
                         }
                     }
                 }
@@ -379,6 +395,15 @@ impl Calls {
             tell(told);
             self.wait_for(index, due).await;
         }
+    }
+
+    /// Keeps that a task gave up and has the run parked, before the body is told.
+    async fn park(&self, task: TaskRun, previous: Option<PastAttempt>, failure: Failure) {
+        let logs = self.take_logs();
+        self.commit(TaskCommit { task, past: previous.into_iter().collect(), logs }).await;
+        self.table().parked = Some(failure);
+        self.interrupt(Interrupt::Parked);
+        std::future::pending().await
     }
 
     /// Notes that an attempt begins, for whoever cancels it: the attempt before it is to be kept then, too.
@@ -829,6 +854,7 @@ impl FlowHost for Calls {
                 began: Timestamp::default(),
                 ended: Timestamp::default(),
                 told: None,
+                by_hand: false,
                 done: 0,
                 result: None,
                 failure: None,
@@ -1030,6 +1056,7 @@ fn sleep_record(identity: Identity, number: u32, attempt: u32, began: Timestamp,
         began,
         ended,
         told: None,
+        by_hand: false,
         done: 0,
         result: Some(Kept::Inline(Json::null())),
         failure: None,

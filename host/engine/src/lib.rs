@@ -10,17 +10,16 @@ mod run;
 mod worker;
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use retake_core::component::ComponentInfo;
 use retake_core::failure::Failure;
-use retake_core::id::{ContentDigest, FlowRunId};
+use retake_core::id::{ContentDigest, Fence, FlowRunId};
 use retake_core::limits;
 use retake_core::port::Runner;
 use retake_core::retry::BadField;
-use retake_core::run::{Run, Shown};
+use retake_core::run::{Command, Refused, Run, Shown};
 use retake_core::task::{Kept, LogLine, Overrides};
 use retake_core::time::{Clock, Timestamp};
 use retake_core::value::Json;
@@ -227,8 +226,8 @@ pub(crate) struct Inner {
 /// What is known of a run that is worked on.
 enum Known {
     Here(std::sync::Weak<calls::Calls>),
-    /// It was interrupted between its claim and its beginning.
-    Interrupted(calls::Interrupt),
+    /// It was interrupted between this claim and its beginning.
+    Interrupted(Fence, calls::Interrupt),
 }
 
 /// First and longest wait between two tries to reach the store.
@@ -308,6 +307,50 @@ impl Engine {
         Ok(self.0.cancel(id).await?)
     }
 
+    /// Pauses a run: at once when nobody works on it; otherwise no new task attempt of it begins, those that are being
+    /// made may end within the grace time, and its sandbox is dropped. What it has done is kept.
+    pub async fn pause(&self, id: FlowRunId) -> Result<Run, AskError> {
+        let now = self.0.outside.clock.now();
+        match self.0.outside.store.command(id, Command::Pause, now).await {
+            Err(StoreError::Refused(Refused::Active)) if self.0.interrupt(id, calls::Interrupt::Paused) => {
+                let changed = self.0.watch(id);
+                loop {
+                    let told = changed.notified();
+                    let run = self.0.outside.store.run(id).await?.run;
+                    if !run.state.is_active() {
+                        return Ok(run);
+                    }
+                    told.await;
+                }
+            }
+            answer => Ok(answer?),
+        }
+    }
+
+    /// Lets a paused run go on.
+    pub async fn resume(&self, id: FlowRunId) -> Result<Run, AskError> {
+        self.command(id, Command::Resume).await
+    }
+
+    /// Begins the next attempt of a run now, not when it is due.
+    pub async fn run_now(&self, id: FlowRunId) -> Result<Run, AskError> {
+        self.command(id, Command::RunNow).await
+    }
+
+    async fn command(&self, id: FlowRunId, command: Command) -> Result<Run, AskError> {
+        let run = self.0.outside.store.command(id, command, self.0.outside.clock.now()).await?;
+        self.0.depths.store(ALL_DEPTHS, std::sync::atomic::Ordering::Release);
+        self.0.timers_changed();
+        self.0.changed(id);
+        Ok(run)
+    }
+
+    /// Keeps a result that a person sets for a call that has none; the next attempt is fed it.
+    pub async fn set_result(&self, id: FlowRunId, number: u32, result: Json) -> Result<(), AskError> {
+        let now = self.0.outside.clock.now();
+        Ok(self.0.outside.store.set_result(id, number, result, now).await?)
+    }
+
     /// Works on runs until `shutdown`, then lets task attempts end within the grace time and releases the rest, which
     /// go on where they were when somebody works again.
     pub async fn work(&self, scope: Scope, shutdown: impl Future<Output = ()>) {
@@ -336,38 +379,41 @@ impl Inner {
     }
 
     /// Makes a run that is worked on known, until the answer is dropped.
-    fn register_active(&self, id: FlowRunId, calls: &Arc<calls::Calls>) -> Active<'_> {
+    fn register_active(&self, id: FlowRunId, fence: Fence, calls: &Arc<calls::Calls>) -> Active<'_> {
         let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(Known::Interrupted(interrupt)) = active.insert(id, Known::Here(Arc::downgrade(calls))) {
+        if let Some(Known::Interrupted(claim, interrupt)) = active.insert(id, Known::Here(Arc::downgrade(calls)))
+            && claim == fence
+        {
             calls.interrupt(interrupt);
         }
         Active { engine: self, id }
     }
 
-    /// Has the driver of a run look, at once or when it begins.
-    fn interrupt(&self, id: FlowRunId, interrupt: calls::Interrupt) {
-        let calls = match self.active.lock().unwrap_or_else(PoisonError::into_inner).entry(id) {
-            Entry::Occupied(known) => match known.get() {
-                Known::Here(calls) => calls.upgrade(),
-                Known::Interrupted(_) => None,
-            },
-            Entry::Vacant(unknown) => {
-                unknown.insert(Known::Interrupted(interrupt));
-                None
-            }
+    /// Has the driver of a run look, if it is worked on here.
+    fn interrupt(&self, id: FlowRunId, interrupt: calls::Interrupt) -> bool {
+        let calls = match self.active.lock().unwrap_or_else(PoisonError::into_inner).get(&id) {
+            Some(Known::Here(calls)) => calls.upgrade(),
+            Some(Known::Interrupted(..)) | None => None,
         };
-        if let Some(calls) = calls {
-            calls.interrupt(interrupt);
+        calls.as_ref().inspect(|calls| calls.interrupt(interrupt)).is_some()
+    }
+
+    /// Has the driver of a cancelled run look, at once or when it begins.
+    fn stop_cancelled(&self, id: FlowRunId, fence: Fence) {
+        let cancelled = calls::Interrupt::Cancelled;
+        if !self.interrupt(id, cancelled) {
+            let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
+            active.entry(id).or_insert(Known::Interrupted(fence, cancelled));
         }
     }
 
     /// Cancels a run and, whatever became of it, its children.
     async fn cancel(&self, id: FlowRunId) -> Result<Run, StoreError> {
         let store = &self.outside.store;
-        let cancelled = store.cancel(id, self.outside.clock.now()).await;
+        let cancelled = store.command(id, Command::Cancel, self.outside.clock.now()).await;
         if let Ok(run) = &cancelled {
-            if run.state.is_active() {
-                self.interrupt(id, calls::Interrupt::Cancelled);
+            if let Some((fence, _)) = run.state.claim() {
+                self.stop_cancelled(id, fence);
             }
             self.changed(id);
         }

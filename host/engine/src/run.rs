@@ -79,12 +79,17 @@ pub(crate) async fn drive(engine: Arc<Inner>, record: RunRecord, claimed: Timest
         }
         Stopped::Interrupted(Interrupt::Suspend(until)) => (AttemptEnd::Suspended { until }, None, Evidence::default()),
         Stopped::Interrupted(Interrupt::Cancelled) => (AttemptEnd::Cancelled, None, Evidence::default()),
+        Stopped::Interrupted(Interrupt::Paused) => (AttemptEnd::Paused, None, Evidence::default()),
+        Stopped::Interrupted(Interrupt::Parked) => {
+            let failure = calls.take_parked().unwrap_or_else(|| Failure::new(code::INTERNAL, "a task gave up"));
+            (AttemptEnd::Parked { failure }, None, Evidence::default())
+        }
         // Whoever has the run now will end it.
         Stopped::Interrupted(Interrupt::Lost) => return drop(calls.abort()),
         Stopped::Shutdown => (AttemptEnd::Released, None, Evidence::default()),
     };
     let open = calls.abort();
-    if matches!(end, AttemptEnd::Failed { .. } | AttemptEnd::Cancelled) {
+    if matches!(end, AttemptEnd::Failed { .. } | AttemptEnd::Cancelled | AttemptEnd::Parked { .. }) {
         for child in open {
             if let Err(error) = engine.cancel(child).await {
                 tracing::debug!(run = %child, %error, "not cancelled with its parent");
@@ -126,7 +131,7 @@ async fn watch_over(
     calls: &Arc<Calls>,
     stop: Stop,
 ) -> Stopped {
-    let registered = engine.register_active(id, calls);
+    let registered = engine.register_active(id, fence, calls);
     let body = async {
         let report = engine.outside.runner.run_flow(attempt, calls.clone()).await;
         if report.outcome.is_ok() {
@@ -147,19 +152,22 @@ async fn watch_over(
         () = &mut logs => unreachable!("writes until it is dropped"),
         () = stop.said() => Stopped::Shutdown,
     };
-    let Stopped::Shutdown = stopped else {
-        drop(registered);
+    drop(registered);
+    if !matches!(stopped, Stopped::Shutdown | Stopped::Interrupted(Interrupt::Paused)) {
         return stopped;
-    };
+    }
     // Task attempts that are being made may end by themselves; what they come to need not be done again.
     let calm = async {
         tokio::select! {
             biased;
-            report = &mut body => Stopped::Reported(report),
-            () = calls.stop() => Stopped::Shutdown,
+            report = &mut body => Some(report),
+            () = calls.stop() => None,
         }
     };
-    tokio::time::timeout(engine.settings.grace, calm).await.unwrap_or(Stopped::Shutdown)
+    match tokio::time::timeout(engine.settings.grace, calm).await {
+        Ok(Some(report)) => Stopped::Reported(report),
+        _ => stopped,
+    }
 }
 
 fn warn_of_open(engine: &Inner, calls: &Calls, attempt: &Attempt, failed: usize) {
@@ -201,7 +209,7 @@ async fn finish(
     logs: Vec<LogLine>,
 ) {
     let failure = match &end {
-        AttemptEnd::Failed { failure, .. } => Some(failure.clone()),
+        AttemptEnd::Failed { failure, .. } | AttemptEnd::Parked { failure } => Some(failure.clone()),
         _ => None,
     };
     let commit = AttemptCommit { end, result, evidence, logs, now: engine.outside.clock.now() };

@@ -78,6 +78,7 @@ fn task(number: u32) -> TaskCommit {
         began: at,
         ended: at,
         told: None,
+        by_hand: false,
         done: number,
         result: Some(Kept::Inline(Json::of(&"r".repeat(98)))),
         failure: None,

@@ -13,7 +13,7 @@ use retake_core::id::{ContentDigest, Fence, FlowRunId};
 use retake_core::limits;
 use retake_core::replay::{Asked, CallKind, Identity};
 use retake_core::retry::{Delay, RetryPolicy, Spent, WhenExhausted};
-use retake_core::run::{AttemptEnd, Refused, Run, RunState, Shown, Waiting};
+use retake_core::run::{AttemptEnd, Command, Refused, Run, RunState, Shown, Waiting};
 use retake_core::task::{Evidence, Kept, Level, LogLine, Overrides, PastAttempt, TaskRun, TaskState};
 use retake_core::time::Timestamp;
 use retake_core::value::Json;
@@ -63,6 +63,9 @@ macro_rules! contract_tests {
             a_manual_retry_forgets_what_it_is_told_to
             a_manual_retry_changes_what_it_is_told_to
             a_run_is_cancelled
+            a_run_is_paused_and_resumed
+            a_run_that_waits_is_run_now
+            a_result_is_set_by_hand
             lost_hosts_are_survived_twice
             what_was_kept_is_there_after_a_restart
             runs_are_listed_by_filter
@@ -177,6 +180,7 @@ pub fn task(number: u32) -> TaskRun {
         began: at(1),
         ended: at(2),
         told: None,
+        by_hand: false,
         done: number,
         result: Some(Kept::Inline(json("[1]"))),
         failure: None,
@@ -414,7 +418,7 @@ mod cases {
         assert_eq!(store.next_due(None).await.unwrap(), Some(at(20)));
         assert_eq!(store.next_due(Some(id(3))).await.unwrap(), Some(at(40)));
         assert_eq!(store.next_due(Some(id(4))).await.unwrap(), None);
-        store.cancel(id(2), at(1)).await.unwrap();
+        store.command(id(2), Command::Cancel, at(1)).await.unwrap();
         assert_eq!(store.next_due(None).await.unwrap(), Some(at(30)));
         store.claim(claim(30, 0..9)).await.unwrap();
         assert_eq!(store.next_due(None).await.unwrap(), Some(at(40)));
@@ -443,6 +447,7 @@ mod cases {
             began: at(7),
             ended: at(8),
             told: None,
+            by_hand: false,
             done: 0,
             result: None,
             failure: Some(Failure { details: Some(json(r#"{"b":1}"#)), ..failure("http.503") }),
@@ -553,7 +558,7 @@ mod cases {
         assert_eq!(store.task_runs(run).await.unwrap().len(), 1);
         // While it is being cancelled its worker may still report.
         store.claim(claim(9, 2..3)).await.unwrap();
-        store.cancel(run, at(9)).await.unwrap();
+        store.command(run, Command::Cancel, at(9)).await.unwrap();
         store.commit_task(run, fence(2), alone(task(2))).await.unwrap();
         store.append_logs(run, fence(2), vec![line(1)]).await.unwrap();
         assert_eq!(store.task_runs(run).await.unwrap().len(), 2);
@@ -770,15 +775,19 @@ mod cases {
         let store = home.store();
         ready(store).await;
         store.create(new_run(1)).await.unwrap();
-        assert_eq!(store.cancel(id(1), at(3)).await.unwrap().state, RunState::Cancelled);
-        refused(store.cancel(id(1), at(4)).await, Refused::HasEnded);
+        assert_eq!(store.command(id(1), Command::Cancel, at(3)).await.unwrap().state, RunState::Cancelled);
+        refused(store.command(id(1), Command::Cancel, at(4)).await, Refused::HasEnded);
         assert_eq!(kinds(store, id(1)).await, ["cancel"]);
         assert!(store.claim(claim(9, 1..2)).await.unwrap().is_empty());
 
         let run = running(store, 2).await;
         let cancelling = RunState::Cancelling { fence: fence(2), boot: store.boot() };
-        assert_eq!(store.cancel(run, at(3)).await.unwrap().state, cancelling);
-        assert_eq!(store.cancel(run, at(4)).await.unwrap().state, cancelling, "to ask twice does no harm");
+        assert_eq!(store.command(run, Command::Cancel, at(3)).await.unwrap().state, cancelling);
+        assert_eq!(
+            store.command(run, Command::Cancel, at(4)).await.unwrap().state,
+            cancelling,
+            "to ask twice does no harm"
+        );
         let after = store.end_attempt(run, fence(2), end(AttemptEnd::Released, 5)).await.unwrap();
         assert_eq!(after.state, RunState::Cancelled);
         let record = store.run(run).await.unwrap();
@@ -788,10 +797,62 @@ mod cases {
         store.retry(run, retry(9)).await.unwrap();
     }
 
+    pub async fn a_run_is_paused_and_resumed(home: impl Home) {
+        let store = home.store();
+        ready(store).await;
+        store.create(NewRun { due: at(50), ..new_run(1) }).await.unwrap();
+        refused(store.command(id(1), Command::Resume, at(0)).await, Refused::NotPaused);
+        let paused = store.command(id(1), Command::Pause, at(1)).await.unwrap();
+        assert_eq!(paused.state, RunState::Paused { due: at(50), waiting: Waiting::Start });
+        assert!(store.claim(claim(99, 1..5)).await.unwrap().is_empty(), "it waits for a person");
+        assert_eq!(store.next_due(None).await.unwrap(), None);
+        refused(store.retry(id(1), retry(2)).await, Refused::NotEnded);
+        let resumed = store.command(id(1), Command::Resume, at(3)).await.unwrap();
+        assert_eq!(resumed.state, RunState::Scheduled { due: at(50), waiting: Waiting::Start });
+        assert_eq!(store.claim(claim(99, 1..5)).await.unwrap().len(), 1);
+        refused(store.command(id(1), Command::Pause, at(99)).await, Refused::Active);
+        // Its worker stops for it: the attempt goes on when it is resumed.
+        let paused = store.end_attempt(id(1), fence(1), end(AttemptEnd::Paused, 100)).await.unwrap();
+        assert_eq!(paused.state, RunState::Paused { due: at(100), waiting: Waiting::Worker });
+        assert!(store.past_attempts(id(1)).await.unwrap().is_empty());
+        store.command(id(1), Command::Resume, at(101)).await.unwrap();
+        assert_eq!(store.claim(claim(101, 5..9)).await.unwrap()[0].run.attempt, 1);
+        assert_eq!(kinds(store, id(1)).await, ["pause", "resume", "resume"]);
+    }
+
+    pub async fn a_run_that_waits_is_run_now(home: impl Home) {
+        let store = home.store();
+        ready(store).await;
+        store.create(NewRun { due: at(50), ..new_run(1) }).await.unwrap();
+        store.command(id(1), Command::RunNow, at(7)).await.unwrap();
+        assert_eq!(store.claim(claim(7, 1..5)).await.unwrap().len(), 1);
+        refused(store.command(id(1), Command::RunNow, at(8)).await, Refused::Active);
+        store.end_attempt(id(1), fence(1), end(AttemptEnd::Suspended { until: at(90) }, 9)).await.unwrap();
+        refused(store.command(id(1), Command::RunNow, at(10)).await, Refused::NotWaiting);
+    }
+
+    pub async fn a_result_is_set_by_hand(home: impl Home) {
+        let store = home.store();
+        let run = running(store, 1).await;
+        let failed_task = TaskRun { state: TaskState::Failed, result: None, failure: Some(failure("e")), ..task(1) };
+        store.commit_task(run, fence(1), alone(failed_task)).await.unwrap();
+        store.commit_task(run, fence(1), alone(task(2))).await.unwrap();
+        refused(store.set_result(run, 1, json("1"), at(20)).await, Refused::Active);
+        store.end_attempt(run, fence(1), end(failed("e", 0), 30)).await.unwrap();
+        refused(store.set_result(run, 9, json("1"), at(40)).await, Refused::NoCall);
+        refused(store.set_result(run, 2, json("1"), at(40)).await, Refused::HasResult);
+        store.set_result(run, 1, large('s'), at(40)).await.unwrap();
+        let kept = store.task_runs(run).await.unwrap().remove(0);
+        assert!(kept.by_hand && kept.state == TaskState::Completed && kept.failure.is_none(), "{kept:?}");
+        assert_eq!(store.value(&kept.result.unwrap()).await.unwrap(), large('s'));
+        assert_eq!(kinds(store, run).await, ["set-result"]);
+        refused(store.set_result(run, 1, json("2"), at(41)).await, Refused::HasResult);
+    }
+
     pub async fn lost_hosts_are_survived_twice(mut home: impl Home) {
         let run = running(home.store(), 1).await;
         let cancelled = running(home.store(), 2).await;
-        home.store().cancel(cancelled, at(1)).await.unwrap();
+        home.store().command(cancelled, Command::Cancel, at(1)).await.unwrap();
         home.store().create(new_run(3)).await.unwrap();
         assert!(home.store().recover(at(5)).await.unwrap().is_empty(), "its own claims are not lost");
         for lost in 1..=3 {
@@ -856,7 +917,7 @@ mod cases {
             let parent = Some(Parent { run: id(10), call });
             store.create(NewRun { parent, root: id(10), depth: 1, ..new_run(n) }).await.unwrap();
         }
-        store.cancel(id(20), at(50)).await.unwrap();
+        store.command(id(20), Command::Cancel, at(50)).await.unwrap();
         let listed = |filter| async { ids(store, filter, 100).await };
         assert_eq!(listed(all()).await, [id(40), id(30), id(20), id(10)]);
         assert_eq!(listed(RunFilter { flow: Some("other".into()), ..all() }).await, [id(20)]);
@@ -944,7 +1005,7 @@ mod cases {
         missing(store.past_attempts(id(1)).await.unwrap_err());
         missing(store.logs(id(1), 0, 1).await.unwrap_err());
         missing(store.events(id(1)).await.unwrap_err());
-        missing(store.cancel(id(1), at(1)).await.unwrap_err());
+        missing(store.command(id(1), Command::Cancel, at(1)).await.unwrap_err());
         missing(store.retry(id(1), retry(1)).await.unwrap_err());
         missing(store.commit_task(id(1), fence(1), alone(task(1))).await.unwrap_err());
         missing(store.append_logs(id(1), fence(1), vec![]).await.unwrap_err());
@@ -974,6 +1035,7 @@ async fn zoo(home: impl Home, now: u64) -> impl Home {
         park(),
         AttemptEnd::Completed,
         AttemptEnd::Cancelled,
+        AttemptEnd::Paused,
     ];
     for (n, ended) in (1..).zip(ends) {
         let run = running(store, n).await;
@@ -984,7 +1046,7 @@ async fn zoo(home: impl Home, now: u64) -> impl Home {
     store.end_attempt(again, fence(20), end(failed("e", 1), now - 50_000)).await.unwrap();
     store.claim(ClaimRequest { root: Some(again), ..claim(now - 49_000, 21..22) }).await.unwrap();
     let cancelling = running(store, 22).await;
-    store.cancel(cancelling, at(now)).await.unwrap();
+    store.command(cancelling, Command::Cancel, at(now)).await.unwrap();
     // Crashed, which takes three restarts.
     running(store, 23).await;
     let mut home = home;
@@ -1003,7 +1065,7 @@ async fn zoo(home: impl Home, now: u64) -> impl Home {
     }
     let store = home.store();
     let cancelling = running(store, 40).await;
-    store.cancel(cancelling, at(now)).await.unwrap();
+    store.command(cancelling, Command::Cancel, at(now)).await.unwrap();
     running(store, 41).await;
     store.create(new_run(42)).await.unwrap();
     store.create(NewRun { due: at(now), ..new_run(43) }).await.unwrap();

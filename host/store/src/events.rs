@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use retake_core::id::Fence;
-use retake_core::run::{AttemptEnd, Run, RunState};
+use retake_core::run::{AttemptEnd, Command, Refused, Run, RunState};
 use retake_core::task::{Kept, TaskRun, TaskState};
+use retake_core::time::Timestamp;
 use retake_core::value::Json;
 use serde_json::json;
 
@@ -37,9 +38,31 @@ pub(crate) fn manual_retry(before: &RunRecord, round: u32, request: &RetryReques
     ("manual-retry", Json::of(&details))
 }
 
-/// Somebody cancelled.
-pub(crate) fn cancel(before: &Run) -> Told {
-    ("cancel", Json::of(&json!({ "was": state(&before.state), "attempt": before.attempt })))
+/// Somebody asked something of a run.
+pub(crate) fn command(before: &Run, command: Command) -> Told {
+    let kind = match command {
+        Command::Cancel => "cancel",
+        Command::Pause => "pause",
+        Command::Resume => "resume",
+        Command::RunNow => "run-now",
+    };
+    (kind, Json::of(&json!({ "was": state(&before.state), "attempt": before.attempt })))
+}
+
+/// Somebody set a result by hand.
+pub(crate) fn set_result(task: &TaskRun, result: &Kept) -> Told {
+    let details = json!({ "call": task.number, "task": task.identity.name, "result": kept(result) });
+    ("set-result", Json::of(&details))
+}
+
+/// What a set result changes, unless there is one.
+pub(crate) fn with_result(task: &TaskRun, result: Kept, done: u32, now: Timestamp) -> Result<TaskRun, Refused> {
+    if task.state == TaskState::Completed && task.result.is_some() {
+        return Err(Refused::HasResult);
+    }
+    let began = if task.attempts == 0 { now } else { task.began };
+    let (state, result) = (TaskState::Completed, Some(result));
+    Ok(TaskRun { state, result, by_hand: true, failure: None, began, ended: now, done, ..task.clone() })
 }
 
 /// A worker is gone.
@@ -74,6 +97,8 @@ pub(crate) fn late_end(attempt: u32, end: &AttemptEnd) -> Told {
         AttemptEnd::Suspended { .. } => ("suspended", None),
         AttemptEnd::Released => ("released", None),
         AttemptEnd::Cancelled => ("cancelled", None),
+        AttemptEnd::Paused => ("paused", None),
+        AttemptEnd::Parked { failure } => ("parked", Some(&failure.code)),
     };
     let details = json!({ "call": 0, "attempt": attempt, "state": state, "code": code, "reason": "the claim is over" });
     ("late-result", Json::of(&details))
@@ -92,6 +117,7 @@ fn state(state: &RunState) -> &'static str {
         RunState::Running { .. } => "running",
         RunState::Cancelling { .. } => "cancelling",
         RunState::Parked => "parked",
+        RunState::Paused { .. } => "paused",
         RunState::Completed => "completed",
         RunState::Failed { .. } => "failed",
         RunState::Crashed => "crashed",

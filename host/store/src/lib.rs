@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use retake_core::component::ComponentInfo;
 use retake_core::failure::Failure;
 use retake_core::id::{ContentDigest, Fence, FlowRunId};
-use retake_core::run::{AttemptEnd, Refused, Run, Shown};
+use retake_core::run::{AttemptEnd, Command, Refused, Run, Shown};
 use retake_core::task::{Evidence, Kept, LogLine, Overrides, PastAttempt, TaskRun};
 use retake_core::time::Timestamp;
 use retake_core::value::Json;
@@ -24,7 +24,7 @@ mod sqlite;
 pub mod contract;
 
 pub use mem::MemStore;
-pub use sqlite::{OpenError, SqliteStore, WriterStats};
+pub use sqlite::{OpenError, SqliteStore, WriterStats, upkeep};
 
 /// Why a store did not do as asked.
 #[derive(Debug, thiserror::Error)]
@@ -251,8 +251,10 @@ pub trait Store: Send + Sync {
     async fn end_attempt(&self, run: FlowRunId, fence: Fence, commit: AttemptCommit) -> Result<Run, StoreError>;
     /// Begins a new round.
     async fn retry(&self, run: FlowRunId, request: RetryRequest) -> Result<Run, StoreError>;
-    /// Cancels a run, or asks its worker to stop.
-    async fn cancel(&self, run: FlowRunId, now: Timestamp) -> Result<Run, StoreError>;
+    /// Does what a person asks of a run, and keeps an event that says so.
+    async fn command(&self, run: FlowRunId, command: Command, now: Timestamp) -> Result<Run, StoreError>;
+    /// Keeps a result that a person sets for a call that has none, of a run that nobody works on.
+    async fn set_result(&self, run: FlowRunId, number: u32, result: Json, now: Timestamp) -> Result<(), StoreError>;
     /// Takes back the runs of workers that are gone: all that were claimed before this boot. Returns them as they
     /// are then.
     async fn recover(&self, now: Timestamp) -> Result<Vec<(FlowRunId, Run)>, StoreError>;

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use retake_core::failure::{Failure, code};
 use retake_core::id::{ContentDigest, Fence, FlowRunId};
 use retake_core::limits;
-use retake_core::run::{AttemptEnd, Refused, Run, RunState, Waiting};
+use retake_core::run::{AttemptEnd, Command, Refused, Run, RunState, Waiting};
 use retake_core::task::{Evidence, Kept, LogLine, PastAttempt, TaskRun, TaskState};
 use retake_core::time::Timestamp;
 use retake_core::value::Json;
@@ -290,12 +290,13 @@ impl Store for MemStore {
         match (after.state, commit.end) {
             // The attempt goes on.
             (RunState::Scheduled { waiting: Waiting::Suspended | Waiting::Worker, .. }, _) => {}
+            (RunState::Paused { .. }, _) => {}
             (RunState::Completed, _) => {
                 kept.attempt_ended(index, commit.now, None, commit.evidence);
                 let result = commit.result.map(|it| kept.keep(Kept::Inline(it)));
                 kept.runs[index].record.result = result;
             }
-            (_, AttemptEnd::Failed { failure, .. }) => {
+            (_, AttemptEnd::Failed { failure, .. } | AttemptEnd::Parked { failure }) => {
                 kept.attempt_ended(index, commit.now, Some(failure), commit.evidence);
             }
             _ => kept.attempt_ended(index, commit.now, cancelled(), commit.evidence),
@@ -337,14 +338,28 @@ impl Store for MemStore {
         Ok(after)
     }
 
-    async fn cancel(&self, run: FlowRunId, now: Timestamp) -> Result<Run, StoreError> {
+    async fn command(&self, run: FlowRunId, command: Command, now: Timestamp) -> Result<Run, StoreError> {
         let mut kept = self.kept();
         let index = kept.index(run)?;
         let before = kept.runs[index].record.run.clone();
-        let after = before.cancel()?;
+        let after = before.command(command, now)?;
         kept.runs[index].record.run = after.clone();
-        kept.event(index, now, events::cancel(&before));
+        kept.event(index, now, events::command(&before, command));
         Ok(after)
+    }
+
+    async fn set_result(&self, run: FlowRunId, number: u32, result: Json, now: Timestamp) -> Result<(), StoreError> {
+        let mut kept = self.kept();
+        let index = kept.index(run)?;
+        kept.runs[index].record.run.may_set_results()?;
+        let tasks = &kept.runs[index].tasks;
+        let done = tasks.values().map(|it| it.done).max().unwrap_or(0) + 1;
+        let task = tasks.get(&number).cloned().ok_or(Refused::NoCall)?;
+        let result = kept.keep(Kept::Inline(result));
+        let after = events::with_result(&task, result.clone(), done, now)?;
+        kept.runs[index].tasks.insert(number, after);
+        kept.event(index, now, events::set_result(&task, &result));
+        Ok(())
     }
 
     async fn recover(&self, now: Timestamp) -> Result<Vec<(FlowRunId, Run)>, StoreError> {

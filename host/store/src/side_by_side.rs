@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use retake_core::failure::code;
 use retake_core::id::{Fence, FlowRunId};
 use retake_core::retry::{RetryPolicy, WhenExhausted};
-use retake_core::run::{AttemptEnd, Shown};
+use retake_core::run::{AttemptEnd, Command, Shown};
 use retake_core::task::{Kept, Overrides, PastAttempt, TaskRun, TaskState};
 
 use crate::contract::{
@@ -27,7 +27,8 @@ enum Op {
     Logs { run: u64, stale: bool, lines: u64 },
     End { run: u64, stale: bool, how: u8, result: u8, retries: u32 },
     Retry { run: u64, expected: Option<u32>, completed_too: bool, forget: Vec<u32>, component: Option<u8>, other: u8 },
-    Cancel(u64),
+    Command(u64, usize),
+    SetResult(u64, u32, u8),
     Recover,
     Reopen,
     Look { run: u64, shown: Vec<usize>, filter: u8, limit: usize, text: usize },
@@ -56,7 +57,8 @@ fn op() -> impl Strategy<Value = Op> {
         ).prop_map(|(run, expected, completed_too, forget, component, other)| Op::Retry {
             run, expected, completed_too, forget, component, other
         }),
-        2 => run().prop_map(Op::Cancel),
+        3 => (run(), 0usize..4).prop_map(|(run, which)| Op::Command(run, which)),
+        2 => (run(), 1u32..4, 0u8..4).prop_map(|(run, number, which)| Op::SetResult(run, number, which)),
         2 => Just(Op::Recover),
         2 => Just(Op::Reopen),
         3 => (run(), prop::collection::vec(0..Shown::ALL.len(), 0..4), 0u8..32, 0usize..4, 0usize..31)
@@ -183,7 +185,14 @@ async fn answer(store: &dyn Store, world: &World, op: &Op) -> String {
             };
             format!("{:?}", store.retry(id(run), request).await)
         }
-        Op::Cancel(run) => format!("{:?}", store.cancel(id(run), at(now)).await),
+        Op::Command(run, which) => {
+            let command = [Command::Cancel, Command::Pause, Command::Resume, Command::RunNow][which];
+            format!("{:?}", store.command(id(run), command, at(now)).await)
+        }
+        Op::SetResult(run, number, which) => {
+            let result = result(which).unwrap_or_else(retake_core::value::Json::null);
+            format!("{:?}", store.set_result(id(run), number, result, at(now)).await)
+        }
         Op::Recover => format!("{:?}", store.recover(at(now)).await),
         Op::Reopen => String::new(),
         Op::Look { run, shown, filter, limit, text } => {

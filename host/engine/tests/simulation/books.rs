@@ -23,7 +23,7 @@ pub(crate) enum Op {
     Logged { run: FlowRunId, fence: Fence },
     Ended { run: FlowRunId, fence: Fence, end: AttemptEnd, late: bool },
     Retried { run: FlowRunId, forget: Vec<u32>, component: Option<ContentDigest> },
-    Cancelled { run: FlowRunId },
+    Commanded { run: FlowRunId },
     Recovered,
 }
 
@@ -105,7 +105,7 @@ impl Books {
         let one = match op {
             Op::Read => return Ok(()),
             Op::Committed { run, .. } | Op::Logged { run, .. } | Op::Ended { run, .. } => Some(*run),
-            Op::Retried { run, .. } | Op::Cancelled { run } => Some(*run),
+            Op::Retried { run, .. } | Op::Commanded { run } => Some(*run),
             Op::Made | Op::Claimed | Op::Recovered => None,
         };
         let mut runs: Vec<FlowRunId> = touched.iter().copied().chain(one).collect();

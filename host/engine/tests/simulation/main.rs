@@ -19,6 +19,7 @@ use actors::{Actors, Scripts};
 use books::{Op, now};
 use planted::Bug;
 use retake_core::id::{ContentDigest, FlowRunId};
+use retake_core::run::RunState;
 use retake_core::time::Clock;
 use retake_core::value::Json;
 use retake_engine::{Engine, Outside, RetryAsk, Scope, Settings, StartRequest};
@@ -120,7 +121,7 @@ async fn one_life(
     let work = engine.work(Scope::default(), async { drop(stopped.await) });
     let people = async {
         if is_healed {
-            end_of_the_world(world, kept).await;
+            end_of_the_world(world, &engine, kept).await;
             return true;
         }
         tokio::time::timeout_at(chaos, people(life, &engine, &store)).await.unwrap_or(());
@@ -138,11 +139,17 @@ async fn one_life(
 }
 
 /// Waits until every run has ended, and closes the books.
-async fn end_of_the_world(world: &Arc<World>, kept: &Arc<MemStore>) {
+async fn end_of_the_world(world: &Arc<World>, engine: &Engine, kept: &Arc<MemStore>) {
     let latest = Instant::now() + HEALED;
     loop {
         let state = |id: &FlowRunId| now(kept.run(*id)).map(|it| it.run.state);
         let runs = world.books().runs();
+        for run in &runs {
+            // Whoever paused it is back.
+            if state(run).is_ok_and(|it| matches!(it, RunState::Paused { .. })) {
+                drop(engine.resume(*run).await);
+            }
+        }
         let is_over = |id: &FlowRunId| state(id).is_ok_and(|it| it.is_terminal());
         if runs.iter().all(is_over) || Instant::now() > latest {
             break;
@@ -197,7 +204,18 @@ async fn people(life: &Arc<Life>, engine: &Engine, store: &Unreliable) {
                 let cancelled = engine.cancel(run).await.is_ok();
                 world.tally().cancelled += u64::from(cancelled);
             }
-            (14, _) => return,
+            (14, Some(run)) => {
+                let asked = [engine.pause(run).await, engine.run_now(run).await];
+                world.tally().paused += u64::from(asked[0].is_ok());
+            }
+            (15, Some(run)) => drop(engine.resume(run).await),
+            (16, Some(run)) => {
+                let tasks = now(kept.task_runs(run)).unwrap();
+                let Some(task) = tasks.iter().find(|it| it.result.is_none()) else { continue };
+                let result = Json::of(&format!("by hand {:x}", world.chance().u64(..)));
+                drop(engine.set_result(run, task.number, result).await);
+            }
+            (17, _) => return,
             _ => {}
         }
     }

@@ -1,7 +1,7 @@
 //! Bugs that are planted in the store, each to be found (safety.md, H4).
 
 use retake_core::id::{ContentDigest, Fence, FlowRunId};
-use retake_core::run::{Refused, Run, RunState};
+use retake_core::run::{Command, Refused, Run, RunState};
 use retake_core::task::{TaskRun, TaskState};
 use retake_core::time::Timestamp;
 use retake_store::{
@@ -163,9 +163,15 @@ pub(crate) async fn retry(kept: &MemStore, bug: Option<Bug>, run: FlowRunId, mut
     kept.retry(run, request).await
 }
 
-pub(crate) async fn cancel(kept: &MemStore, bug: Option<Bug>, run: FlowRunId, now: Timestamp) -> Answer<Run> {
+pub(crate) async fn command(
+    kept: &MemStore,
+    bug: Option<Bug>,
+    run: FlowRunId,
+    command: Command,
+    now: Timestamp,
+) -> Answer<Run> {
     let has_ended = kept.run(run).await?.run.state.is_terminal();
-    if bug == Some(Bug::CancelsWhatHasEnded) && has_ended {
+    if bug == Some(Bug::CancelsWhatHasEnded) && has_ended && command == Command::Cancel {
         let request = RetryRequest {
             now,
             expected_attempt: None,
@@ -177,7 +183,7 @@ pub(crate) async fn cancel(kept: &MemStore, bug: Option<Bug>, run: FlowRunId, no
         };
         kept.retry(run, request).await?;
     }
-    kept.cancel(run, now).await
+    kept.command(run, command, now).await
 }
 
 pub(crate) async fn recover(kept: &MemStore, bug: Option<Bug>, now: Timestamp) -> Answer<Vec<(FlowRunId, Run)>> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use retake_core::id::{ContentDigest, Fence, FlowRunId};
-use retake_core::run::{Run, Shown};
+use retake_core::run::{Command, Run, Shown};
 use retake_core::task::{Kept, LogLine, PastAttempt, TaskRun};
 use retake_core::time::{Clock, Timestamp};
 use retake_core::value::Json;
@@ -50,6 +50,7 @@ pub(crate) struct Tally {
     pub(crate) cancelled: u64,
     pub(crate) suspended: u64,
     pub(crate) fed_back: u64,
+    pub(crate) paused: u64,
 }
 
 impl Tally {
@@ -61,12 +62,12 @@ impl Tally {
     fn each(&mut self, mut change: impl FnMut(&mut u64)) {
         let Self { seeds, runs, calls, errors_before, errors_after, crashes, shutdowns, late, .. } = self;
         [seeds, runs, calls, errors_before, errors_after, crashes, shutdowns, late].into_iter().for_each(&mut change);
-        let Self { stalls, outages, resumed, retried, cancelled, suspended, fed_back, .. } = self;
-        [stalls, outages, resumed, retried, cancelled, suspended, fed_back].into_iter().for_each(change);
+        let Self { stalls, outages, resumed, retried, cancelled, suspended, fed_back, paused, .. } = self;
+        [stalls, outages, resumed, retried, cancelled, suspended, fed_back, paused].into_iter().for_each(change);
     }
 
     /// Everything that is counted, by name, in the order of the fields.
-    pub(crate) fn all(&self) -> [(&'static str, u64); 15] {
+    pub(crate) fn all(&self) -> [(&'static str, u64); 16] {
         [
             ("seeds", self.seeds),
             ("runs", self.runs),
@@ -83,6 +84,7 @@ impl Tally {
             ("cancels", self.cancelled),
             ("suspensions", self.suspended),
             ("results fed back", self.fed_back),
+            ("pauses", self.paused),
         ]
     }
 }
@@ -426,8 +428,12 @@ impl Store for Unreliable {
         let op = Op::Retried { run, forget: request.forget.clone(), component: request.component };
         self.ask(op, None, planted::retry(&self.kept, self.bug, run, request)).await
     }
-    async fn cancel(&self, run: FlowRunId, now: Timestamp) -> Result<Run, StoreError> {
-        self.ask(Op::Cancelled { run }, None, planted::cancel(&self.kept, self.bug, run, now)).await
+    async fn command(&self, run: FlowRunId, command: Command, now: Timestamp) -> Result<Run, StoreError> {
+        let effect = planted::command(&self.kept, self.bug, run, command, now);
+        self.ask(Op::Commanded { run }, None, effect).await
+    }
+    async fn set_result(&self, run: FlowRunId, number: u32, result: Json, now: Timestamp) -> Result<(), StoreError> {
+        self.ask(Op::Commanded { run }, None, self.kept.set_result(run, number, result, now)).await
     }
     async fn recover(&self, now: Timestamp) -> Result<Vec<(FlowRunId, Run)>, StoreError> {
         self.ask(Op::Recovered, None, planted::recover(&self.kept, self.bug, now)).await

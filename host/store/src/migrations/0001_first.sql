@@ -36,9 +36,9 @@ CREATE TABLE flow_run (
     created           INTEGER NOT NULL,
     begin_from        INTEGER NOT NULL,    -- When it was to begin, as asked for; `due` is when it goes on.
     state             INTEGER NOT NULL,    -- 0 Scheduled 1 Running 2 Cancelling 3 Parked 4 Completed 5 Failed 6 TimedOut
-                                           -- 7 Crashed 8 Cancelled
-    waiting           INTEGER,             -- While Scheduled: 0 Start 1 Retry 2 Suspended 3 Worker
-    due               INTEGER,             -- While Scheduled.
+                                           -- 7 Crashed 8 Cancelled 9 Paused
+    waiting           INTEGER,             -- While Scheduled or Paused: 0 Start 1 Retry 2 Suspended 3 Worker
+    due               INTEGER,             -- While Scheduled or Paused.
     fence             INTEGER,             -- While claimed: whoever shows it may report …
     boot              INTEGER,             -- … and which opening of the store claimed it.
     owner             TEXT,                -- For several nodes: who claimed it …
@@ -91,6 +91,7 @@ CREATE TABLE task_run (
     ended         INTEGER NOT NULL,
     told          INTEGER,          -- Where it was before `ended`.
     done          INTEGER NOT NULL,
+    by_hand       INTEGER NOT NULL, -- 1 where a person set the result.
     failure       TEXT,
     cpu_us        INTEGER NOT NULL,
     peak_memory   INTEGER NOT NULL,

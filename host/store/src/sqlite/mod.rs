@@ -15,7 +15,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use retake_core::id::{ContentDigest, Fence, FlowRunId};
 use retake_core::limits;
-use retake_core::run::Run;
+use retake_core::run::{Command, Run};
 use retake_core::task::{Kept, LogLine, PastAttempt, TaskRun};
 use retake_core::time::Timestamp;
 use retake_core::value::Json;
@@ -31,6 +31,7 @@ mod open;
 mod readers;
 mod reads;
 mod rows;
+pub mod upkeep;
 mod writer;
 mod writes;
 
@@ -246,8 +247,14 @@ impl Store for SqliteStore {
         self.change(0, move |db| writes::retry(db, run, &request, parameters.as_ref())).await
     }
 
-    async fn cancel(&self, run: FlowRunId, now: Timestamp) -> Result<Run, StoreError> {
-        self.change(0, move |db| writes::cancel(db, run, now)).await
+    async fn command(&self, run: FlowRunId, command: Command, now: Timestamp) -> Result<Run, StoreError> {
+        self.change(0, move |db| writes::command(db, run, command, now)).await
+    }
+
+    async fn set_result(&self, run: FlowRunId, number: u32, result: Json, now: Timestamp) -> Result<(), StoreError> {
+        let mut result = Kept::Inline(result);
+        self.keep(&mut result).await?;
+        self.change(inline_bytes(&result), move |db| writes::set_result(db, run, number, &result, now)).await
     }
 
     async fn recover(&self, now: Timestamp) -> Result<Vec<(FlowRunId, Run)>, StoreError> {

@@ -225,7 +225,7 @@ impl Files {
     }
 
     /// Returns the version of the schema, 0 for a database with nothing in it.
-    fn schema(&self, db: &Connection) -> Result<u32, OpenError> {
+    pub(super) fn schema(&self, db: &Connection) -> Result<u32, OpenError> {
         let bad = |error: rusqlite::Error| OpenError::at(&self.database)(error);
         let application: i32 = db.query_one("PRAGMA application_id", [], |row| row.get(0)).map_err(bad)?;
         let tables: u32 = db.query_one("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(bad)?;
@@ -257,7 +257,7 @@ pub(super) enum Access {
     Read,
 }
 
-fn known() -> u32 {
+pub(super) fn known() -> u32 {
     MIGRATIONS.len() as u32
 }
 

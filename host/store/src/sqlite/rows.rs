@@ -25,7 +25,7 @@ pub(super) const RECORD: &str = "state, waiting, due, fence, boot, attempt, roun
     created, begin_from, ended, failure, result, result_blob, result_bytes, parameters, parameters_blob, \
     parameters_bytes";
 pub(super) const TASK: &str = "number, kind, name, version, input_digest, key, occurrence, label, state, due, \
-    flow_attempt, attempts, round, spent, round_began, began, ended, told, done, failure, cpu_us, peak_memory, bytes_out, \
+    flow_attempt, attempts, round, spent, round_began, began, ended, told, done, by_hand, failure, cpu_us, peak_memory, bytes_out, \
     log_dropped, input, input_blob, input_bytes, result, result_blob, result_bytes";
 
 /// Reads columns in their order.
@@ -110,7 +110,7 @@ impl<'r> Columns<'r> {
         let fence = self.next::<Option<i64>>()?.map(|it| Fence::new(it.cast_unsigned()));
         let boot = self.next::<Option<i64>>()?.map(i64::cast_unsigned);
         let state = match (state, waiting, due, fence, boot) {
-            (0, Some(waiting), Some(due), None, None) => {
+            (0 | 9, Some(waiting), Some(due), None, None) => {
                 let waiting = match waiting {
                     0 => Waiting::Start,
                     1 => Waiting::Retry,
@@ -118,7 +118,10 @@ impl<'r> Columns<'r> {
                     3 => Waiting::Worker,
                     _ => return Err(self.bad("an unknown reason to wait")),
                 };
-                RunState::Scheduled { due, waiting }
+                match state {
+                    0 => RunState::Scheduled { due, waiting },
+                    _ => RunState::Paused { due, waiting },
+                }
             }
             (1, None, None, Some(fence), Some(boot)) => RunState::Running { fence, boot },
             (2, None, None, Some(fence), Some(boot)) => RunState::Cancelling { fence, boot },
@@ -207,7 +210,7 @@ impl<'r> Columns<'r> {
         let (flow_attempt, attempts, round) = (self.next()?, self.next()?, self.next()?);
         let spent = self.json()?.unwrap_or_default();
         let (round_began, began, ended) = (self.time()?, self.time()?, self.time()?);
-        let (told, done) = (self.time_or_none()?, self.next()?);
+        let (told, done, by_hand) = (self.time_or_none()?, self.next()?, self.next()?);
         let (failure, evidence) = (self.json()?, self.evidence()?);
         let input = self.kept()?;
         let input = self.needed(input)?;
@@ -227,6 +230,7 @@ impl<'r> Columns<'r> {
             ended,
             told,
             done,
+            by_hand,
             result,
             failure,
             evidence,
@@ -300,16 +304,15 @@ pub(super) struct RunColumns {
 
 impl From<&Run> for RunColumns {
     fn from(run: &Run) -> Self {
+        let number = |waiting: Waiting| match waiting {
+            Waiting::Start => 0,
+            Waiting::Retry => 1,
+            Waiting::Suspended => 2,
+            Waiting::Worker => 3,
+        };
         let (state, waiting, due) = match run.state {
-            RunState::Scheduled { due, waiting } => {
-                let waiting = match waiting {
-                    Waiting::Start => 0,
-                    Waiting::Retry => 1,
-                    Waiting::Suspended => 2,
-                    Waiting::Worker => 3,
-                };
-                (0, Some(waiting), Some(due.as_micros()))
-            }
+            RunState::Scheduled { due, waiting } => (0, Some(number(waiting)), Some(due.as_micros())),
+            RunState::Paused { due, waiting } => (9, Some(number(waiting)), Some(due.as_micros())),
             RunState::Running { .. } => (1, None, None),
             RunState::Cancelling { .. } => (2, None, None),
             RunState::Parked => (3, None, None),
@@ -402,5 +405,6 @@ pub(super) fn shown_condition(shown: Shown, now: Timestamp) -> String {
         Shown::TimedOut => "state = 6".into(),
         Shown::Crashed => "state = 7".into(),
         Shown::Cancelled => "state = 8".into(),
+        Shown::Paused => "state = 9".into(),
     }
 }

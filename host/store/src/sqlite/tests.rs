@@ -150,7 +150,7 @@ async fn a_reader_writes_nothing_and_sees_what_is_committed() {
     refused(reader.append_logs(id(1), fence(1), vec![]).await.unwrap_err());
     refused(reader.end_attempt(id(1), fence(1), end).await.unwrap_err());
     refused(reader.retry(id(1), crate::contract::retry(1)).await.unwrap_err());
-    refused(reader.cancel(id(1), at(1)).await.unwrap_err());
+    refused(reader.command(id(1), retake_core::run::Command::Cancel, at(1)).await.unwrap_err());
     refused(reader.recover(at(1)).await.unwrap_err());
     drop(store);
     assert_eq!(reader.list(all(), at(0)).await.unwrap().len(), 1);

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use retake_core::failure::{Failure, code};
 use retake_core::id::{ContentDigest, Fence, FlowRunId};
 use retake_core::replay::Asked;
-use retake_core::run::{AttemptEnd, Refused, Run, RunState, Waiting};
+use retake_core::run::{AttemptEnd, Command, Refused, Run, RunState, Waiting};
 use retake_core::task::{Evidence, Kept, LogLine, PastAttempt, TaskRun, TaskState};
 use retake_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -212,11 +212,14 @@ pub(super) fn end_attempt(db: &Connection, id: FlowRunId, fence: Fence, commit: 
         }
     };
     write_run(db, row, &after)?;
-    let goes_on = matches!(after.state, RunState::Scheduled { waiting: Waiting::Suspended | Waiting::Worker, .. });
+    let goes_on = matches!(
+        after.state,
+        RunState::Scheduled { waiting: Waiting::Suspended | Waiting::Worker, .. } | RunState::Paused { .. }
+    );
     if !goes_on {
         let failure = match (&commit.end, &after.state) {
             (_, RunState::Completed) => None,
-            (AttemptEnd::Failed { failure, .. }, _) => Some(failure.clone()),
+            (AttemptEnd::Failed { failure, .. } | AttemptEnd::Parked { failure }, _) => Some(failure.clone()),
             _ => Some(Failure::new(code::CANCELLED, "cancelled")),
         };
         let result = commit.result.as_ref().filter(|_| after.state == RunState::Completed);
@@ -259,12 +262,31 @@ pub(super) fn retry(db: &Connection, id: FlowRunId, request: &RetryRequest, para
     Ok(after)
 }
 
-pub(super) fn cancel(db: &Connection, id: FlowRunId, now: Timestamp) -> Done<Run> {
+pub(super) fn command(db: &Connection, id: FlowRunId, command: Command, now: Timestamp) -> Done<Run> {
     let (row, before) = needed(load(db, id)?, id)?;
-    let after = before.cancel()?;
+    let after = before.command(command, now)?;
     write_run(db, row, &after)?;
-    event(db, row, now, events::cancel(&before))?;
+    event(db, row, now, events::command(&before, command))?;
     Ok(after)
+}
+
+pub(super) fn set_result(db: &Connection, id: FlowRunId, number: u32, result: &Kept, now: Timestamp) -> Done<()> {
+    let (row, run) = needed(load(db, id)?, id)?;
+    run.may_set_results()?;
+    let sql = with_columns("SELECT ", TASK, " FROM task_run WHERE run = ?1 AND number = ?2");
+    let found = db.prepare_cached(&sql)?.query_one(params![row, number], |row| Columns::after(0, row).task());
+    let task = found.optional()?.ok_or(Refused::NoCall)?;
+    let done: u32 = db
+        .prepare_cached("SELECT coalesce(max(done), 0) + 1 FROM task_run WHERE run = ?1")?
+        .query_one([row], |row| row.get(0))?;
+    let after = events::with_result(&task, result.clone(), done, now)?;
+    let (text, blob, bytes) = kept_columns(after.result.as_ref());
+    db.prepare_cached(
+        "UPDATE task_run SET state = 1, due = NULL, failure = NULL, by_hand = 1, began = ?3, ended = ?4, done = ?5, \
+         result = ?6, result_blob = ?7, result_bytes = ?8 WHERE run = ?1 AND number = ?2",
+    )?
+    .execute(params![row, number, after.began.as_micros(), now.as_micros(), done, text, blob, bytes])?;
+    event(db, row, now, events::set_result(&task, result))
 }
 
 pub(super) fn recover(db: &Connection, now: Timestamp, boot: u64) -> Done<Vec<(FlowRunId, Run)>> {
@@ -413,7 +435,7 @@ fn event(db: &Connection, row: i64, at: Timestamp, (kind, details): Told) -> Don
 /// Writes nothing when there is something already. Apart from the next one because it is short: statements are looked
 /// up by their text, and this one is looked up most.
 static NEW_TASK: LazyLock<String> = LazyLock::new(|| {
-    let values: String = (3..=32).map(|n| format!(", ?{n}")).collect();
+    let values: String = (3..=33).map(|n| format!(", ?{n}")).collect();
     format!(
         "INSERT INTO task_run (run, {TASK}) SELECT row{values} FROM flow_run \
          WHERE id = ?1 AND fence = ?2 AND state IN (1, 2) ON CONFLICT (run, number) DO "
@@ -462,6 +484,7 @@ fn write_task(db: &Connection, sql: &str, id: FlowRunId, fence: Fence, task: &Ta
         task.ended.as_micros(),
         task.told.map(Timestamp::as_micros),
         task.done,
+        task.by_hand,
         task.failure.as_ref().map(json),
         task.evidence.cpu_us.cast_signed(),
         task.evidence.peak_memory.cast_signed(),

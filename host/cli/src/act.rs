@@ -1,0 +1,95 @@
+//! `cancel`, `pause`, `resume`, `run-now` and `task set-result`: what people do to a run besides retrying it.
+
+use anstream::println;
+use retake_core::limits;
+use retake_core::replay::CallKind;
+use retake_core::value::Json;
+
+use crate::args::{Args, Format, SetResult, Several};
+use crate::local;
+use crate::out::{self, Exit, Trouble, one_line};
+use crate::params;
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Act {
+    Cancel,
+    Pause,
+    Resume,
+    RunNow,
+}
+
+/// Does the same to each run that was named. All names are looked up before anything is done.
+pub(crate) async fn several(args: &Args, typed: &Several, act: Act) -> anyhow::Result<Exit> {
+    out::choose_color(args.color);
+    let store = local::look(args)?.ok_or_else(|| local::nothing_kept(&typed.runs[0]))?;
+    let mut ids = Vec::new();
+    for text in &typed.runs {
+        ids.push(local::find(store.as_ref(), text).await?);
+    }
+    drop(store);
+    let local = local::open(args, None).await?;
+    for id in ids {
+        let run = match act {
+            Act::Cancel => local.engine.cancel(id).await?,
+            Act::Pause => local.engine.pause(id).await?,
+            Act::Resume => local.engine.resume(id).await?,
+            Act::RunNow => local.engine.run_now(id).await?,
+        };
+        let shown = run.shown(local.clock.now());
+        match args.output {
+            Format::Table => println!("run {} is {shown}", id.friendly_name()),
+            Format::Id => println!("{id}"),
+            Format::Json | Format::Jsonl => println!("{}", serde_json::json!({ "run": id, "state": shown })),
+        }
+        if matches!(act, Act::Resume | Act::RunNow) && !args.quiet {
+            anstream::eprintln!("  hint: retake watch {}", id.friendly_name());
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+pub(crate) async fn set_result(args: &Args, typed: &SetResult) -> anyhow::Result<Exit> {
+    out::choose_color(args.color);
+    let text = params::text(&typed.json)?;
+    let result = Json::parse(text, limits::VALUE_BYTES).map_err(|error| {
+        Trouble::new(Exit::Usage, format!("`--json` is no result: {error}"))
+            .hint("a text is written in quotes of its own: `--json '\"done\"'`")
+    })?;
+    let store = local::look(args)?.ok_or_else(|| local::nothing_kept(&typed.run))?;
+    let id = local::find(store.as_ref(), &typed.run).await?;
+    let tasks = store.task_runs(id).await?;
+    let calls = || tasks.iter().filter(|it| it.identity.kind != CallKind::Sleep);
+    let fits = |it: &&retake_core::task::TaskRun| {
+        it.identity.name == typed.task
+            || it.label.as_deref() == Some(&typed.task)
+            || it.number.to_string() == typed.task
+    };
+    let found: Vec<_> = calls().filter(fits).collect();
+    let number = match found.as_slice() {
+        [only] => only.number,
+        [] => {
+            let known: Vec<String> = calls().map(|it| format!("`{}`", one_line(&it.identity.name))).collect();
+            let hint = match known.is_empty() {
+                true => "it has called nothing yet".to_owned(),
+                false => format!("it has called {}", known.join(", ")),
+            };
+            let message = format!("the run has made no call of `{}`", typed.task);
+            return Err(Trouble::new(Exit::NotFound, message).hint(hint).into());
+        }
+        several => {
+            let numbers: Vec<String> = several.iter().map(|it| it.number.to_string()).collect();
+            let message = format!("`{}` was called {} times", typed.task, several.len());
+            let hint = format!("name one call by its number: {}", numbers.join(", "));
+            return Err(Trouble::new(Exit::Usage, message).hint(hint).into());
+        }
+    };
+    drop(store);
+    let local = local::open(args, None).await?;
+    local.engine.set_result(id, number, result).await?;
+    let name = id.friendly_name();
+    if !args.quiet {
+        anstream::eprintln!("call {number} of run {name} has its result, set by hand");
+        anstream::eprintln!("  hint: retake retry {name} --dry-run");
+    }
+    Ok(Exit::Ok)
+}
