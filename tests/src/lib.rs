@@ -85,6 +85,11 @@ impl Retake {
         serde_json::from_str(&said.out).unwrap_or_else(|_| panic!("{}\n{}", said.out, said.err))
     }
 
+    /// Starts a command whose stderr is to be read.
+    pub fn spawn(&self, args: &[&str]) -> Child {
+        self.command(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
     /// Starts a command and returns it once a line of its stderr holds `until`.
     pub fn start(&self, args: &[&str], until: &str) -> Child {
         let mut child = self.command(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
