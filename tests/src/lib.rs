@@ -54,7 +54,8 @@ impl Retake {
         Self { dir: tempfile::tempdir().unwrap() }
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    /// Makes a command ready.
+    pub fn command(&self, args: &[&str]) -> Command {
         // Beside the test's own binary, so that another target directory or profile is respected.
         let deps = std::env::current_exe().unwrap();
         let binary = existing(deps.parent().unwrap().parent().unwrap().join("retake"));

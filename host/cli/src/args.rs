@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand, ValueEnum};
     name = "retake",
     disable_version_flag = true,
     after_help = "Exit codes: 0 ok, 1 the run failed, 2 usage, 3 not found, 4 denied, 5 unreachable, 6 conflict, \
-                  124 the wait ended before the run did, 130 interrupted (the run is left where it is)."
+                  70 the database failed (start again: what was kept is there), 124 the wait ended before the run did, 130 interrupted (the run is left where it is)."
 )]
 pub(crate) struct Args {
     /// Where runs, results and components are kept [default: retake in the user's data directory]

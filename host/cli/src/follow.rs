@@ -11,6 +11,7 @@ use retake_store::RunRecord;
 
 use crate::args::Wait;
 use crate::local::Local;
+use crate::out::{Exit, Trouble};
 
 /// Why the wait is over.
 #[derive(Debug)]
@@ -34,7 +35,7 @@ pub(crate) async fn follow(local: &Local, id: FlowRunId, wait: &Wait) -> anyhow:
         let _ = over.send(why);
     };
     let root = local.store.run(id).await?.asked.root;
-    local.engine.work(Scope { root: Some(root), queue: None }, asked_for).await;
+    work(local, Scope { root: Some(root), queue: None }, asked_for).await?;
     let why = told.await.unwrap_or(Why::Ended);
     let record = Box::new(local.store.run(id).await?);
     let ended = record.run.state.is_terminal() || record.run.state == RunState::Parked;
@@ -44,6 +45,23 @@ pub(crate) async fn follow(local: &Local, id: FlowRunId, wait: &Wait) -> anyhow:
         Why::Interrupted => Over::Interrupted(record),
         Why::Ended | Why::TimeLimit => Over::TimeLimit(record),
     })
+}
+
+/// Works until `shutdown`, or until the database has failed: then nothing can be put in order any more.
+pub(crate) async fn work(local: &Local, scope: Scope, shutdown: impl Future<Output = ()>) -> Result<(), Trouble> {
+    tokio::select! {
+        biased;
+        () = local.engine.work(scope, shutdown) => Ok(()),
+        () = failed(local) => Err(Trouble::new(Exit::Database, "the database failed, and nothing is written any more")
+            .hint("mend what is wrong with the disk and start again: what was kept is there; `retake db check`")),
+    }
+}
+
+/// Waits until the database has failed.
+async fn failed(local: &Local) {
+    while !local.store.has_failed() {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 enum Why {

@@ -23,6 +23,8 @@ pub(crate) enum Exit {
     NotFound = 3,
     Denied = 4,
     Conflict = 6,
+    /// The database failed: the process ends, and the next one reads what is really there.
+    Database = 70,
     WaitEnded = 124,
     Interrupted = 130,
 }

@@ -15,7 +15,7 @@ use retake_engine::{AskError, Scope, StartRequest};
 use retake_store::{RunFilter, RunRecord, Store};
 
 use crate::args::{Args, Format, PolicyOverrides, Run, Wait, Watch, Worker};
-use crate::follow::{Over, follow, interrupted};
+use crate::follow::{Over, follow, interrupted, work};
 use crate::local::{self, Local};
 use crate::out::{self, Exit, Trouble};
 use crate::progress::{Teller, due_words, words};
@@ -77,7 +77,7 @@ pub(crate) async fn worker(args: &Args, typed: &Worker) -> anyhow::Result<Exit> 
             false => interrupted().await,
         }
     };
-    local.engine.work(Scope::default(), shutdown).await;
+    work(&local, Scope::default(), shutdown).await?;
     teller.clear();
     Ok(Exit::Ok)
 }

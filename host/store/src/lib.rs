@@ -222,6 +222,9 @@ pub trait Store: Send + Sync {
     /// Returns the number of this opening of the store; claims of earlier ones are void.
     fn boot(&self) -> u64;
 
+    /// Whether it has failed so that nothing is written any more until it is opened again (F13): the host should end.
+    fn has_failed(&self) -> bool;
+
     /// Keeps a component. One that is there already is left as it is.
     async fn put_component(&self, record: ComponentRecord, bytes: Vec<u8>) -> Result<(), StoreError>;
     /// Returns a component without its bytes.

@@ -163,6 +163,10 @@ impl Store for MemStore {
         self.boot
     }
 
+    fn has_failed(&self) -> bool {
+        false
+    }
+
     async fn put_component(&self, record: ComponentRecord, bytes: Vec<u8>) -> Result<(), StoreError> {
         if ContentDigest::of(&bytes) != record.digest {
             return Err(StoreError::Damaged(record.digest));

@@ -383,6 +383,9 @@ impl Store for Unreliable {
     fn boot(&self) -> u64 {
         self.kept.boot()
     }
+    fn has_failed(&self) -> bool {
+        false
+    }
     async fn put_component(&self, record: ComponentRecord, bytes: Vec<u8>) -> Result<(), StoreError> {
         self.ask(Op::Read, None, self.kept.put_component(record, bytes)).await
     }

@@ -92,12 +92,6 @@ impl SqliteStore {
         Ok(Self { boot, readers: start_readers(&files)?, writer: None, blobs: Arc::new(blobs), _lock: None })
     }
 
-    /// Whether the database failed in a way after which nothing is written any more (F13). The host should end: when
-    /// it is started again, it reads what is really there.
-    pub fn has_failed(&self) -> bool {
-        self.writer.as_ref().is_some_and(Writer::has_failed)
-    }
-
     /// Returns what the writer has done so far; nothing, when there is none.
     pub fn writer_stats(&self) -> Option<WriterStats> {
         self.writer.as_ref().map(Writer::stats)
@@ -166,6 +160,10 @@ fn start_readers(files: &Files) -> Result<Readers, OpenError> {
 impl Store for SqliteStore {
     fn boot(&self) -> u64 {
         self.boot
+    }
+
+    fn has_failed(&self) -> bool {
+        self.writer.as_ref().is_some_and(Writer::has_failed)
     }
 
     async fn put_component(&self, record: ComponentRecord, bytes: Vec<u8>) -> Result<(), StoreError> {

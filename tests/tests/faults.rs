@@ -1,0 +1,142 @@
+//! Every durable call that the real binary makes, each gone wrong in every way: killed before and after it, failed,
+//! cut short, on a full disk (safety.md, H2 and H11: F01 to F03, F06, F12, F13; G-R9, G-R10).
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use retake_tests::{Retake, component, task};
+
+/// Builds what is preloaded.
+fn shim() -> &'static Path {
+    static SHIM: OnceLock<PathBuf> = OnceLock::new();
+    SHIM.get_or_init(|| {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("shim/faults.c");
+        let built = Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults.so");
+        let mut cc = Command::new("cc");
+        cc.args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"]).arg(&built).arg(source).arg("-ldl");
+        assert!(cc.status().unwrap().success(), "the C compiler is needed");
+        built
+    })
+}
+
+/// About so many calls make the database and keep the component.
+const MADE: u64 = 80;
+
+/// One process with one fault.
+struct Fault {
+    kind: &'static str,
+    at: u64,
+}
+
+/// Runs a command with a fault, and returns what it said and how many durable calls it made.
+fn with(retake: &Retake, fault: &Fault, args: &[&str]) -> (Output, u64) {
+    let dir = retake.dir.path().canonicalize().unwrap();
+    let count = dir.join("count");
+    let _ = std::fs::remove_file(&count);
+    let mut command = retake.command(args);
+    command.env("LD_PRELOAD", shim()).env("FAULT_DIR", dir.join("data")).env("FAULT_COUNT", &count);
+    command.env("FAULT_AT", fault.at.to_string()).env("FAULT_KIND", fault.kind);
+    let output = command.output().unwrap();
+    let count = std::fs::read_to_string(count).map_or(0, |it| it.trim().parse().unwrap_or(0));
+    (output, count)
+}
+
+/// Tasks whose results were said to be kept.
+fn kept(output: &Output) -> Vec<String> {
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let ended = said.lines().filter_map(|it| it.split_once("✔ "));
+    ended.map(|(_, rest)| rest.split_whitespace().next().unwrap().to_owned()).collect()
+}
+
+/// A data directory of its own, in which `orders` is compiled already: that takes longest, and can be done again.
+fn compiled() -> Retake {
+    static COMPILED: OnceLock<Retake> = OnceLock::new();
+    let once = COMPILED.get_or_init(|| {
+        let retake = Retake::new();
+        retake.expect(0, &["run", component("orders").to_str().unwrap()]);
+        retake
+    });
+    let retake = Retake::new();
+    let (from, to) = (once.dir.path().join("data/compiled"), retake.dir.path().join("data/compiled"));
+    std::fs::create_dir_all(&to).unwrap();
+    for file in std::fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+    }
+    retake
+}
+
+/// A run of `orders` with one fault in it goes on to its end, with every result that was said to be kept.
+fn survives(kind: &'static str, at: u64) -> (bool, Option<i32>) {
+    let retake = compiled();
+    let orders = component("orders");
+    let args = ["run", orders.to_str().unwrap(), "--key", "one"];
+    let (output, count) = with(&retake, &Fault { kind, at }, &args);
+    let said = || String::from_utf8_lossy(&output.stderr).into_owned();
+    let kept = kept(&output);
+    if count < at {
+        assert_eq!(output.status.code(), Some(0), "{kind} {at} never happened: {}", said());
+        return (false, Some(0));
+    }
+    assert!(!said().contains("panicked"), "{kind} {at}: {}", said());
+    // Asked for again under its key, it is the same run, or made now if it was never made.
+    let exit = retake.say(&[&args[..], &["-q"]].concat()).exit;
+    assert_eq!(exit, Some(0), "{kind} {at}: {}", said());
+    let runs = retake.json(&["ps"]);
+    assert_eq!(runs.as_array().unwrap().len(), 1, "{kind} {at}");
+    let run = retake.json(&["show", runs[0]["id"].as_str().unwrap()]);
+    assert_eq!(run["state"], "Completed", "{kind} {at}: {run:#}");
+    for name in &kept {
+        let task = task(&run, name);
+        assert_eq!(task["attempts"], 1, "{kind} {at}: {name} was done again after its result was kept: {run:#}");
+    }
+    assert!(retake.expect(0, &["db", "check"]).out.contains("all is well"), "{kind} {at}");
+    (true, output.status.code())
+}
+
+/// Lets durable calls go wrong, one after the other, until there is none left. Every one where `RETAKE_FAULTS=all`;
+/// otherwise every one of the last, which are the run's own, and some of those that make the database.
+fn every_call(kind: &'static str) -> Vec<Option<i32>> {
+    let began = Instant::now();
+    let mut exits = Vec::new();
+    let all = std::env::var("RETAKE_FAULTS").is_ok_and(|it| it == "all");
+    let first = [1, 2, 3].into_iter().chain((4..MADE).step_by(if all { 1 } else { 7 }));
+    for at in first.chain(MADE..) {
+        let (happened, exit) = survives(kind, at);
+        if !happened {
+            break;
+        }
+        exits.push(exit);
+    }
+    eprintln!("faults: {} calls, each with {kind}, in {:.0?}", exits.len(), began.elapsed());
+    assert!(exits.len() > 30, "{kind}: only {} calls were found", exits.len());
+    exits
+}
+
+#[test]
+fn f01_a_process_killed_before_any_durable_call_leaves_what_can_be_gone_on_with() {
+    assert!(every_call("kill-before").iter().all(Option::is_none), "each was killed");
+}
+
+#[test]
+fn f02_a_process_killed_after_any_durable_call_leaves_what_can_be_gone_on_with() {
+    assert!(every_call("kill-after").iter().all(Option::is_none), "each was killed");
+}
+
+#[test]
+fn f13_after_an_error_of_the_disk_nothing_is_written_and_the_process_ends() {
+    let exits = every_call("eio");
+    assert!(exits.contains(&Some(70)), "{exits:?}");
+    assert!(exits.iter().all(|it| matches!(it, Some(0 | 1 | 70))), "{exits:?}");
+}
+
+#[test]
+fn f12_a_disk_that_is_full_for_a_moment_changes_nothing() {
+    let exits = every_call("enospc");
+    assert!(exits.iter().all(|it| matches!(it, Some(0 | 1 | 70))), "{exits:?}");
+    let exits = every_call("short");
+    assert!(exits.iter().all(|it| matches!(it, Some(0 | 1 | 70))), "{exits:?}");
+}
