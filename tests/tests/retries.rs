@@ -41,8 +41,8 @@ fn a_dry_run_says_what_is_fed_back_and_changes_nothing() {
     );
     assert_eq!(plan(&retake, &[&run, "--all"]), calls([("extract", asked), ("enrich", asked), ("load", failed)]));
     assert_eq!(retake.json(&["show", &run]), before);
-    let said = retake.expect(3, &["retry", &run, "--rerun", "lod"]);
-    said.is_an_error_with_a_hint("the run has made no call of `lod`");
+    let said = retake.expect(3, &["retry", &run, "--rerun", "nobody"]);
+    said.is_an_error_with_a_hint("the run has made no call of `nobody`");
 }
 
 #[test]

@@ -94,6 +94,17 @@ the user's cache directory. RETAKE_WASI_TOOLCHAIN=rustup or =debian chooses one.
         run: suite::bench,
     },
     Verb {
+        name: "torture",
+        takes: "[--short]",
+        about: "Prove that nothing is lost: simulation, planted bugs, kills, faults of the disk",
+        more: "\
+  --short   as often as the tests do on every change: some minutes; without it some hours
+
+Each part prints its figure and the seed that replays it: see docs/reliability.md. RETAKE_SEEDS, RETAKE_CYCLES and
+RETAKE_FAULTS=all choose how often.",
+        run: suite::torture,
+    },
+    Verb {
         name: "advisories",
         takes: "",
         about: "Look the dependencies up in RustSec's database of advisories",

@@ -42,6 +42,33 @@ pub(crate) fn build_binary() -> Result<()> {
     run(cargo().args(["build", "--quiet", "--workspace", "--bins", "--tests"]))
 }
 
+/// How often each part is done by `torture` without `--short`.
+const LONG: [(&str, &str); 4] =
+    [("RETAKE_SEEDS", "2000000"), ("RETAKE_CYCLES", "10000"), ("RETAKE_FAULTS", "all"), ("PROPTEST_CASES", "20000")];
+
+pub(crate) fn torture(args: &[String]) -> Result<()> {
+    let [short] = crate::flags(args, ["--short"])?;
+    guests::build(&Which::All)?;
+    build_binary()?;
+    for (what, package, rest) in [
+        ("simulated worlds and planted bugs", "retake-engine", &["--test", "simulation"][..]),
+        ("stores beside their model", "retake-store", &["--lib", "side_by_side"]),
+        ("kills", SYSTEM_TESTS, &["--test", "torture"]),
+        ("faults of the disk", SYSTEM_TESTS, &["--test", "faults"]),
+    ] {
+        say(what);
+        let mut test = cargo();
+        test.args(["test", "--quiet", "--package", package]).args(rest).args(["--", "--nocapture"]);
+        if !short {
+            LONG.into_iter().filter(|(name, _)| std::env::var_os(name).is_none()).for_each(|(name, often)| {
+                test.env(name, often);
+            });
+        }
+        run(&mut test)?;
+    }
+    Ok(())
+}
+
 pub(crate) fn bench(args: &[String]) -> Result<()> {
     guests::build(&Which::All)?;
     say("building the benchmarks (optimised, some minutes the first time)");

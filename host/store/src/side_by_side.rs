@@ -278,8 +278,13 @@ async fn values(store: &dyn Store, run: FlowRunId) -> Vec<String> {
     values
 }
 
+/// How many histories are tried; `PROPTEST_CASES` says another number.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|it| it.parse().ok()).unwrap_or(256)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
 
     #[test]
     fn sqlite_does_as_the_model_does(ops in prop::collection::vec(op(), 1..60)) {

@@ -1,0 +1,58 @@
+//! Data directories of earlier versions, with live runs in them, are gone on with (safety.md, H14: G-R12).
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::path::Path;
+
+use retake_tests::{Retake, task};
+use serde_json::Value;
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(&entry.path(), &to),
+            false => drop(std::fs::copy(entry.path(), to).unwrap()),
+        }
+    }
+}
+
+fn opened(fixture: &str) -> Retake {
+    let retake = Retake::new();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    copy(&fixtures.join(fixture), &retake.dir.path().join("data"));
+    retake
+}
+
+#[test]
+fn runs_of_schema_1_go_on() {
+    let retake = opened("schema-1");
+    retake.expect(0, &["db", "migrate"]);
+    assert!(retake.expect(0, &["db", "check"]).out.contains("all is well"));
+    let runs = retake.json(&["ps"]);
+    let runs = runs.as_array().unwrap();
+    let only = |state: &str, flow: &str| -> Value {
+        let found: Vec<_> = runs.iter().filter(|it| it["state"] == state && it["flow"] == flow).collect();
+        assert_eq!(found.len(), 1, "{state} {flow}: {runs:#?}");
+        retake.json(&["show", found[0]["id"].as_str().unwrap()])
+    };
+    let id = |run: &Value| run["id"].as_str().unwrap().to_owned();
+    // Whoever opened it first took the run back from its dead host.
+    let (killed, failed, paused) = (only("Scheduled", "orders"), only("Failed", "orders"), only("Paused", "orders"));
+    let (waits, completed) = (only("AwaitingRetry", "retry-it"), only("Completed", "orders"));
+
+    let done = retake.json(&["watch", &id(&killed)]);
+    assert_eq!((&done["state"], &done["attempt"]), (&"Completed".into(), &1.into()), "{done:#}");
+    assert_eq!(task(&done, "extract")["result"], task(&killed, "extract")["result"]);
+    let done = retake.json(&["retry", &id(&failed)]);
+    assert_eq!((&done["state"], task(&done, "extract")["attempts"].as_u64()), (&"Completed".into(), Some(1)));
+    assert_eq!(task(&done, "extract")["result"], task(&failed, "extract")["result"]);
+    retake.expect(0, &["resume", &id(&paused)]);
+    retake.say(&["run-now", &id(&paused)]);
+    assert_eq!(retake.json(&["watch", &id(&paused)])["state"], "Completed");
+    retake.say(&["run-now", &id(&waits)]);
+    assert_eq!(retake.json(&["watch", &id(&waits)])["state"], "Completed");
+    assert_eq!(retake.json(&["show", &id(&completed)]), completed);
+    assert!(retake.expect(0, &["db", "check"]).out.contains("all is well"));
+}
