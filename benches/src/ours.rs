@@ -2,16 +2,18 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use retake_core::component::AskedLimits;
 use retake_core::failure::Failure;
 use retake_core::id::{ContentDigest, FlowRunId};
 use retake_core::port::{Attempt, BoxFuture, CallRequest, FlowHost, Logs, Report, Runner, TaskAttempt};
+use retake_core::run::Shown;
 use retake_core::task::{Evidence, LogLine, Overrides};
 use retake_core::time::{Clock, Timestamp};
 use retake_core::value::Json;
-use retake_engine::{Engine, Entropy, Outside, Scope, Settings, StartRequest};
+use retake_engine::{Engine, Entropy, Observer, Outside, Progress, Scope, Settings, StartRequest};
 use retake_sandbox::{Sandbox, Source};
 use retake_store::{SqliteStore, Store};
 
@@ -177,6 +179,10 @@ impl Ours {
     }
 
     async fn host(&self) -> anyhow::Result<Host> {
+        self.watched_host(None).await
+    }
+
+    async fn watched_host(&self, observer: Option<Arc<dyn Observer>>) -> anyhow::Result<Host> {
         let dir = tempfile::tempdir_in(&self.dir)?;
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(dir.path())?);
         let outside = Outside {
@@ -184,7 +190,7 @@ impl Ours {
             runner: self.runner.clone(),
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
-            observer: None,
+            observer,
         };
         let engine = Engine::new(outside, Settings { grace: Duration::from_secs(1), ..Settings::default() });
         let inspection = self.sandbox.inspect(self.guest.clone()).await?;
@@ -247,6 +253,44 @@ impl Ours {
         })
     }
 
+    /// Resident bytes of each run that is Suspended, of `runs` real ones; the first fifth fills the caches and is not
+    /// counted.
+    pub(crate) fn suspended(&self, runs: usize) -> anyhow::Result<f64> {
+        #[derive(Default)]
+        struct Counter(AtomicUsize);
+        impl Observer for Counter {
+            fn progress(&self, _: FlowRunId, progress: Progress) {
+                if matches!(progress, Progress::Ended { shown: Shown::Suspended, .. }) {
+                    self.0.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+        self.runtime()?.block_on(async {
+            let counter = Arc::new(Counter::default());
+            let host = self.watched_host(Some(counter.clone())).await?;
+            let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+            let engine = host.engine.clone();
+            let mut tasks = tokio::task::JoinSet::new();
+            tasks.spawn(async move { engine.work(Scope::default(), async { drop(stopped.await) }).await });
+            let suspend = async |until: usize| {
+                let mut asked = counter.0.load(Ordering::Relaxed);
+                while counter.0.load(Ordering::Relaxed) < until {
+                    while asked < until && asked < counter.0.load(Ordering::Relaxed) + 1000 {
+                        host.engine.start(request(self.digest, "nap", "{}")).await.unwrap();
+                        asked += 1;
+                    }
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                resident()
+            };
+            let first = suspend(runs / 5).await;
+            let all = suspend(runs).await;
+            let _ = stop.send(());
+            tasks.join_all().await;
+            Ok(all.saturating_sub(first) as f64 / (runs - runs / 5) as f64)
+        })
+    }
+
     /// Resident bytes of a run whose sandbox waits in a host call.
     pub(crate) fn parked(&self, runs: usize) -> anyhow::Result<f64> {
         struct Never;
@@ -296,16 +340,19 @@ fn pragma(database: &rusqlite::Connection, name: &str) -> rusqlite::Result<i64> 
     database.query_row(&format!("pragma {name}"), [], |row| row.get(0))
 }
 
-async fn run_once(engine: &Engine, component: ContentDigest) {
-    let request = StartRequest {
+fn request(component: ContentDigest, flow: &str, parameters: &str) -> StartRequest {
+    StartRequest {
         component,
-        flow: "ten-tasks".into(),
-        parameters: Json::trusted("{\"n\":10}"),
+        flow: flow.into(),
+        parameters: Json::trusted(parameters),
         overrides: Overrides::default(),
         idempotency_key: None,
         at: None,
-    };
-    let (record, _) = engine.start(request).await.unwrap();
+    }
+}
+
+async fn run_once(engine: &Engine, component: ContentDigest) {
+    let (record, _) = engine.start(request(component, "ten-tasks", "{\"n\":10}")).await.unwrap();
     let ended = engine.watch(record.asked.id);
     // A run takes several commits, so that the watch is there before it ends; should it not be, we would hang here.
     tokio::time::timeout(Duration::from_secs(60), ended.notified()).await.expect("the run ended unseen");

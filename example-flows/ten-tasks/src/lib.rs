@@ -38,4 +38,10 @@ fn ten_tasks(
 #[flow]
 fn noop() {}
 
-retake::component!(name: "ten-tasks", flows: [ten_tasks, noop], tasks: [step]);
+/// Sleeps for a day, and so holds nothing.
+#[flow]
+fn nap() {
+    retake::sleep(std::time::Duration::from_secs(24 * 3600));
+}
+
+retake::component!(name: "ten-tasks", flows: [ten_tasks, noop, nap], tasks: [step]);

@@ -60,8 +60,8 @@ pub(crate) struct Books {
     returned: HashMap<(FlowRunId, u32), Json>,
     /// How often a task's body began under one round of it.
     began: HashMap<(FlowRunId, u32, u32), u32>,
-    /// Processes of the host that have ended.
-    lives: u32,
+    /// How often bodies may have been dropped: processes that have ended, and pauses.
+    interruptions: u32,
     trace: u64,
 }
 
@@ -90,7 +90,7 @@ impl Books {
     }
 
     pub(crate) fn life_ended(&mut self) {
-        self.lives += 1;
+        self.interruptions += 1;
         self.note("a life ended");
     }
 
@@ -117,6 +117,9 @@ impl Books {
             let late_results = now(kept.events(id)).unwrap().iter().filter(|it| it.kind == "late-result").count();
             self.note(&format!("{at} {op:?} {} {:?}", id.friendly_name(), record.run));
             let seen = Seen { record, tasks, late_results, failures: 0, lost: 0 };
+            if matches!(op, Op::Ended { end: AttemptEnd::Paused, .. }) {
+                self.interruptions += 1;
+            }
             let Some(before) = self.runs.remove(&id) else {
                 ensure!(matches!(op, Op::Made), "{id} came out of nothing at {op:?}");
                 self.runs.insert(id, seen);
@@ -160,7 +163,7 @@ impl Books {
         // A round of a task belongs to an attempt of its flow; whoever died may have begun one more each time.
         let began = self.began.entry((run, call, record.run.attempt)).or_default();
         *began += 1;
-        let most = retries + 1 + self.lives;
+        let most = retries + 1 + self.interruptions;
         ensure!(
             *began <= most,
             "{name} call {call} began {began} times in one attempt of its flow, {most} is the most"
