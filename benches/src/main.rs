@@ -64,8 +64,9 @@ enum Profiled {
     Unsandboxed,
 }
 
-/// How many runs are suspended at once.
+/// How many runs are suspended at once, and how many before them fill the caches: as many as 32 MiB of pages hold.
 const SUSPENDED: usize = 100_000;
+const FILLING: usize = 150_000;
 
 fn main() -> anyhow::Result<std::process::ExitCode> {
     let args = Args::parse();
@@ -109,7 +110,7 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
     report.line(format!("database bytes per task attempt after 10,000 runs: {:.0}", report.bytes_per_task));
     report.parked_bytes = ours.parked(500)?;
     report.line(format!("resident memory of a parked run: {:.1} KiB", report.parked_bytes / 1024.0));
-    report.suspended_bytes = ours.suspended(SUSPENDED)?;
+    report.suspended_bytes = ours.suspended(FILLING, SUSPENDED)?;
     report.line(format!("resident memory of each of {SUSPENDED} suspended runs: {:.0} bytes", report.suspended_bytes));
 
     let fine = report.targets();

@@ -253,9 +253,9 @@ impl Ours {
         })
     }
 
-    /// Resident bytes of each run that is Suspended, of `runs` real ones; the first fifth fills the caches and is not
-    /// counted.
-    pub(crate) fn suspended(&self, runs: usize) -> anyhow::Result<f64> {
+    /// Resident bytes of each run that is Suspended, of `runs` real ones after `before` others, which fill what is
+    /// bounded and are not counted: above all the database's page cache of 32 MiB.
+    pub(crate) fn suspended(&self, before: usize, runs: usize) -> anyhow::Result<f64> {
         #[derive(Default)]
         struct Counter(AtomicUsize);
         impl Observer for Counter {
@@ -283,11 +283,11 @@ impl Ours {
                 }
                 resident()
             };
-            let first = suspend(runs / 5).await;
-            let all = suspend(runs).await;
+            let first = suspend(before).await;
+            let all = suspend(before + runs).await;
             let _ = stop.send(());
             tasks.join_all().await;
-            Ok(all.saturating_sub(first) as f64 / (runs - runs / 5) as f64)
+            Ok(all.saturating_sub(first) as f64 / runs as f64)
         })
     }
 
