@@ -9,6 +9,7 @@ use retake_core::component::AskedLimits;
 use retake_core::failure::Failure;
 use retake_core::id::{ContentDigest, FlowRunId};
 use retake_core::port::{Attempt, BoxFuture, CallRequest, FlowHost, Logs, Report, Runner, TaskAttempt};
+use retake_core::replay::{Asked, CallKind, Occurrences};
 use retake_core::run::Shown;
 use retake_core::task::{Evidence, LogLine, Overrides};
 use retake_core::time::{Clock, Timestamp};
@@ -127,8 +128,10 @@ impl Ours {
 
     /// A fresh task sandbox with its call, over and over on one thread.
     pub(crate) fn sandboxes(&self, length: Duration) -> anyhow::Result<Cost> {
+        let asked = Asked::Input(ContentDigest::of(b"1"));
+        let step = Occurrences::default().identify(CallKind::Task, "step", "1", asked);
         let attempt = Attempt {
-            task: Some(TaskAttempt { name: "step".into(), number: 1 }),
+            task: Some(TaskAttempt { number: 1, identity: Arc::new(step) }),
             input: Json::trusted("{\"number\":1}"),
             limits: AskedLimits::default().for_task(),
             ..self.attempt("ten-tasks")

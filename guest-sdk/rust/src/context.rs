@@ -22,8 +22,9 @@ pub struct Context {
     pub attempt: u32,
     /// How many attempts the policy still allows, until somebody retries by hand.
     pub retries_left: u32,
-    /// The same for every attempt of this task run: send it outward, so that a repeated call is
-    /// recognised.
+    /// The same for every attempt of this task run, manual retries included: send it outward, so
+    /// that a repeated call is recognised. It depends on the run, the task, its version and its
+    /// input or key, not on the call's place in the flow.
     pub idempotency_key: String,
     /// When the run was meant to start.
     pub scheduled_for: SystemTime,

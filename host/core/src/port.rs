@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::component::AttemptLimits;
 use crate::failure::Failure;
 use crate::id::{ContentDigest, FlowRunId};
+use crate::replay::Identity;
 use crate::retry::RetryPolicy;
 use crate::task::{Evidence, LogLine};
 use crate::time::Timestamp;
@@ -46,10 +47,10 @@ pub struct Attempt {
 /// Which task an attempt is of.
 #[derive(Debug, Clone)]
 pub struct TaskAttempt {
-    /// Its name.
-    pub name: Arc<str>,
     /// Which of the run's calls.
     pub number: u32,
+    /// What was asked; its name is the task's.
+    pub identity: Arc<Identity>,
 }
 
 /// How an attempt ended.

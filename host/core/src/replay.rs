@@ -51,12 +51,22 @@ impl Identity {
     /// Returns the id of the child run that `parent` gets when it asks this: the same each time it asks the same, and
     /// another for another question, whatever its place.
     pub fn child_of(&self, parent: FlowRunId) -> FlowRunId {
+        parent.beside(self.digest_in(parent))
+    }
+
+    /// Returns what a task that asks this in `run` sends outward so that a repeated call is recognised: `key_` and 32
+    /// hexadecimal digits, the same for every attempt and round, and another for another question, whatever its place.
+    pub fn idempotency_key(&self, run: FlowRunId) -> String {
+        format!("key_{:.32}", self.digest_in(run).to_string())
+    }
+
+    fn digest_in(&self, run: FlowRunId) -> ContentDigest {
         let (by, asked) = match &self.asked {
             Asked::Input(digest) => ("input", digest.to_string()),
             Asked::Key(key) => ("key", key.clone()),
         };
-        let question = (parent.to_bytes(), &self.name, &self.version, by, asked, self.occurrence);
-        parent.beside(ContentDigest::of(Json::of(&question).as_str().as_bytes()))
+        let question = (run.to_bytes(), &self.name, &self.version, by, asked, self.occurrence);
+        ContentDigest::of(Json::of(&question).as_str().as_bytes())
     }
 }
 
@@ -187,6 +197,28 @@ mod tests {
         assert_ne!(call, identify("fetch", "1", r#"{"a":1.0,"b":2}"#));
         assert_ne!(call, identify("fetch", "2", r#"{"a":1,"b":2}"#));
         assert_ne!(call, identify("load", "1", r#"{"a":1,"b":2}"#));
+    }
+
+    #[test]
+    fn the_idempotency_key_depends_on_the_run_and_the_question_alone() {
+        let run = |random| FlowRunId::new(Timestamp::default(), random);
+        let call = Occurrences::default().identify(CallKind::Task, "pay", "1", asked("[7]"));
+        let mut later = Occurrences::default();
+        later.identify(CallKind::Task, "greet", "1", asked("null"));
+        assert_eq!(
+            call.idempotency_key(run(1)),
+            later.identify(CallKind::Task, "pay", "1", asked("[7]")).idempotency_key(run(1))
+        );
+        let again = later.identify(CallKind::Task, "pay", "1", asked("[7]"));
+        let other = later.identify(CallKind::Task, "pay", "1", asked("[8]"));
+        let keys = [
+            call.idempotency_key(run(1)),
+            call.idempotency_key(run(2)),
+            again.idempotency_key(run(1)),
+            other.idempotency_key(run(1)),
+        ];
+        assert!(keys.iter().all(|it| it.len() == 36), "{keys:?}");
+        assert_eq!(keys.iter().collect::<std::collections::HashSet<_>>().len(), 4, "{keys:?}");
     }
 
     #[test]

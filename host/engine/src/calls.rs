@@ -310,7 +310,7 @@ impl Calls {
         if let TaskState::AwaitingRetry(due) = task.state {
             self.wait_for(index, due).await;
         }
-        let name: Arc<str> = info.name.as_str().into();
+        let identity = Arc::new(task.identity.clone());
         let shown = task.label.clone().unwrap_or_else(|| info.name.clone());
         let persist = info.persist_result.unwrap_or(self.engine.settings.persist_results);
         loop {
@@ -325,7 +325,7 @@ impl Calls {
                 component: self.component.digest,
                 run: self.record.asked.id,
                 flow: self.record.asked.flow.as_str().into(),
-                task: Some(TaskAttempt { name: name.clone(), number: task.number }),
+                task: Some(TaskAttempt { number: task.number, identity: identity.clone() }),
                 input: input.clone(),
                 attempt: task.attempts,
                 retries_left: policy.retries_left(&task.spent),

@@ -146,7 +146,7 @@ async fn call_guest(
     attempt: &Attempt,
 ) -> wasmtime::Result<Result<String, crate::abi::GuestFailure>> {
     match &attempt.task {
-        Some(task) => loaded.run_task(store, &task.name, attempt.input.as_str()).await,
+        Some(task) => loaded.run_task(store, &task.identity.name, attempt.input.as_str()).await,
         None => loaded.run_flow(store, &attempt.flow, attempt.input.as_str()).await,
     }
 }

@@ -167,9 +167,9 @@ impl Actors {
 
     async fn task(&self, attempt: &Attempt, logs: Arc<dyn Logs>) -> Result<Json, Failure> {
         let task = attempt.task.as_ref().unwrap();
-        let script = &self.scripts.tasks[number(&task.name)];
+        let script = &self.scripts.tasks[number(&task.identity.name)];
         // What is not kept is run again each time that its flow goes on.
-        let is_kept = number(&task.name) + 1 < TASKS;
+        let is_kept = number(&task.identity.name) + 1 < TASKS;
         let retries = if is_kept { script.policy.retries } else { 1000 };
         let _in_body = self.enter(attempt, task.number, retries).await;
         self.world().linger(script.takes).await;
@@ -192,7 +192,7 @@ impl Actors {
             return Err(failure("shaky", retry));
         }
         // Never the same twice: a task that is run again has another result.
-        Ok(Json::of(&format!("{} {:x}", task.name, rng.u64(..))))
+        Ok(Json::of(&format!("{} {:x}", task.identity.name, rng.u64(..))))
     }
 
     async fn flow(&self, attempt: &Attempt, host: &dyn FlowHost) -> Result<Json, Failure> {

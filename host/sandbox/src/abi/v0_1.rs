@@ -283,16 +283,15 @@ impl context::Host for State {
     fn current(&mut self) -> wasmtime::Result<context::Run> {
         self.refuse_describing("its context")?;
         let attempt = self.attempt.as_ref().expect("only a component that describes itself has no attempt");
-        let task_run = attempt
-            .task
-            .as_ref()
-            .map(|it| retake_core::id::TaskRunId { run: attempt.run, number: it.number }.to_string());
+        let (run, task) = (attempt.run, attempt.task.as_ref());
+        let task_run = task.map(|it| retake_core::id::TaskRunId { run, number: it.number }.to_string());
+        let key = task.map(|it| it.identity.idempotency_key(run));
         Ok(context::Run {
-            flow_run_id: attempt.run.to_string(),
+            flow_run_id: run.to_string(),
             flow: attempt.flow.to_string(),
             deployment: None,
-            task: attempt.task.as_ref().map(|it| it.name.to_string()),
-            idempotency_key: task_run.clone().unwrap_or_else(|| attempt.run.to_string()),
+            task: task.map(|it| it.identity.name.clone()),
+            idempotency_key: key.unwrap_or_else(|| run.to_string()),
             task_run_id: task_run,
             attempt: attempt.attempt,
             retries_left: attempt.retries_left,
