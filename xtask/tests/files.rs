@@ -9,7 +9,6 @@ const LINES: usize = 800;
 /// Files that may be longer, and why.
 const LONGER: &[(&str, &str)] = &[
     ("guest-sdk/rust/src/bindings.rs", "it is generated"),
-    ("host/engine/src/calls.rs", "all that a body may ask for shares one table and one order of completion"),
     ("host/store/src/contract.rs", "one suite that every store passes: many short cases, read one at a time"),
 ];
 

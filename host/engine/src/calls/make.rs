@@ -1,0 +1,382 @@
+//! How a call is made: its attempts, its child run, and the keeping of what it came to.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use retake_core::failure::{Failure, code};
+use retake_core::id::FlowRunId;
+use retake_core::port::{Attempt, Logs, TaskAttempt};
+use retake_core::replay::CallKind;
+use retake_core::retry::{FailedAttempt, Spent, Verdict};
+use retake_core::run::RunState;
+use retake_core::task::{Kept, PastAttempt, TaskRun, TaskState};
+use retake_core::time::Timestamp;
+use retake_core::value::Json;
+use retake_store::{NewRun, Parent, RetryRequest, RunRecord, StoreError, TaskCommit};
+
+use super::{Calls, Given, Interrupt, Status};
+use crate::Progress;
+
+impl Calls {
+    /// Makes a call to its end.
+    pub(super) async fn make(&self, index: u32) {
+        let (task, refused) = {
+            let table = self.table();
+            let call = &table.calls[index as usize];
+            (call.task.clone(), call.refused.clone())
+        };
+        match (refused, task.identity.kind) {
+            (Some(failure), _) => self.refuse(index, task, failure).await,
+            (None, CallKind::Flow) => self.make_child(index, task).await,
+            (None, _) => self.make_task(index, task).await,
+        }
+    }
+
+    async fn refuse(&self, index: u32, mut task: TaskRun, failure: Failure) {
+        let now = self.engine.outside.clock.now();
+        let past = past(&task);
+        task.attempts += 1;
+        (task.began, task.ended, task.state) = (now, now, TaskState::Failed);
+        task.failure = Some(failure.clone());
+        self.finish(index, task, past, Given::Failure(failure)).await;
+    }
+
+    async fn make_task(&self, index: u32, mut task: TaskRun) {
+        let info = self.component.info.task(&task.identity.name).expect("unknown tasks are refused");
+        let (policy, input) = {
+            let table = self.table();
+            let call = &table.calls[index as usize];
+            (call.policy.clone(), call.input.clone())
+        };
+        if let TaskState::AwaitingRetry(due) = task.state {
+            self.wait_for(index, due).await;
+        }
+        let identity = Arc::new(task.identity.clone());
+        let shown = task.label.clone().unwrap_or_else(|| info.name.clone());
+        let persist = info.persist_result.unwrap_or(self.engine.settings.persist_results);
+        loop {
+            let slots = self.slots().await;
+            let previous = past(&task);
+            let began = self.engine.outside.clock.now();
+            task.attempts += 1;
+            if task.spent == Spent::default() && task.round_began == Timestamp::default() {
+                task.round_began = began;
+            }
+            let attempt = Attempt {
+                component: self.component.digest,
+                run: self.record.asked.id,
+                flow: self.record.asked.flow.as_str().into(),
+                task: Some(TaskAttempt { number: task.number, identity: identity.clone() }),
+                input: input.clone(),
+                attempt: task.attempts,
+                retries_left: policy.retries_left(&task.spent),
+                scheduled_for: self.record.asked.due,
+                limits: self.record.asked.overrides.limits(&info.limits).for_task(),
+                log_prints: info.log_prints,
+            };
+            self.began(index, &task, began, previous.as_ref());
+            self.observe(|| Progress::TaskBegan { number: task.number, name: shown.clone(), attempt: task.attempts });
+            let logs: Arc<dyn Logs> = self.me.upgrade().expect("whoever drives a call holds the calls");
+            let report = self.engine.outside.runner.run_task(&attempt, logs).await;
+            drop(slots);
+            let ended = self.engine.outside.clock.now();
+            (task.began, task.ended, task.evidence) = (began, ended, report.evidence);
+            let (given, retry_at) = match report.outcome {
+                Ok(result) => {
+                    (task.state, task.failure) = (TaskState::Completed, None);
+                    task.result = persist.then(|| Kept::Inline(result.clone()));
+                    (Given::Result(Kept::Inline(result)), None)
+                }
+                Err(failure) => {
+                    let (verdict, spent) = policy.after_failure(FailedAttempt {
+                        failure: &failure,
+                        spent: &task.spent,
+                        round_began: task.round_began,
+                        ended,
+                        entropy: self.record.asked.id.entropy(task.number, task.attempts),
+                    });
+                    task.spent = spent;
+                    task.failure = Some(failure.clone());
+                    match verdict {
+                        Verdict::Retry(due) => {
+                            task.state = TaskState::AwaitingRetry(due);
+                            (Given::Failure(failure), Some(due))
+                        }
+                        Verdict::Fail => {
+                            task.state = TaskState::Failed;
+                            (Given::Failure(failure), None)
+                        }
+                        Verdict::Park => {
+                            task.state = TaskState::Failed;
+                            return self.park(task, previous, failure).await;
+                        }
+                    }
+                }
+            };
+            // People are told what is durable, and not before.
+            let told = self.engine.outside.observer.is_some().then(|| Progress::TaskEnded {
+                number: task.number,
+                name: shown.clone(),
+                attempt: task.attempts,
+                took: ended.since(began),
+                failure: task.failure.clone(),
+                retry_at,
+            });
+            let tell = |told: Option<Progress>| told.into_iter().for_each(|it| self.observe(|| it));
+            let Some(due) = retry_at else {
+                self.finish(index, task, previous, given).await;
+                return tell(told);
+            };
+            let logs = self.take_logs();
+            self.commit(TaskCommit { task: task.clone(), past: previous.into_iter().collect(), logs }).await;
+            {
+                let call = &mut self.table().calls[index as usize];
+                (call.task, call.past) = (task.clone(), None);
+            }
+            tell(told);
+            self.wait_for(index, due).await;
+        }
+    }
+
+    /// Keeps that a task gave up and has the run parked, before the body is told.
+    async fn park(&self, task: TaskRun, previous: Option<PastAttempt>, failure: Failure) {
+        let logs = self.take_logs();
+        self.commit(TaskCommit { task, past: previous.into_iter().collect(), logs }).await;
+        self.table().parked = Some(failure);
+        self.interrupt(Interrupt::Parked);
+        std::future::pending().await
+    }
+
+    /// Notes that an attempt begins, for whoever cancels it: the attempt before it is to be kept then, too.
+    fn began(&self, index: u32, task: &TaskRun, began: Timestamp, previous: Option<&PastAttempt>) {
+        let call = &mut self.table().calls[index as usize];
+        (call.task.attempts, call.task.began, call.past) = (task.attempts, began, previous.cloned());
+    }
+
+    /// Waits for a slot of the run and one of the host; forever once the host is stopping.
+    async fn slots(&self) -> (tokio::sync::SemaphorePermit<'_>, tokio::sync::SemaphorePermit<'_>) {
+        let open = "the semaphores are never closed";
+        let of_run = self.in_flight.acquire().await.expect(open);
+        let of_host = self.engine.task_slots.acquire().await.expect(open);
+        if self.stopping.load(Ordering::Acquire) {
+            drop((of_run, of_host));
+            self.idle();
+            return std::future::pending().await;
+        }
+        (of_run, of_host)
+    }
+
+    /// Counts one call out that will do nothing more.
+    fn idle(&self) {
+        let mut table = self.table();
+        table.busy = table.busy.saturating_sub(1);
+        drop(table);
+        self.done.notify_waiters();
+    }
+
+    async fn wait_for(&self, index: u32, due: Timestamp) {
+        {
+            let mut table = self.table();
+            table.calls[index as usize].status = Status::Waiting(due);
+            table.busy = table.busy.saturating_sub(1);
+            self.maybe_suspend(&mut table);
+        }
+        self.done.notify_waiters();
+        self.engine.until(due).await;
+        let mut table = self.table();
+        table.calls[index as usize].status = Status::Active;
+        table.busy += 1;
+    }
+
+    /// Keeps what a call came to and shows it to the body, after all that were done before it.
+    pub(super) async fn finish(&self, index: u32, mut task: TaskRun, past: Option<PastAttempt>, given: Given) {
+        let logs = {
+            let mut table = self.table();
+            table.done_given += 1;
+            task.done = table.done_given;
+            table.calls[index as usize].status = Status::Committing;
+            table.take_logs()
+        };
+        let (done, ended) = (task.done, task.told.unwrap_or(task.ended));
+        self.commit(TaskCommit { task, past: past.into_iter().collect(), logs }).await;
+        {
+            let mut table = self.table();
+            table.unshown.insert(done, (index, given, ended));
+            while let Some((index, given, ended)) = {
+                let next = table.done_shown + 1;
+                table.unshown.remove(&next)
+            } {
+                table.done_shown += 1;
+                let place = table.done_shown;
+                let call = &mut table.calls[index as usize];
+                call.task.done = place;
+                call.status = Status::Done(given, ended);
+            }
+            table.busy = table.busy.saturating_sub(1);
+            self.maybe_suspend(&mut table);
+        }
+        self.done.notify_waiters();
+    }
+
+    /// Returns when it is kept. Never returns when the run belongs to somebody else: the driver drops us.
+    pub(super) async fn commit(&self, commit: TaskCommit) {
+        let (store, id) = (&self.engine.outside.store, self.record.asked.id);
+        let commit = || store.commit_task(id, self.fence, commit.clone());
+        if let Err(error) = self.engine.until_answered(id, "keeping a task's result", commit).await {
+            tracing::warn!(run = %id, %error, "a task's result came too late");
+            self.interrupt(Interrupt::Lost);
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Has a child run made, and waits for its end.
+    async fn make_child(&self, index: u32, mut task: TaskRun) {
+        let asked = &self.record.asked;
+        let child = task.identity.child_of(asked.id);
+        let input = self.table().calls[index as usize].input.clone();
+        let began = self.engine.outside.clock.now();
+        let run = NewRun {
+            id: child,
+            component: asked.component,
+            flow: task.identity.name.clone(),
+            deployment: None,
+            queue: asked.queue.clone(),
+            parameters: Kept::Inline(input),
+            overrides: Default::default(),
+            idempotency_key: None,
+            parent: Some(Parent { run: asked.id, call: task.number }),
+            root: asked.root,
+            depth: asked.depth + 1,
+            due: began,
+            created: began,
+        };
+        let previous = past(&task);
+        task.attempts += 1;
+        if task.round_began == Timestamp::default() {
+            task.round_began = began;
+        }
+        let name = task.label.clone().unwrap_or_else(|| task.identity.name.clone());
+        self.observe(|| Progress::TaskBegan { number: task.number, name: name.clone(), attempt: task.attempts });
+        let outcome = self.child_outcome(index, run).await;
+        let ended = self.engine.outside.clock.now();
+        (task.began, task.ended) = (began, ended);
+        let given = match outcome {
+            Ok(result) => {
+                (task.state, task.failure) = (TaskState::Completed, None);
+                task.result = Some(result.clone());
+                Given::Result(result)
+            }
+            Err(failure) => {
+                (task.state, task.failure) = (TaskState::Failed, Some(failure.clone()));
+                Given::Failure(failure)
+            }
+        };
+        let (number, attempt, failure) = (task.number, task.attempts, task.failure.clone());
+        self.finish(index, task, previous, given).await;
+        let took = ended.since(began);
+        self.observe(|| Progress::TaskEnded { number, name, attempt, took, failure, retry_at: None });
+    }
+
+    /// Asks the store about a child until it answers.
+    async fn until_answered<T, F: Future<Output = Result<T, StoreError>>>(
+        &self,
+        child: FlowRunId,
+        ask: impl FnMut() -> F,
+    ) -> Result<T, Failure> {
+        let answer = self.engine.until_answered(child, "a child run", ask).await;
+        answer.map_err(|error| Failure::new(code::INTERNAL, format!("the child run: {error}")))
+    }
+
+    async fn child_outcome(&self, index: u32, run: NewRun) -> Result<Kept, Failure> {
+        let (engine, store, id) = (&self.engine, &self.engine.outside.store, run.id);
+        let depth = run.depth;
+        let (record, _) = self.until_answered(id, || engine.make(run.clone())).await?;
+        let forgotten = self.table().calls[index as usize].forgotten;
+        // What it came to in an earlier attempt of ours is not this one's answer; what it came to since then is.
+        let earlier = record.ended.is_some_and(|ended| Some(ended) < self.record.run.attempt_began);
+        let is_old = earlier || matches!(record.run.state, RunState::Cancelling { .. });
+        let old_round = is_old.then_some(record.run.round);
+        loop {
+            if self.stopping.load(Ordering::Acquire) {
+                self.idle();
+                return std::future::pending().await;
+            }
+            let notify = engine.watch(id);
+            let changed = notify.notified();
+            let record = self.until_answered(id, || store.run(id)).await?;
+            let has_ended = record.run.state.is_terminal() || record.run.state == RunState::Parked;
+            let to_be_used = record.run.state == RunState::Completed && !forgotten;
+            if has_ended && old_round == Some(record.run.round) && !to_be_used {
+                self.retry_child(&record, forgotten).await?;
+                continue;
+            }
+            match record.run.state {
+                RunState::Completed => {
+                    // A flow whose result is not kept answers with null.
+                    return Ok(record.result.unwrap_or_else(|| Kept::Inline(Json::null())));
+                }
+                RunState::Failed { .. } | RunState::Crashed | RunState::Cancelled | RunState::Parked => {
+                    let shown = record.run.shown(engine.outside.clock.now());
+                    let unknown = || Failure::new(code::CANCELLED, format!("the child run is {shown}"));
+                    return Err(record.failure.unwrap_or_else(unknown));
+                }
+                RunState::Scheduled { due, .. } if due > engine.outside.clock.now() => {
+                    tokio::select! {
+                        biased;
+                        () = self.wait_for(index, due) => engine.wake(depth),
+                        () = changed => self.active_again(index),
+                    }
+                }
+                // The time limit is for a child that another process works on.
+                _ => drop(tokio::time::timeout(Duration::from_secs(2), changed).await),
+            }
+        }
+    }
+
+    /// Begins a new round of a child that ended in an earlier attempt; with nothing kept if it was forgotten.
+    async fn retry_child(&self, record: &RunRecord, forgotten: bool) -> Result<(), Failure> {
+        let (engine, store, id) = (&self.engine, &self.engine.outside.store, record.asked.id);
+        let forget = match forgotten {
+            true => self.until_answered(id, || store.task_runs(id)).await?.iter().map(|it| it.number).collect(),
+            false => Vec::new(),
+        };
+        let request = RetryRequest {
+            now: engine.outside.clock.now(),
+            expected_attempt: Some(record.run.attempt),
+            completed_too: forgotten,
+            forget,
+            component: (record.asked.component != self.component.digest).then_some(self.component.digest),
+            parameters: None,
+            overrides: None,
+        };
+        match engine.until_answered(id, "retrying a child run", || store.retry(id, request.clone())).await {
+            Ok(_) => engine.wake(record.asked.depth),
+            // Somebody else was quicker, or we were and were not told.
+            Err(StoreError::Refused(refused)) => tracing::debug!(run = %id, %refused, "not retried with its parent"),
+            Err(error) => return Err(Failure::new(code::INTERNAL, format!("the child run: {error}"))),
+        }
+        Ok(())
+    }
+
+    /// Undoes what an interrupted [`Calls::wait_for`] left.
+    fn active_again(&self, index: u32) {
+        let mut table = self.table();
+        if matches!(table.calls[index as usize].status, Status::Waiting(_)) {
+            table.calls[index as usize].status = Status::Active;
+            table.busy += 1;
+        }
+    }
+}
+
+/// The attempt that a record tells of, to be kept beside the next one.
+fn past(task: &TaskRun) -> Option<PastAttempt> {
+    (task.attempts > 0).then(|| PastAttempt {
+        call: task.number,
+        attempt: task.attempts,
+        began: task.began,
+        ended: task.ended,
+        failure: task.failure.clone(),
+        evidence: task.evidence,
+    })
+}
