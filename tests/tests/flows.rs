@@ -8,6 +8,11 @@ fn path(name: &str) -> String {
     component(name).to_str().unwrap().to_owned()
 }
 
+/// The first child of a run.
+fn child_of(retake: &Retake, parent: &str) -> String {
+    retake.json(&["show", parent])["children"][0]["name"].as_str().unwrap().to_owned()
+}
+
 #[test]
 fn every_attempt_has_a_fresh_sandbox() {
     let retake = Retake::new();
@@ -62,6 +67,33 @@ fn a_plain_sleep_in_a_flow_is_durable_and_holds_no_process() {
     let run = retake.json(&["show", &name]);
     assert_eq!((&run["state"], &run["attempt"]), (&json!("Completed"), &json!(1)));
     assert_eq!(task(&run, "sleep")["took_ms"], 11_000);
+    // What went on did not say again what it had said.
+    let logs = retake.expect(0, &["logs", &name]).out;
+    assert_eq!((logs.matches("asleep").count(), logs.matches("awake").count()), (1, 1), "{logs}");
+}
+
+#[test]
+fn a_child_that_was_cancelled_with_its_parent_runs_again_with_it() {
+    let retake = Retake::new();
+    retake.expect(1, &["run", &path("hostile"), "--flow", "fail-beside-a-child"]);
+    let parent = retake.json(&["ps"])[0]["name"].as_str().unwrap().to_owned();
+    let child = child_of(&retake, &parent);
+    assert_eq!(retake.json(&["show", &child])["state"], "Cancelled");
+    assert!(retake.json(&["show", &child])["ended"].is_string(), "it has ended");
+    let said = retake.expect(0, &["retry", &parent, "--wait"]);
+    assert!(said.out.contains("12000"), "{}", said.out);
+    assert_eq!(retake.json(&["show", &child])["state"], "Completed");
+}
+
+#[test]
+fn a_child_whose_call_is_cancelled_is_cancelled() {
+    let retake = Retake::new();
+    let said = retake.expect(0, &["run", &path("hostile"), "--flow", "cancel-a-child"]);
+    assert!(said.out.contains("host.cancelled"), "{}", said.out);
+    let parent = retake.json(&["ps"])[0]["name"].as_str().unwrap().to_owned();
+    assert_eq!(retake.json(&["show", &child_of(&retake, &parent)])["state"], "Cancelled");
+    let call = retake.json(&["show", &parent])["tasks"][0].clone();
+    assert!(call["took_ms"].as_u64().unwrap() < 60_000, "{call}");
 }
 
 #[test]

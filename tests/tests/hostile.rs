@@ -165,6 +165,15 @@ fn calls_that_cannot_be_made_fail_by_name() {
     assert_eq!(behaves("cancel-a-task", &[])["code"], "host.cancelled");
     assert_eq!(behaves("ask-for-secrets", &[])["secret"], "sandbox.denied");
     assert_eq!(behaves("submit-many", &[]), 100);
+    let retake = Retake::new();
+    let run = retake.json(&["run", &hostile(), "--flow", "long-name"]);
+    assert_eq!(run["failure"]["code"], "input.invalid", "{run:#}");
+}
+
+#[test]
+fn results_of_one_run_are_bounded_together() {
+    let hoarded = behaves("hoard", &[]);
+    assert_eq!((hoarded["code"].as_str(), hoarded["kept"].as_u64()), (Some("sandbox.output"), Some(100)));
 }
 
 #[test]

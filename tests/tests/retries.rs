@@ -86,7 +86,9 @@ fn other_code_is_fed_what_still_answers_its_questions() {
     let expected = calls([("extract", fed), ("enrich", fed), ("load", "runs again: failed")]);
     assert_eq!(plan(&retake, &[&run, "--version", mended]), expected);
     let was = retake.json(&["show", &run])["component"].clone();
-    let done = retake.json(&["retry", &run, "--version", "latest"]);
+    let latest = retake.json(&["retry", &run, "--dry-run", "--version", "latest"]);
+    assert_eq!(latest["new_code"], false, "a dry run keeps no code");
+    let done = retake.json(&["retry", &run, "--version", mended]);
     assert_eq!((&done["state"], task(&done, "extract")["attempts"].as_u64()), (&"Completed".into(), Some(1)));
     assert_ne!(done["component"], was);
     let said = retake.expect(3, &["retry", &run, "--all", "--version", "0000"]);

@@ -28,12 +28,24 @@ pub(crate) async fn several(args: &Args, typed: &Several, act: Act) -> anyhow::R
     }
     drop(store);
     let local = local::open(args, None).await?;
+    let mut refused = Vec::new();
     for id in ids {
-        let run = match act {
-            Act::Cancel => local.engine.cancel(id).await?,
-            Act::Pause => local.engine.pause(id).await?,
-            Act::Resume => local.engine.resume(id).await?,
-            Act::RunNow => local.engine.run_now(id).await?,
+        let done = match act {
+            Act::Cancel => local.engine.cancel(id).await,
+            Act::Pause => local.engine.pause(id).await,
+            Act::Resume => local.engine.resume(id).await,
+            Act::RunNow => local.engine.run_now(id).await,
+        };
+        let run = match done {
+            Ok(run) => run,
+            Err(error) if typed.runs.len() > 1 => {
+                if !args.quiet {
+                    anstream::eprintln!("run {} was left as it is: {error}", id.friendly_name());
+                }
+                refused.push(error);
+                continue;
+            }
+            Err(error) => return Err(error.into()),
         };
         let shown = run.shown(local.clock.now());
         match args.output {
@@ -45,7 +57,10 @@ pub(crate) async fn several(args: &Args, typed: &Several, act: Act) -> anyhow::R
             anstream::eprintln!("  hint: retake watch {}", id.friendly_name());
         }
     }
-    Ok(Exit::Ok)
+    match refused.into_iter().next() {
+        Some(error) => Err(error.into()),
+        None => Ok(Exit::Ok),
+    }
 }
 
 pub(crate) async fn set_result(args: &Args, typed: &SetResult) -> anyhow::Result<Exit> {

@@ -23,7 +23,7 @@ pub(crate) async fn explain(args: &Args, typed: &Target) -> anyhow::Result<Exit>
     let mut told = Told { now: SystemClock.now(), sentences: Vec::new() };
     let policy = policy(store.as_ref(), &record).await?;
     told.state(&record, policy.as_ref());
-    told.calls(&tasks);
+    told.calls(&record, &tasks);
     told.children(store.as_ref(), &record).await?;
     told.past(store.as_ref(), &record).await?;
     told.hint(&record);
@@ -115,7 +115,7 @@ impl Told {
         }
     }
 
-    fn calls(&mut self, tasks: &[TaskRun]) {
+    fn calls(&mut self, record: &RunRecord, tasks: &[TaskRun]) {
         let calls: Vec<&TaskRun> = tasks.iter().filter(|it| it.identity.kind != CallKind::Sleep).collect();
         let kept = calls.iter().filter(|it| it.state == TaskState::Completed && it.result.is_some()).count();
         if kept > 0 {
@@ -126,12 +126,12 @@ impl Told {
         for call in &calls {
             let (number, name) = (call.number, name(call));
             match call.state {
-                TaskState::AwaitingRetry(due) => {
+                TaskState::AwaitingRetry(due) if crate::wire::is_awaited(record, call) => {
                     let why = call.failure.as_ref().map(words).unwrap_or_default();
                     let due = due_words(due);
                     self.say(format!("Call {number}, {name}, failed with {why}, and is tried again at {due}."));
                 }
-                TaskState::Failed => {
+                TaskState::Failed | TaskState::AwaitingRetry(_) => {
                     let why = call.failure.as_ref().map(words).unwrap_or_default();
                     let times = call.attempts;
                     self.say(format!("Call {number}, {name}, failed with {why} after {times} attempts."));

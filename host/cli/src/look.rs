@@ -152,6 +152,10 @@ fn show_table(view: &RunView) -> String {
     if let Some(tasks) = view.tasks.as_ref().filter(|it| !it.is_empty()) {
         lines.push(format!("\n{}", tasks_table(tasks)));
     }
+    for (number, child) in view.children.iter().flatten().enumerate() {
+        let gap = if number == 0 { "\n" } else { "" };
+        lines.push(format!("{gap}child      {} of {}: {}", child.name, one_line(&child.flow), child.state));
+    }
     for event in view.events.iter().flatten() {
         lines.push(format!("\nevent      {} {} {}", instant(event.at), event.kind, one_line(event.details.as_str())));
     }

@@ -45,7 +45,12 @@ pub(crate) async fn retry(args: &Args, typed: &Retry) -> anyhow::Result<Exit> {
     local.engine.retry(id, ask).await?;
     teller.follow(id);
     teller.say(&format!("run {} again: {}", id.friendly_name(), summary(&plan)));
-    let mut exit = run::stay(args, &local, &teller, id, &typed.wait).await?;
+    stay(args, &local, &teller, id, typed).await
+}
+
+/// Works on a run that was retried; again and again, if that was asked for.
+async fn stay(args: &Args, local: &Local, teller: &Teller, id: FlowRunId, typed: &Retry) -> anyhow::Result<Exit> {
+    let mut exit = run::stay(args, local, teller, id, &typed.wait).await?;
     let mut wait = AGAIN_FIRST;
     while typed.until_success && exit == Exit::Failed {
         teller.say(&format!("again in {}; Ctrl-C leaves it", out::took(wait)));
@@ -56,7 +61,7 @@ pub(crate) async fn retry(args: &Args, typed: &Retry) -> anyhow::Result<Exit> {
         wait = (wait * 2).min(AGAIN_MAX);
         // What was asked for expressly was asked for once.
         local.engine.retry(id, RetryAsk::default()).await?;
-        exit = run::stay(args, &local, &teller, id, &typed.wait).await?;
+        exit = run::stay(args, local, teller, id, &typed.wait).await?;
     }
     Ok(exit)
 }
@@ -64,13 +69,17 @@ pub(crate) async fn retry(args: &Args, typed: &Retry) -> anyhow::Result<Exit> {
 /// What was typed, for one run.
 async fn ask(local: &Local, teller: &Teller, record: &RunRecord, typed: &Retry) -> anyhow::Result<RetryAsk> {
     let other = match &typed.version {
-        Some(version) => Some(other_code(local, teller, record, version).await?),
+        Some(version) => Some(other_code(local, teller, record, version, typed.dry_run).await?),
         None => None,
     };
-    let digest = other.as_ref().map_or(record.asked.component, |(digest, _)| *digest);
-    let parameters = match typed.parameters.is_empty() {
-        true => None,
-        false => Some(parameters(local, record, digest, typed).await?),
+    let parameters = match (typed.parameters.is_empty(), &other) {
+        (true, _) => None,
+        (false, Some((_, info))) => Some(parameters(local, record, info, typed).await?),
+        (false, None) => {
+            let digest = record.asked.component;
+            let known = local.store.component(digest).await?.ok_or(retake_store::StoreError::NoComponent(digest))?;
+            Some(parameters(local, record, &known.info, typed).await?)
+        }
     };
     Ok(RetryAsk {
         from: typed.from.clone(),
@@ -84,10 +93,8 @@ async fn ask(local: &Local, teller: &Teller, record: &RunRecord, typed: &Retry) 
 }
 
 /// Lays what was typed over the parameters that the run had.
-async fn parameters(local: &Local, record: &RunRecord, digest: ContentDigest, typed: &Retry) -> anyhow::Result<Json> {
-    let component = local.store.component(digest).await?;
-    let info = component.ok_or(retake_store::StoreError::NoComponent(digest))?.info;
-    let flow = run::choose_flow(&info, Some(&record.asked.flow))?;
+async fn parameters(local: &Local, record: &RunRecord, info: &ComponentInfo, typed: &Retry) -> anyhow::Result<Json> {
+    let flow = run::choose_flow(info, Some(&record.asked.flow))?;
     let had = local.store.value(&record.asked.parameters).await?;
     params::read_over(&typed.parameters, flow, Some(&had))
 }
@@ -98,9 +105,17 @@ async fn other_code(
     teller: &Teller,
     record: &RunRecord,
     version: &str,
+    dry_run: bool,
 ) -> anyhow::Result<(ContentDigest, ComponentInfo)> {
     if inspect::is_file(version) {
-        return run::keep(local, teller, inspect::read(version.as_ref())?).await;
+        let bytes = inspect::read(version.as_ref())?;
+        if !dry_run {
+            return run::keep(local, teller, bytes).await;
+        }
+        let digest = ContentDigest::of(&bytes);
+        let inspection = local.sandbox.inspect(bytes).await.map_err(inspect::refused)?;
+        local.engine.preview(digest, inspection.info.clone())?;
+        return Ok((digest, inspection.info));
     }
     let all = local.store.components().await?;
     let name = all.iter().find(|it| it.digest == record.asked.component).map(|it| it.info.name.clone());
@@ -258,17 +273,21 @@ async fn several(args: &Args, typed: &Retry) -> anyhow::Result<Exit> {
     let mut retried = Vec::new();
     for record in &found {
         let id = record.asked.id;
-        let ask = ask(&local, &teller, record, typed).await?;
-        match local.engine.retry(id, RetryAsk { expected_attempt: Some(record.run.attempt), ..ask }).await {
-            Ok(_) => retried.push(id),
+        let one = async {
+            let ask = ask(&local, &teller, record, typed).await?;
+            local.engine.retry(id, RetryAsk { expected_attempt: Some(record.run.attempt), ..ask }).await?;
+            anyhow::Ok(())
+        };
+        match one.await {
+            Ok(()) => retried.push(id),
             Err(error) => teller.say(&format!("run {} was not retried: {error}", id.friendly_name())),
         }
     }
-    teller.say(&format!("{} retried", runs(retried.len())));
-    let mut exit = Exit::Ok;
+    teller.say(&format!("{} of {} retried", retried.len(), runs(found.len())));
+    let mut exit = if retried.len() < found.len() { Exit::Conflict } else { Exit::Ok };
     for id in retried {
         teller.follow(id);
-        let one = run::stay(args, &local, &teller, id, &typed.wait).await?;
+        let one = stay(args, &local, &teller, id, typed).await?;
         if one == Exit::Interrupted {
             return Ok(one);
         }

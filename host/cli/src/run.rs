@@ -84,23 +84,16 @@ pub(crate) async fn worker(args: &Args, typed: &Worker) -> anyhow::Result<Exit> 
 
 /// Waits until nothing is being worked on and nothing is due.
 async fn drained(local: &Local) {
-    const BUSY: [Shown; 5] = [Shown::Running, Shown::Retrying, Shown::Cancelling, Shown::Late, Shown::Scheduled];
+    const ACTIVE: [Shown; 3] = [Shown::Running, Shown::Retrying, Shown::Cancelling];
     loop {
         tokio::time::sleep(Duration::from_millis(100)).await;
         let now = local.clock.now();
-        let filter = RunFilter { shown: BUSY.to_vec(), limit: 100, ..Default::default() };
-        let busy = local.store.list(filter, now).await.is_ok_and(|it| it.iter().any(|it| is_due(it, now)));
+        let filter = RunFilter { shown: ACTIVE.to_vec(), limit: 1, ..Default::default() };
+        let busy = local.store.list(filter, now).await.is_ok_and(|it| !it.is_empty());
         let next = local.store.next_due(None).await.ok().flatten();
         if !busy && next.is_none_or(|it| it > now) {
             return;
         }
-    }
-}
-
-fn is_due(record: &RunRecord, now: Timestamp) -> bool {
-    match record.run.state {
-        RunState::Scheduled { due, .. } => due <= now,
-        state => state.is_active(),
     }
 }
 

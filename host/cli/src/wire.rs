@@ -6,12 +6,15 @@ use retake_core::component::ComponentInfo;
 use retake_core::failure::Failure;
 use retake_core::id::{ContentDigest, FlowRunId, TaskRunId};
 use retake_core::replay::CallKind;
-use retake_core::run::RunState;
+use retake_core::run::{RunState, Waiting};
 use retake_core::task::{Evidence, Kept, LogLine, Overrides, PastAttempt, TaskRun, TaskState};
 use retake_core::time::Timestamp;
 use retake_core::value::Json;
-use retake_store::{RunRecord, Store};
+use retake_store::{RunFilter, RunRecord, Store};
 use serde::Serialize;
+
+/// So many children of a run are shown with it.
+const CHILDREN: usize = 100;
 
 /// A flow run. Times are RFC 3339, durations whole milliseconds.
 #[derive(Debug, Serialize)]
@@ -44,6 +47,9 @@ pub(crate) struct RunView {
     pub(crate) attempts: Option<Vec<AttemptView>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) events: Option<Vec<EventView>>,
+    /// Its newest child runs, without their tasks, those that still run among them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) children: Option<Vec<Self>>,
 }
 
 /// A task run, a child flow or a durable sleep of a flow run.
@@ -185,6 +191,7 @@ impl RunView {
             tasks: None,
             attempts: None,
             events: None,
+            children: None,
         }
     }
 
@@ -204,6 +211,12 @@ impl RunView {
         view.tasks = Some(tasks);
         view.attempts = Some(past.remove(&0).unwrap_or_default());
         let events = store.events(id).await?;
+        let filter = RunFilter { parent: Some(id), limit: CHILDREN, ..RunFilter::default() };
+        let mut children = Vec::new();
+        for child in store.list(filter, now).await? {
+            children.push(Self::new(store, &child, now).await);
+        }
+        view.children = Some(children);
         view.events =
             Some(events.into_iter().map(|it| EventView { at: it.at, kind: it.kind, details: it.details }).collect());
         Ok(view)
@@ -244,10 +257,16 @@ impl TaskView {
     }
 }
 
+/// Whether a task run that waited for its next attempt still does: the end of its flow's attempt was the end of it.
+pub(crate) fn is_awaited(record: &RunRecord, task: &TaskRun) -> bool {
+    let is_between = matches!(record.run.state, RunState::Scheduled { waiting: Waiting::Retry, .. } | RunState::Parked);
+    task.flow_attempt == record.run.attempt && !record.run.state.is_terminal() && !is_between
+}
+
 /// Returns the word for a task run: a result that an earlier attempt of its flow had is Cached.
 pub(crate) fn state(record: &RunRecord, task: &TaskRun) -> &'static str {
     match task.state {
-        TaskState::AwaitingRetry(_) if task.flow_attempt == record.run.attempt => "AwaitingRetry",
+        TaskState::AwaitingRetry(_) if is_awaited(record, task) => "AwaitingRetry",
         TaskState::AwaitingRetry(_) => "Failed",
         TaskState::Completed if task.flow_attempt < record.run.attempt && task.result.is_some() => "Cached",
         TaskState::Completed => "Completed",

@@ -94,6 +94,13 @@ pub struct CallRequest {
     pub retry: Option<RetryPolicy>,
 }
 
+impl CallRequest {
+    /// How many bytes of it are kept beside its input.
+    pub fn key_bytes(&self) -> usize {
+        self.name.len() + self.key.as_ref().map_or(0, String::len) + self.label.as_ref().map_or(0, String::len)
+    }
+}
+
 /// What a flow's body may ask for while it runs.
 pub trait FlowHost: Logs {
     /// Returns the run's own time: the instant of the last thing that the flow was told.

@@ -83,6 +83,11 @@ pub enum RunState {
 }
 
 impl RunState {
+    /// Whether somebody cancelled it; it may still be stopping.
+    pub const fn is_cancelled(&self) -> bool {
+        matches!(self, Self::Cancelling { .. } | Self::Cancelled)
+    }
+
     /// Whether nothing but a person changes it.
     pub fn is_terminal(&self) -> bool {
         matches!(self, Self::Completed | Self::Failed { .. } | Self::Crashed | Self::Cancelled)
@@ -181,6 +186,9 @@ pub enum Refused {
     /// A result is kept, and what is kept does not change.
     #[error("the call has a result already")]
     HasResult,
+    /// Its parent is not being worked on, so nobody asks for it any more.
+    #[error("the parent is not running")]
+    ParentNotRunning,
     /// Somebody was quicker.
     #[error("the run is at attempt {is}, not {expected}")]
     OtherAttempt {

@@ -40,6 +40,16 @@ pub enum Kept {
     },
 }
 
+impl Kept {
+    /// Returns the length of the value as JSON text.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Inline(json) => json.as_str().len(),
+            Self::Blob { bytes, .. } => usize::try_from(*bytes).unwrap_or(usize::MAX),
+        }
+    }
+}
+
 /// Where a task run stands, as far as it is stored. One that runs for the first time is not stored yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TaskState {
@@ -153,6 +163,9 @@ pub struct LogLine {
 /// What a run may be asked for beyond what its flow's metadata says.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Overrides {
+    /// Instead of the whole policy in the flow's metadata, as its parent asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<RetryPolicy>,
     /// Instead of the number of retries in the flow's metadata.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retries: Option<u32>,
@@ -170,7 +183,7 @@ pub struct Overrides {
 impl Overrides {
     /// Returns the policy of a flow run that was asked for with these overrides.
     pub fn policy(&self, flow: &FlowInfo) -> RetryPolicy {
-        let mut policy = flow.retry.clone();
+        let mut policy = self.retry.as_ref().unwrap_or(&flow.retry).clone();
         policy.retries = self.retries.unwrap_or(policy.retries);
         if let Some(delay) = self.retry_delay {
             policy.delay = Delay::Fixed(delay);

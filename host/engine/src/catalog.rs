@@ -10,6 +10,7 @@ use retake_core::limits;
 use retake_core::retry::BadField;
 use retake_core::value::Json;
 use retake_store::{Store, StoreError};
+use serde_json::Value;
 
 use crate::Misfit;
 
@@ -40,10 +41,19 @@ impl Catalog {
             return Ok(component.clone());
         }
         let record = self.store.component(digest).await?.ok_or(StoreError::NoComponent(digest))?;
-        let unavailable = |error: BadField| StoreError::Unavailable(Box::new(error));
-        let component = Arc::new(Component::new(digest, record.info).map_err(unavailable)?);
-        known().insert(digest, component.clone());
-        Ok(component)
+        let component = Component::new(digest, record.info).map_err(|error| {
+            tracing::error!(%digest, %error, "a component that was kept cannot be used any more");
+            StoreError::Damaged(digest)
+        })?;
+        Ok(self.know(component))
+    }
+
+    /// Makes a component known that is not kept.
+    pub(crate) fn know(&self, component: Component) -> Arc<Component> {
+        let component = Arc::new(component);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(component.digest, component.clone());
+        component
     }
 }
 
@@ -53,7 +63,7 @@ pub fn check_schemas(info: &ComponentInfo) -> Result<(), BadField> {
 }
 
 impl Component {
-    fn new(digest: ContentDigest, info: ComponentInfo) -> Result<Self, BadField> {
+    pub(crate) fn new(digest: ContentDigest, info: ComponentInfo) -> Result<Self, BadField> {
         let mut flows = HashMap::new();
         for (i, flow) in info.flows.iter().enumerate() {
             flows.insert(flow.name.clone(), compile(&format!("flows[{i}].parameters"), &flow.parameters)?);
@@ -76,13 +86,75 @@ impl Component {
     }
 }
 
+/// Most places at which a value may be looked at by a schema whose references are followed. Without a bound, forty
+/// definitions that each refer twice to the next would be looked at 2⁴⁰ times.
+const EXPANDED: u64 = 20_000;
+
+/// Counts the places of a schema, each reference as what it refers to. A reference to what it is part of counts once:
+/// the value ends, and with it the recursion.
+struct Expansion<'a> {
+    root: &'a Value,
+    known: HashMap<String, Option<u64>>,
+    /// How many references led here.
+    depth: usize,
+}
+
+impl<'a> Expansion<'a> {
+    fn of(&mut self, schema: &'a Value) -> Result<u64, String> {
+        let mut places: u64 = 1;
+        match schema {
+            Value::Object(fields) => {
+                for (key, value) in fields {
+                    match (key.as_str(), value) {
+                        ("$ref", Value::String(to)) => places = places.saturating_add(self.reference(to)?),
+                        ("$dynamicRef" | "$recursiveRef", _) => return Err(format!("`{key}` is not supported")),
+                        // They count where they are referred to.
+                        ("$defs" | "definitions", _) => {}
+                        _ => places = places.saturating_add(self.of(value)?),
+                    }
+                }
+            }
+            Value::Array(items) => {
+                for item in items {
+                    places = places.saturating_add(self.of(item)?);
+                }
+            }
+            _ => {}
+        }
+        Ok(places)
+    }
+
+    fn reference(&mut self, to: &str) -> Result<u64, String> {
+        if let Some(known) = self.known.get(to) {
+            return Ok(known.unwrap_or(1));
+        }
+        let target = to.strip_prefix('#').and_then(|pointer| self.root.pointer(pointer));
+        let target = target.ok_or_else(|| format!("`$ref` may only be `#` and a JSON pointer, not `{to}`"))?;
+        self.known.insert(to.to_owned(), None);
+        self.depth += 1;
+        if self.depth > limits::VALUE_DEPTH {
+            return Err(format!("more than {} references lead to each other", limits::VALUE_DEPTH));
+        }
+        let places = self.of(target)?;
+        self.depth -= 1;
+        self.known.insert(to.to_owned(), Some(places));
+        Ok(places)
+    }
+}
+
 fn compile(field: &str, schema: &Json) -> Result<Validator, BadField> {
+    let bad = |problem: String| BadField { field: field.to_owned(), problem };
+    let value = schema.to_value();
+    let places = Expansion { root: &value, known: HashMap::new(), depth: 0 }.of(&value).map_err(bad)?;
+    BadField::unless(places <= EXPANDED, field, || {
+        format!("looks at a value in {places} places when its references are followed, at most {EXPANDED} are allowed")
+    })?;
     // Patterns come from a stranger: only an engine that takes linear time may run them. References beyond the schema
     // itself are not followed, because the crate is built without any way to.
     jsonschema::options()
         .with_pattern_options(PatternOptions::regex())
-        .build(&schema.to_value())
-        .map_err(|error| BadField { field: field.to_owned(), problem: format!("is not a JSON Schema: {error}") })
+        .build(&value)
+        .map_err(|error| bad(format!("is not a JSON Schema: {error}")))
 }
 
 fn misfits(validator: &Validator, value: &Json) -> Vec<Misfit> {
@@ -97,4 +169,37 @@ fn misfits(validator: &Validator, value: &Json) -> Vec<Misfit> {
             problem: retake_core::failure::cut(error.to_string(), limits::TEXT_BYTES),
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compiled(schema: &Value) -> Result<Validator, String> {
+        compile("flows[0].parameters", &Json::of(schema)).map_err(|it| it.problem)
+    }
+
+    #[test]
+    fn a_schema_whose_references_multiply_is_refused() {
+        let chain = |levels: usize, wide: usize| {
+            let mut defs: serde_json::Map<String, Value> = (0..levels)
+                .map(|n| {
+                    let next = serde_json::json!({ "$ref": format!("#/$defs/{}", n + 1) });
+                    (n.to_string(), serde_json::json!({ "anyOf": vec![next; wide] }))
+                })
+                .collect();
+            defs.insert(levels.to_string(), serde_json::json!({ "type": "null" }));
+            serde_json::json!({ "$ref": "#/$defs/0", "$defs": defs })
+        };
+        assert!(compiled(&chain(8, 2)).is_ok());
+        assert!(compiled(&chain(40, 2)).unwrap_err().contains("at most 20000"));
+        assert!(compiled(&chain(1000, 1)).unwrap_err().contains("64 references"));
+        let tree = serde_json::json!({
+            "$ref": "#/$defs/tree",
+            "$defs": { "tree": { "properties": { "l": { "$ref": "#/$defs/tree" }, "r": { "$ref": "#/$defs/tree" } } } },
+        });
+        assert!(compiled(&tree).is_ok());
+        assert!(compiled(&serde_json::json!({ "$ref": "http://example.org/x" })).is_err());
+        assert!(compiled(&serde_json::json!({ "$dynamicRef": "#x" })).unwrap_err().contains("not supported"));
+    }
 }

@@ -19,7 +19,7 @@ use retake_core::id::{ContentDigest, Fence, FlowRunId};
 use retake_core::limits;
 use retake_core::port::Runner;
 use retake_core::retry::BadField;
-use retake_core::run::{Command, Refused, Run, Shown};
+use retake_core::run::{Command, Refused, Run, RunState, Shown};
 use retake_core::task::{Kept, LogLine, Overrides};
 use retake_core::time::{Clock, Timestamp};
 use retake_core::value::Json;
@@ -310,20 +310,25 @@ impl Engine {
     /// Pauses a run: at once when nobody works on it; otherwise no new task attempt of it begins, those that are being
     /// made may end within the grace time, and its sandbox is dropped. What it has done is kept.
     pub async fn pause(&self, id: FlowRunId) -> Result<Run, AskError> {
-        let now = self.0.outside.clock.now();
-        match self.0.outside.store.command(id, Command::Pause, now).await {
-            Err(StoreError::Refused(Refused::Active)) if self.0.interrupt(id, calls::Interrupt::Paused) => {
-                let changed = self.0.watch(id);
-                loop {
-                    let told = changed.notified();
-                    let run = self.0.outside.store.run(id).await?.run;
-                    if !run.state.is_active() {
-                        return Ok(run);
-                    }
-                    told.await;
-                }
+        loop {
+            let now = self.0.outside.clock.now();
+            let changed = self.0.watch(id);
+            match self.0.outside.store.command(id, Command::Pause, now).await {
+                Err(StoreError::Refused(Refused::Active)) if self.0.interrupt(id, calls::Interrupt::Paused) => {}
+                answer => return Ok(answer?),
             }
-            answer => Ok(answer?),
+            loop {
+                let told = changed.notified();
+                let run = self.0.outside.store.run(id).await?.run;
+                if matches!(run.state, RunState::Paused { .. }) {
+                    return Ok(run);
+                }
+                if !run.state.is_active() {
+                    // The attempt ended before it heard of it: what waits now can be paused, or has ended.
+                    break;
+                }
+                told.await;
+            }
         }
     }
 
@@ -403,6 +408,10 @@ impl Inner {
         let cancelled = calls::Interrupt::Cancelled;
         if !self.interrupt(id, cancelled) {
             let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
+            // Those that had just ended when they were cancelled never begin.
+            if active.len() > 10_000 {
+                active.retain(|_, known| matches!(known, Known::Here(_)));
+            }
             active.entry(id).or_insert(Known::Interrupted(fence, cancelled));
         }
     }
@@ -420,8 +429,14 @@ impl Inner {
         if matches!(cancelled, Ok(_) | Err(StoreError::Refused(_))) {
             let filter = RunFilter { parent: Some(id), limit: limits::CALLS_PER_RUN as usize, ..RunFilter::default() };
             for child in store.list(filter, self.outside.clock.now()).await? {
-                if !child.run.state.is_terminal() {
-                    Box::pin(self.cancel(child.asked.id)).await?;
+                if child.run.state.is_terminal() {
+                    continue;
+                }
+                // One that ends meanwhile refuses, which is as good.
+                if let Err(error) = Box::pin(self.cancel(child.asked.id)).await
+                    && !matches!(error, StoreError::Refused(_))
+                {
+                    tracing::warn!(run = %child.asked.id, %error, "not cancelled with its parent");
                 }
             }
         }

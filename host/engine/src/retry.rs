@@ -1,5 +1,6 @@
 //! Manual retries: the plan first, then the new round that it describes.
 
+use retake_core::component::ComponentInfo;
 use retake_core::id::{ContentDigest, FlowRunId};
 use retake_core::replay::{Again, Answer, CallKind, answer};
 use retake_core::run::Run;
@@ -91,6 +92,12 @@ pub enum Why {
 }
 
 impl Engine {
+    /// Makes code known to plans without keeping it.
+    pub fn preview(&self, digest: ContentDigest, info: ComponentInfo) -> Result<(), AskError> {
+        self.0.catalog.know(Component::new(digest, info)?);
+        Ok(())
+    }
+
     /// Says what a retry would do, or why it would be refused. Changes nothing.
     pub async fn plan_retry(&self, id: FlowRunId, ask: &RetryAsk) -> Result<Plan, AskError> {
         Ok(self.prepare_retry(id, ask).await?.0)

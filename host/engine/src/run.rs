@@ -1,8 +1,10 @@
 //! One attempt at a flow run, from its claim to what became of it.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use retake_core::failure::{Failure, code};
 use retake_core::id::{Fence, FlowRunId};
 use retake_core::port::{Attempt, Report};
@@ -28,13 +30,25 @@ enum Stopped {
     Shutdown,
 }
 
-/// Works on a claimed run until its attempt ends or is put aside.
+/// Works on a claimed run until its attempt ends or is put aside. A panic is our bug, and ends the attempt.
 pub(crate) async fn drive(engine: Arc<Inner>, record: RunRecord, claimed: Timestamp, is_new: bool, stop: Stop) {
+    let (id, claim) = (record.asked.id, record.run.state.claim());
+    let attempt = attempt(engine.clone(), record, claimed, is_new, stop);
+    if AssertUnwindSafe(attempt).catch_unwind().await.is_err()
+        && let Some((fence, _)) = claim
+    {
+        let failure = Failure::new(code::INTERNAL, "working on the run panicked");
+        let end = AttemptEnd::Failed { failure, policy: RetryPolicy::default() };
+        finish(&engine, id, fence, end, None, Evidence::default(), Vec::new()).await;
+    }
+}
+
+async fn attempt(engine: Arc<Inner>, record: RunRecord, claimed: Timestamp, is_new: bool, stop: Stop) {
     let id = record.asked.id;
     let Some((fence, _)) = record.run.state.claim() else { return };
     let resumed = record.run.lost > 0 || record.run.attempt_began != Some(claimed);
-    let prepared = prepare(&engine, &record, is_new).await;
-    let Prepared { component, parameters, known } = match prepared {
+    let prepared = prepare(&engine, &record, is_new, resumed).await;
+    let Prepared { component, parameters, known, logged_before } = match prepared {
         Ok(prepared) => prepared,
         Err(error) => {
             let failure = Failure::new(code::INTERNAL, error.to_string());
@@ -67,8 +81,11 @@ pub(crate) async fn drive(engine: Arc<Inner>, record: RunRecord, claimed: Timest
         limits,
         log_prints: flow.log_prints,
     };
-    let persist = flow.persist_result.unwrap_or(engine.settings.persist_results);
-    let calls = Calls::new(engine.clone(), record, component.clone(), fence, known);
+    // A child's result is its answer to its parent.
+    let persist = record.asked.parent.is_some() || flow.persist_result.unwrap_or(engine.settings.persist_results);
+    let calls = Calls::new(engine.clone(), record, component.clone(), fence, known, logged_before);
+    // Until its end is kept: a cancel finds it here.
+    let _registered = engine.register_active(id, fence, &calls);
     let stopped = watch_over(&engine, id, fence, &attempt, &calls, stop).await;
     let (end, result, evidence) = match stopped {
         Stopped::Reported(Report { outcome: Ok(result), evidence }) => {
@@ -84,19 +101,32 @@ pub(crate) async fn drive(engine: Arc<Inner>, record: RunRecord, claimed: Timest
             let failure = calls.take_parked().unwrap_or_else(|| Failure::new(code::INTERNAL, "a task gave up"));
             (AttemptEnd::Parked { failure }, None, Evidence::default())
         }
+        Stopped::Interrupted(Interrupt::Panicked) => {
+            let failure = Failure::new(code::INTERNAL, "working on a call panicked");
+            (AttemptEnd::Failed { failure, policy }, None, Evidence::default())
+        }
         // Whoever has the run now will end it.
         Stopped::Interrupted(Interrupt::Lost) => return drop(calls.abort()),
         Stopped::Shutdown => (AttemptEnd::Released, None, Evidence::default()),
     };
     let open = calls.abort();
+    let mut unmade = Vec::new();
     if matches!(end, AttemptEnd::Failed { .. } | AttemptEnd::Cancelled | AttemptEnd::Parked { .. }) {
         for child in open {
-            if let Err(error) = engine.cancel(child).await {
-                tracing::debug!(run = %child, %error, "not cancelled with its parent");
+            match engine.cancel(child).await {
+                Err(StoreError::NoRun(_)) => unmade.push(child),
+                Err(error) => tracing::debug!(run = %child, %error, "not cancelled with its parent"),
+                Ok(_) => {}
             }
         }
     }
     finish(&engine, id, fence, end, result, evidence, calls.take_logs()).await;
+    // What was on its way to be made is made by now, or never: its parent has ended.
+    for child in unmade {
+        if let Err(error) = engine.cancel(child).await {
+            tracing::debug!(run = %child, %error, "not cancelled with its parent");
+        }
+    }
 }
 
 /// What an attempt needs to begin.
@@ -104,9 +134,11 @@ struct Prepared {
     component: Arc<Component>,
     parameters: Json,
     known: Vec<TaskRun>,
+    /// How many lines the body logged in this attempt before it was put aside.
+    logged_before: u64,
 }
 
-async fn prepare(engine: &Inner, record: &RunRecord, is_new: bool) -> Result<Prepared, StoreError> {
+async fn prepare(engine: &Inner, record: &RunRecord, is_new: bool, resumed: bool) -> Result<Prepared, StoreError> {
     let prepare = || async {
         let component = engine.catalog.get(record.asked.component).await?;
         let known = match is_new {
@@ -117,7 +149,11 @@ async fn prepare(engine: &Inner, record: &RunRecord, is_new: bool) -> Result<Pre
             Kept::Inline(json) => json.clone(),
             blob => engine.outside.store.value(blob).await?,
         };
-        Ok(Prepared { component, parameters, known })
+        let logged_before = match resumed {
+            true => engine.outside.store.logged(record.asked.id, 0, record.run.attempt).await?,
+            false => 0,
+        };
+        Ok(Prepared { component, parameters, known, logged_before })
     };
     engine.until_answered(record.asked.id, "reading the run", prepare).await
 }
@@ -131,7 +167,6 @@ async fn watch_over(
     calls: &Arc<Calls>,
     stop: Stop,
 ) -> Stopped {
-    let registered = engine.register_active(id, fence, calls);
     let body = async {
         let report = engine.outside.runner.run_flow(attempt, calls.clone()).await;
         if report.outcome.is_ok() {
@@ -152,7 +187,6 @@ async fn watch_over(
         () = &mut logs => unreachable!("writes until it is dropped"),
         () = stop.said() => Stopped::Shutdown,
     };
-    drop(registered);
     if !matches!(stopped, Stopped::Shutdown | Stopped::Interrupted(Interrupt::Paused)) {
         return stopped;
     }
@@ -160,14 +194,12 @@ async fn watch_over(
     let calm = async {
         tokio::select! {
             biased;
-            report = &mut body => Some(report),
+            () = calls.cancelled() => Some(Stopped::Interrupted(Interrupt::Cancelled)),
+            report = &mut body => Some(Stopped::Reported(report)),
             () = calls.stop() => None,
         }
     };
-    match tokio::time::timeout(engine.settings.grace, calm).await {
-        Ok(Some(report)) => Stopped::Reported(report),
-        _ => stopped,
-    }
+    tokio::time::timeout(engine.settings.grace, calm).await.ok().flatten().unwrap_or(stopped)
 }
 
 fn warn_of_open(engine: &Inner, calls: &Calls, attempt: &Attempt, failed: usize) {

@@ -19,6 +19,9 @@ const CLAIMS: usize = 256;
 /// How often to look without having been told: another process may have made a run.
 const LOOK: Duration = Duration::from_secs(2);
 
+/// How long a shutdown waits for the store beyond the grace time.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+
 /// How long to leave a store alone that did not answer.
 const AGAIN: Duration = Duration::from_millis(200);
 
@@ -243,8 +246,14 @@ pub(crate) async fn work(engine: &Arc<Inner>, scope: Scope, shutdown: impl Futur
     *engine.desk.lock().unwrap_or_else(PoisonError::into_inner) = None;
     // What was ordered and not begun is not answered, and made without us.
     drop(ordered);
-    while let Some(ended) = runs.join_next().await {
-        note(ended);
+    let ended = async {
+        while let Some(ended) = runs.join_next().await {
+            note(ended);
+        }
+    };
+    // With a store that does not answer it would never end; the next start takes back what is left.
+    if tokio::time::timeout(engine.settings.grace + LAST_WORDS, ended).await.is_err() {
+        tracing::error!("the store did not answer during the shutdown; what was worked on goes on at the next start");
     }
 }
 

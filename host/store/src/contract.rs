@@ -19,8 +19,8 @@ use retake_core::time::Timestamp;
 use retake_core::value::Json;
 
 use crate::{
-    AttemptCommit, ClaimRequest, ComponentRecord, NewRun, Parent, RetryRequest, RunFilter, Store, StoreError,
-    TaskCommit,
+    AttemptCommit, ClaimRequest, ComponentRecord, NewRun, Parent, RetryRequest, RunFilter, RunRecord, Store,
+    StoreError, TaskCommit,
 };
 
 /// A place where a store is kept.
@@ -39,6 +39,9 @@ macro_rules! contract_tests {
     ($home:ty) => {
         $crate::contract_tests!($home:
             a_run_is_made_once_under_its_id
+            a_child_is_made_only_while_its_parent_runs
+            a_run_that_is_cancelled_at_once_has_ended_then
+            the_lines_of_an_attempt_are_counted
             a_run_is_made_once_under_its_key
             a_run_is_claimed_as_it_is_made
             a_run_needs_its_component
@@ -284,6 +287,46 @@ mod cases {
         let other = NewRun { flow: "other".into(), idempotency_key: None, ..new };
         assert_eq!(store.create(other).await.unwrap(), (made, false));
         assert_eq!(ids(store, all(), 0).await, [id(1)]);
+    }
+
+    pub async fn a_child_is_made_only_while_its_parent_runs(home: impl Home) {
+        let store = home.store();
+        ready(store).await;
+        store.create(new_run(1)).await.unwrap();
+        let child = |n| NewRun { parent: Some(Parent { run: id(1), call: 1 }), root: id(1), depth: 1, ..new_run(n) };
+        let refused = |made: Result<(RunRecord, bool), StoreError>| {
+            assert!(matches!(made, Err(StoreError::Refused(Refused::ParentNotRunning))), "{made:?}");
+        };
+        refused(store.create(child(2)).await);
+        store.claim(claim(10, 1..2)).await.unwrap();
+        assert!(store.create(child(2)).await.unwrap().1);
+        store.command(id(1), Command::Cancel, at(20)).await.unwrap();
+        refused(store.begin(child(3), fence(7)).await);
+        // One that is there is answered with, whatever became of its parent.
+        assert!(!store.create(child(2)).await.unwrap().1);
+        store.end_attempt(id(1), fence(1), end(AttemptEnd::Cancelled, 30)).await.unwrap();
+        refused(store.create(child(3)).await);
+    }
+
+    pub async fn a_run_that_is_cancelled_at_once_has_ended_then(home: impl Home) {
+        let store = home.store();
+        ready(store).await;
+        store.create(new_run(1)).await.unwrap();
+        store.command(id(1), Command::Cancel, at(20)).await.unwrap();
+        assert_eq!(store.run(id(1)).await.unwrap().ended, Some(at(20)));
+        store.retry(id(1), retry(30)).await.unwrap();
+        assert_eq!(store.run(id(1)).await.unwrap().ended, None);
+    }
+
+    pub async fn the_lines_of_an_attempt_are_counted(home: impl Home) {
+        let store = home.store();
+        ready(store).await;
+        let run = running(store, 1).await;
+        let of_task = LogLine { call: 1, ..line(3) };
+        let earlier = LogLine { attempt: 2, ..line(4) };
+        store.append_logs(run, fence(1), vec![line(1), line(2), of_task, earlier]).await.unwrap();
+        let counted = async |call, attempt| store.logged(run, call, attempt).await.unwrap();
+        assert_eq!((counted(0, 1).await, counted(1, 1).await, counted(0, 2).await, counted(0, 3).await), (2, 1, 1, 0));
     }
 
     pub async fn a_run_is_made_once_under_its_key(home: impl Home) {
@@ -914,7 +957,7 @@ mod cases {
         store.create(new_run(10)).await.unwrap();
         store.create(NewRun { flow: "other".into(), ..new_run(20) }).await.unwrap();
         for (n, call) in [(30, 1), (40, 2)] {
-            let parent = Some(Parent { run: id(10), call });
+            let parent = Some(Parent { run: id(9), call });
             store.create(NewRun { parent, root: id(10), depth: 1, ..new_run(n) }).await.unwrap();
         }
         store.command(id(20), Command::Cancel, at(50)).await.unwrap();
@@ -922,7 +965,7 @@ mod cases {
         assert_eq!(listed(all()).await, [id(40), id(30), id(20), id(10)]);
         assert_eq!(listed(RunFilter { flow: Some("other".into()), ..all() }).await, [id(20)]);
         assert_eq!(listed(RunFilter { roots_only: true, ..all() }).await, [id(20), id(10)]);
-        assert_eq!(listed(RunFilter { parent: Some(id(10)), ..all() }).await, [id(40), id(30)]);
+        assert_eq!(listed(RunFilter { parent: Some(id(9)), ..all() }).await, [id(40), id(30)]);
         assert_eq!(listed(RunFilter { since: Some(at(20)), ..all() }).await, [id(40), id(30), id(20)]);
         assert_eq!(listed(RunFilter { shown: vec![Shown::Cancelled], ..all() }).await, [id(20)]);
         let both = RunFilter { shown: vec![Shown::Cancelled, Shown::Scheduled], roots_only: true, ..all() };

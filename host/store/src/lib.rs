@@ -274,6 +274,8 @@ pub trait Store: Send + Sync {
     async fn past_attempts(&self, run: FlowRunId) -> Result<Vec<PastAttempt>, StoreError>;
     /// Returns log lines of a run after the line `after`, in order, each with its number; at most `limit`.
     async fn logs(&self, run: FlowRunId, after: u64, limit: usize) -> Result<Vec<(u64, LogLine)>, StoreError>;
+    /// Returns how many lines an attempt of a call logged; call 0 is the flow's body.
+    async fn logged(&self, run: FlowRunId, call: u32, attempt: u32) -> Result<u64, StoreError>;
     /// Returns what else happened to a run, in order.
     async fn events(&self, run: FlowRunId) -> Result<Vec<Event>, StoreError>;
     /// Returns a value that is kept, checked against its digest.

@@ -140,6 +140,12 @@ impl MemStore {
             return Ok((there.record.clone(), false));
         }
         kept.has_component(new.component)?;
+        // A child that was on its way when its parent ended would be worked on for nobody.
+        if let Some(parent) = new.parent.and_then(|it| kept.run(it.run).ok())
+            && !matches!(parent.record.run.state, RunState::Running { .. })
+        {
+            return Err(Refused::ParentNotRunning.into());
+        }
         let parameters = kept.keep(new.parameters);
         let asked = NewRun { parameters, ..new };
         let run = first_state(&asked, fence.map(|it| (it, self.boot)));
@@ -347,7 +353,11 @@ impl Store for MemStore {
         let index = kept.index(run)?;
         let before = kept.runs[index].record.run.clone();
         let after = before.command(command, now)?;
-        kept.runs[index].record.run = after.clone();
+        let record = &mut kept.runs[index].record;
+        record.run = after.clone();
+        if after.state.is_terminal() {
+            record.ended = Some(now);
+        }
         kept.event(index, now, events::command(&before, command));
         Ok(after)
     }
@@ -432,6 +442,12 @@ impl Store for MemStore {
     async fn logs(&self, run: FlowRunId, after: u64, limit: usize) -> Result<Vec<(u64, LogLine)>, StoreError> {
         let kept = self.kept();
         Ok(kept.run(run)?.logs.iter().filter(|(number, _)| *number > after).take(limit).cloned().collect())
+    }
+
+    async fn logged(&self, run: FlowRunId, call: u32, attempt: u32) -> Result<u64, StoreError> {
+        let kept = self.kept();
+        let lines = kept.run(run)?.logs.iter().filter(|(_, it)| (it.call, it.attempt) == (call, attempt));
+        Ok(lines.count() as u64)
     }
 
     async fn events(&self, run: FlowRunId) -> Result<Vec<Event>, StoreError> {

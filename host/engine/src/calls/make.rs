@@ -10,7 +10,7 @@ use retake_core::port::{Attempt, Logs, TaskAttempt};
 use retake_core::replay::CallKind;
 use retake_core::retry::{FailedAttempt, Spent, Verdict};
 use retake_core::run::RunState;
-use retake_core::task::{Kept, PastAttempt, TaskRun, TaskState};
+use retake_core::task::{Kept, Overrides, PastAttempt, TaskRun, TaskState};
 use retake_core::time::Timestamp;
 use retake_core::value::Json;
 use retake_store::{NewRun, Parent, RetryRequest, RunRecord, StoreError, TaskCommit};
@@ -145,6 +145,7 @@ impl Calls {
         self.commit(TaskCommit { task, past: previous.into_iter().collect(), logs }).await;
         self.table().parked = Some(failure);
         self.interrupt(Interrupt::Parked);
+        self.idle();
         std::future::pending().await
     }
 
@@ -189,13 +190,36 @@ impl Calls {
         table.busy += 1;
     }
 
+    /// Keeps what a call came to, unless the body cancelled it in that instant: then that is what is kept.
+    async fn finish(&self, index: u32, mut task: TaskRun, past: Option<PastAttempt>, mut given: Given) {
+        let cancelled = {
+            let mut table = self.table();
+            let table = &mut *table;
+            let status = &mut table.calls[index as usize].status;
+            let cancelled = matches!(status, Status::Committing | Status::Done(..));
+            if !cancelled {
+                *status = Status::Committing;
+                if let Given::Result(result) = &given
+                    && let Err(failure) = table.bytes.add(result.bytes())
+                {
+                    (task.state, task.result, task.failure) = (TaskState::Failed, None, Some(failure.clone()));
+                    given = Given::Failure(failure);
+                }
+            }
+            cancelled
+        };
+        if cancelled {
+            std::future::pending::<()>().await;
+        }
+        self.keep(index, task, past, given).await;
+    }
+
     /// Keeps what a call came to and shows it to the body, after all that were done before it.
-    pub(super) async fn finish(&self, index: u32, mut task: TaskRun, past: Option<PastAttempt>, given: Given) {
+    pub(super) async fn keep(&self, index: u32, mut task: TaskRun, past: Option<PastAttempt>, given: Given) {
         let logs = {
             let mut table = self.table();
             table.done_given += 1;
             task.done = table.done_given;
-            table.calls[index as usize].status = Status::Committing;
             table.take_logs()
         };
         let (done, ended) = (task.done, task.told.unwrap_or(task.ended));
@@ -234,7 +258,13 @@ impl Calls {
     async fn make_child(&self, index: u32, mut task: TaskRun) {
         let asked = &self.record.asked;
         let child = task.identity.child_of(asked.id);
-        let input = self.table().calls[index as usize].input.clone();
+        let (input, policy) = {
+            let table = self.table();
+            let call = &table.calls[index as usize];
+            (call.input.clone(), call.policy.clone())
+        };
+        let own = self.component.info.flow(&task.identity.name).map(|it| &it.retry);
+        let retry = (own != Some(&policy)).then_some(policy);
         let began = self.engine.outside.clock.now();
         let run = NewRun {
             id: child,
@@ -243,7 +273,7 @@ impl Calls {
             deployment: None,
             queue: asked.queue.clone(),
             parameters: Kept::Inline(input),
-            overrides: Default::default(),
+            overrides: Overrides { retry, ..Overrides::default() },
             idempotency_key: None,
             parent: Some(Parent { run: asked.id, call: task.number }),
             root: asked.root,
@@ -256,6 +286,7 @@ impl Calls {
         if task.round_began == Timestamp::default() {
             task.round_began = began;
         }
+        self.began(index, &task, began, previous.as_ref());
         let name = task.label.clone().unwrap_or_else(|| task.identity.name.clone());
         self.observe(|| Progress::TaskBegan { number: task.number, name: name.clone(), attempt: task.attempts });
         let outcome = self.child_outcome(index, run).await;
@@ -294,8 +325,10 @@ impl Calls {
         let (record, _) = self.until_answered(id, || engine.make(run.clone())).await?;
         let forgotten = self.table().calls[index as usize].forgotten;
         // What it came to in an earlier attempt of ours is not this one's answer; what it came to since then is.
-        let earlier = record.ended.is_some_and(|ended| Some(ended) < self.record.run.attempt_began);
-        let is_old = earlier || matches!(record.run.state, RunState::Cancelling { .. });
+        let began = self.record.run.attempt_began;
+        let earlier = record.ended.is_some_and(|ended| Some(ended) < began);
+        // The attempt that made it has cancelled it, perhaps so late that it stops only now.
+        let is_old = earlier || (Some(record.asked.created) < began && record.run.state.is_cancelled());
         let old_round = is_old.then_some(record.run.round);
         loop {
             if self.stopping.load(Ordering::Acquire) {

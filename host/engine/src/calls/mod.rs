@@ -8,16 +8,18 @@
 //! sandbox. All others are spawned and run beside the body.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use retake_core::failure::{Failure, code};
 use retake_core::id::{ContentDigest, Fence, FlowRunId};
 use retake_core::limits;
 use retake_core::port::{BoxFuture, CallRequest, FlowHost, Logs};
 use retake_core::replay::{Again, Answer, Asked, CallKind, Identity, Occurrences, answer};
-use retake_core::retry::{RetryPolicy, Spent};
+use retake_core::retry::{FailedAttempt, RetryPolicy, Spent, Verdict};
 use retake_core::task::{Evidence, Kept, LogLine, PastAttempt, TaskRun, TaskState};
 use retake_core::time::Timestamp;
 use retake_core::value::Json;
@@ -46,6 +48,8 @@ pub(crate) enum Interrupt {
     Paused,
     /// A task gave up, and its policy leaves the rest to a person.
     Parked,
+    /// We panicked.
+    Panicked,
 }
 
 /// The calls of one attempt of a flow.
@@ -86,15 +90,34 @@ struct Table {
     /// What the body waits for.
     blocked: BTreeMap<u32, On>,
     next_block: u32,
-    bytes: usize,
+    bytes: Bytes,
     logs: Vec<LogLine>,
+    /// Lines of the body that an earlier go at this attempt logged: it logs them again.
+    logged_before: u64,
     interrupt: Option<Interrupt>,
     /// Why a task gave up, when the run is to be parked for it.
     parked: Option<Failure>,
 }
 
+/// How many bytes of inputs and results the calls of a run have.
+#[derive(Default)]
+struct Bytes(usize);
+
+impl Bytes {
+    fn add(&mut self, bytes: usize) -> Result<(), Failure> {
+        self.0 += bytes;
+        if self.0 > limits::CALL_BYTES_PER_RUN {
+            let most = limits::CALL_BYTES_PER_RUN >> 20;
+            return Err(Failure::new(code::OUTPUT, format!("more than {most} MiB of inputs and results in one run")));
+        }
+        Ok(())
+    }
+}
+
 struct Call {
     task: TaskRun,
+    /// Whether the body was told what it came to.
+    told: bool,
     policy: RetryPolicy,
     input: Json,
     /// Found before a sandbox was made.
@@ -143,6 +166,7 @@ impl Calls {
         component: Arc<Component>,
         fence: Fence,
         known: Vec<TaskRun>,
+        logged_before: u64,
     ) -> Arc<Self> {
         let done = known.iter().map(|it| it.done).max().unwrap_or(0);
         let table = Table {
@@ -159,8 +183,9 @@ impl Calls {
             busy: 0,
             blocked: BTreeMap::new(),
             next_block: 0,
-            bytes: 0,
+            bytes: Bytes::default(),
             logs: Vec::new(),
+            logged_before,
             interrupt: None,
             parked: None,
         };
@@ -198,9 +223,22 @@ impl Calls {
         }
     }
 
+    /// Waits until somebody cancels the run.
+    pub(crate) async fn cancelled(&self) {
+        while self.table().interrupt != Some(Interrupt::Cancelled) {
+            self.driver.notified().await;
+        }
+    }
+
     /// Has the driver look.
     pub(crate) fn interrupt(&self, interrupt: Interrupt) {
-        self.table().interrupt.get_or_insert(interrupt);
+        {
+            let mut table = self.table();
+            // Who cancels does not want to wait until what else was asked for is done.
+            if table.interrupt.is_none() || interrupt == Interrupt::Cancelled {
+                table.interrupt = Some(interrupt);
+            }
+        }
         self.driver.notify_one();
     }
 
@@ -230,12 +268,26 @@ impl Calls {
             {
                 let table = self.table();
                 if table.calls.iter().all(|it| matches!(it.status, Status::Done(..))) {
-                    let failed = |it: &&Call| matches!(it.status, Status::Done(Given::Failure(_), _));
+                    let failed = |it: &&Call| !it.told && matches!(it.status, Status::Done(Given::Failure(_), _));
                     return table.calls.iter().filter(failed).count();
                 }
             }
             changed.await;
         }
+    }
+
+    /// Has a future polled beside the body. A panic in it is our bug: it ends the attempt.
+    fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+        let me = self.me.clone();
+        let mut spawned = self.spawned();
+        while spawned.try_join_next().is_some() {}
+        spawned.spawn(async move {
+            if AssertUnwindSafe(future).catch_unwind().await.is_err()
+                && let Some(me) = me.upgrade()
+            {
+                me.interrupt(Interrupt::Panicked);
+            }
+        })
     }
 
     /// Stops all calls that are being made, and returns the child runs among them.
@@ -273,7 +325,7 @@ impl Calls {
         };
         for index in pending {
             let Some(me) = self.me.upgrade() else { return };
-            let abort = self.spawned().spawn(async move { me.make(index).await });
+            let abort = self.spawn(async move { me.make(index).await });
             self.table().calls[index as usize].abort = Some(abort);
         }
     }
@@ -374,6 +426,17 @@ impl Table {
     }
 }
 
+/// Whether a task that Failed was left to a person.
+fn gave_up(record: &RunRecord, task: &TaskRun, policy: &RetryPolicy) -> bool {
+    task.identity.kind == CallKind::Task
+        && task.failure.as_ref().is_some_and(|failure| {
+            let (spent, round_began, ended) = (&task.spent, task.round_began, task.ended);
+            let entropy = record.asked.id.entropy(task.number, task.attempts);
+            let failed = FailedAttempt { failure, spent, round_began, ended, entropy };
+            policy.after_failure(failed).0 == Verdict::Park
+        })
+}
+
 /// What is known of a task or flow before it is called.
 struct Callee {
     kind: CallKind,
@@ -406,7 +469,9 @@ impl Calls {
                 }
                 Some(_) => invalid(self.component.misfits_of_parameters(&request.name, input)),
             };
-            return Callee { kind: CallKind::Flow, version: String::new(), policy: RetryPolicy::default(), refused };
+            let own = || info.flow(&request.name).map(|it| it.retry.clone()).unwrap_or_default();
+            let policy = request.retry.clone().unwrap_or_else(own);
+            return Callee { kind: CallKind::Flow, version: String::new(), policy, refused };
         }
         let task = info.task(&request.name);
         let refused = match task {
@@ -429,6 +494,13 @@ impl Calls {
 
 impl Logs for Calls {
     fn line(&self, line: LogLine) {
+        if line.call == 0 {
+            let before = &mut self.table().logged_before;
+            if *before > 0 {
+                *before -= 1;
+                return;
+            }
+        }
         self.observe(|| Progress::Line(line.clone()));
         let mut table = self.table();
         table.logs.push(line);
@@ -453,6 +525,7 @@ impl FlowHost for Calls {
             }
         };
         let callee = self.callee(&request, &input);
+        let bytes = input.as_str().len() + request.key_bytes();
         let refused = broken.or(callee.refused);
         let asked = match request.key {
             Some(key) => Asked::Key(key),
@@ -463,13 +536,7 @@ impl FlowHost for Calls {
         if index >= limits::CALLS_PER_RUN {
             return Err(over(format!("more than {} calls in one run", limits::CALLS_PER_RUN)));
         }
-        table.bytes += input.as_str().len();
-        if table.bytes > limits::CALL_BYTES_PER_RUN {
-            return Err(over(format!(
-                "more than {} MiB of inputs and results in one run",
-                limits::CALL_BYTES_PER_RUN >> 20
-            )));
-        }
+        table.bytes.add(bytes)?;
         let identity = table.occurrences.identify(callee.kind, &request.name, &callee.version, asked);
         let attempt = self.record.run.attempt;
         let known = table.known.get(&identity);
@@ -504,9 +571,21 @@ impl FlowHost for Calls {
         let status = match answer {
             Answer::Result => {
                 let kept = task.result.clone().expect("what is fed back was kept");
+                table.bytes.add(kept.bytes())?;
                 let name = task.label.clone().unwrap_or_else(|| task.identity.name.clone());
                 self.observe(|| Progress::Cached { number: task.number, name });
                 Status::Done(Given::Result(kept), task.ended)
+            }
+            // It was kept that it gave up, and not yet that its run is parked for it.
+            Answer::Failure
+                if task.state == TaskState::Failed
+                    && refused.is_none()
+                    && gave_up(&self.record, &task, &callee.policy) =>
+            {
+                table.parked = task.failure.clone();
+                table.interrupt.get_or_insert(Interrupt::Parked);
+                self.driver.notify_one();
+                Status::Active
             }
             Answer::Failure => {
                 let unknown = || Failure::new(code::CANCELLED, "was cancelled");
@@ -531,6 +610,7 @@ impl FlowHost for Calls {
         let forgotten = matches!(answer, Answer::Again(Again::Asked));
         table.calls.push(Call {
             task,
+            told: false,
             policy: callee.policy,
             input,
             refused,
@@ -605,7 +685,19 @@ impl FlowHost for Calls {
         let now = self.engine.outside.clock.now();
         let failure = Failure::new(code::CANCELLED, "the flow cancelled it");
         (task.state, task.ended, task.failure) = (TaskState::Cancelled, now, Some(failure.clone()));
-        self.spawned().spawn(async move { me.finish(call, task, past, Given::Failure(failure)).await });
+        // One that never began took no time.
+        if task.began == Timestamp::default() {
+            task.began = now;
+        }
+        let child = (task.identity.kind == CallKind::Flow).then(|| task.identity.child_of(self.record.asked.id));
+        self.spawn(async move {
+            if let Some(child) = child
+                && let Err(error) = me.engine.cancel(child).await
+            {
+                tracing::debug!(run = %child, %error, "not cancelled with its call");
+            }
+            me.keep(call, task, past, Given::Failure(failure)).await;
+        });
     }
 
     fn wait_any(&self, calls: Vec<u32>) -> BoxFuture<'_, u32> {

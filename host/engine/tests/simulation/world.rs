@@ -346,6 +346,7 @@ macro_rules! tell_nothing {
 }
 tell_nothing!(
     (),
+    u64,
     Run,
     Option<Timestamp>,
     Option<ComponentRecord>,
@@ -458,6 +459,9 @@ impl Store for Unreliable {
     }
     async fn logs(&self, run: FlowRunId, after: u64, limit: usize) -> Result<Vec<(u64, LogLine)>, StoreError> {
         self.ask(Op::Read, None, self.kept.logs(run, after, limit)).await
+    }
+    async fn logged(&self, run: FlowRunId, call: u32, attempt: u32) -> Result<u64, StoreError> {
+        self.ask(Op::Read, None, self.kept.logged(run, call, attempt)).await
     }
     async fn events(&self, run: FlowRunId) -> Result<Vec<Event>, StoreError> {
         self.ask(Op::Read, None, self.kept.events(run)).await

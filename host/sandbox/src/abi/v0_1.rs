@@ -178,12 +178,13 @@ impl State {
 
 fn request(name: String, is_flow: bool, input: String, options: tasks::Options) -> wasmtime::Result<CallRequest> {
     let bad = |error: BadField| Stop::Failed(Failure::new(code::INVALID, error.to_string()));
-    let bounded = |field: &str, text: &Option<String>, most: usize| {
-        let got = text.as_ref().map_or(0, String::len);
+    let bounded = |field: &str, text: Option<&String>, most: usize| {
+        let got = text.map_or(0, String::len);
         BadField::unless(got <= most, field, || format!("{got} bytes, at most {most} are allowed")).map_err(bad)
     };
-    bounded("options.key", &options.key, limits::KEY_BYTES)?;
-    bounded("options.name", &options.name, limits::NAME_BYTES)?;
+    bounded(if is_flow { "flow" } else { "task" }, Some(&name), limits::NAME_BYTES)?;
+    bounded("options.key", options.key.as_ref(), limits::KEY_BYTES)?;
+    bounded("options.name", options.name.as_ref(), limits::NAME_BYTES)?;
     let retry = options.retry.map(policy);
     retry.as_ref().map_or(Ok(()), |it| it.check("options.retry")).map_err(bad)?;
     Ok(CallRequest { name, is_flow, input, key: options.key, label: options.name, retry })
@@ -228,10 +229,7 @@ impl tasks::HostCall for State {
         Ok(match answer {
             Ok(result) => Ok(result.as_str().to_owned()),
             Err(failure) => {
-                // One of each is enough, and keeps a guest that fails often from filling the list.
-                if !self.handed.contains(&failure.code) && self.handed.len() < limits::LIST_ITEMS {
-                    self.handed.push(failure.code.clone());
-                }
+                self.hand(&failure.code);
                 Err(to_guest(failure))
             }
         })
@@ -327,10 +325,18 @@ impl values::Host for State {
 }
 
 impl State {
+    /// Notes that a guest was handed a code. One of each is enough, and keeps a guest that is refused often from
+    /// filling the list.
+    fn hand(&mut self, code: &str) {
+        if self.handed.len() < limits::LIST_ITEMS && !self.handed.iter().any(|it| it == code) {
+            self.handed.push(code.to_owned());
+        }
+    }
+
     fn denied(&mut self, kind: &str, name: &str) -> wasmtime::Result<GuestFailure> {
         self.refuse_describing(&format!("for a {kind}"))?;
         let name = failure::cut(name.to_owned(), limits::NAME_BYTES);
-        self.handed.push(code::DENIED.to_owned());
+        self.hand(code::DENIED);
         Ok(to_guest(Failure::new(code::DENIED, format!("the {kind} `{name}` is not granted to this run"))))
     }
 }

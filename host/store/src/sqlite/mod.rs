@@ -285,6 +285,10 @@ impl Store for SqliteStore {
         self.readers.ask(move |db| reads::logs(db, run, after, limit)).await
     }
 
+    async fn logged(&self, run: FlowRunId, call: u32, attempt: u32) -> Result<u64, StoreError> {
+        self.readers.ask(move |db| reads::logged(db, run, call, attempt)).await
+    }
+
     async fn events(&self, run: FlowRunId) -> Result<Vec<Event>, StoreError> {
         self.readers.ask(move |db| reads::events(db, run)).await
     }

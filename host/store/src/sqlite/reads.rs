@@ -147,6 +147,13 @@ pub(super) fn logs(db: &Connection, id: FlowRunId, after: u64, limit: usize) -> 
     Ok(found.collect::<Result<_, _>>()?)
 }
 
+pub(super) fn logged(db: &Connection, id: FlowRunId, call: u32, attempt: u32) -> Done<u64> {
+    let row = row_of(db, id)?;
+    let sql = "SELECT count(*) FROM log WHERE run = ?1 AND call = ?2 AND attempt = ?3";
+    let lines: i64 = db.prepare_cached(sql)?.query_one([row, call.into(), attempt.into()], |row| row.get(0))?;
+    Ok(lines.cast_unsigned())
+}
+
 pub(super) fn events(db: &Connection, id: FlowRunId) -> Done<Vec<Event>> {
     let row = row_of(db, id)?;
     let mut found = db.prepare_cached("SELECT seq, at, kind, details FROM event WHERE run = ?1 ORDER BY seq")?;

@@ -87,6 +87,13 @@ pub(super) fn create(db: &Connection, new: &NewRun, claim: Option<(Fence, u64)>)
         }
     }
     has_component(db, new.component)?;
+    // A child that was on its way when its parent ended would be worked on for nobody.
+    if let Some(parent) = new.parent
+        && let Some((_, parent)) = load(db, parent.run)?
+        && !matches!(parent.state, RunState::Running { .. })
+    {
+        return Err(Refused::ParentNotRunning.into());
+    }
     let run = first_state(new, claim);
     let to = RunColumns::from(&run);
     let (text, blob, bytes) = kept_columns(Some(&new.parameters));
@@ -266,6 +273,9 @@ pub(super) fn command(db: &Connection, id: FlowRunId, command: Command, now: Tim
     let (row, before) = needed(load(db, id)?, id)?;
     let after = before.command(command, now)?;
     write_run(db, row, &after)?;
+    if after.state.is_terminal() {
+        db.prepare_cached("UPDATE flow_run SET ended = ?2 WHERE row = ?1")?.execute(params![row, now.as_micros()])?;
+    }
     event(db, row, now, events::command(&before, command))?;
     Ok(after)
 }

@@ -254,7 +254,9 @@ mod ways {
     }
 
     pub(super) fn sleep(n: u64) -> Result<Value> {
+        println!("asleep");
         std::thread::sleep(Duration::from_millis(n));
+        println!("awake");
         Ok(json!({ "milliseconds": n }))
     }
 
@@ -361,6 +363,47 @@ fn cancel_a_task() -> Result<Value> {
     Ok(json!({ "code": failure.map(|failure| failure.code().to_owned()) }))
 }
 
+/// Fails in its first attempt while a child of it sleeps; waits for the child in those after it.
+#[flow(name = "fail-beside-a-child")]
+fn fail_beside_a_child() -> Result<Value> {
+    let child = sleep::submit(Where::Flow, 12_000);
+    retake::sleep(Duration::from_secs(1));
+    match context().attempt {
+        1 => Err(Failure::new("first", "the first attempt fails")),
+        _ => child.outcome(),
+    }
+}
+
+/// Cancels its child, and returns the code of its failure.
+#[flow(name = "cancel-a-child")]
+fn cancel_a_child() -> Result<Value> {
+    let child = sleep::submit(Where::Flow, 60_000);
+    retake::sleep(Duration::from_secs(1));
+    child.cancel();
+    Ok(json!({ "code": child.outcome().err().map(|failure| failure.code().to_owned()) }))
+}
+
+/// Calls a task whose name is very long; the host ends the attempt for it.
+#[flow(name = "long-name")]
+fn long_name() -> Result<Value> {
+    submit_task::<Value>(&"x".repeat(MIB), &json!({}), Options::default()).outcome()
+}
+
+/// Asks for `n` results of a MiB each, and returns the code of the first that failed, and how many did not.
+#[flow(name = "hoard")]
+fn hoard(#[default(110)] n: u64) -> Result<Value> {
+    let calls: Vec<_> = (0..n).map(fill_task::submit).collect();
+    let outcomes: Vec<_> = calls.iter().map(|call| call.outcome().map(drop)).collect();
+    let code = outcomes.iter().find_map(|it| it.as_ref().err()).map(|it| it.code().to_owned());
+    Ok(json!({ "code": code, "kept": outcomes.iter().filter(|it| it.is_ok()).count() }))
+}
+
+/// Returns almost a MiB.
+#[task(name = "fill")]
+fn fill_task(n: u64) -> String {
+    format!("{n}{}", "x".repeat(MIB - 100))
+}
+
 /// Calls a task that this component does not have. Returns the code of the failure.
 #[flow(name = "unknown-task")]
 fn unknown_task() -> Result<Value> {
@@ -462,13 +505,13 @@ retake::component!(
         print_garbage, log_a_lot, sleep, probe, clocks_and_dice, starts, huge_failure, forged_code,
         call_a_task, ask_for_secrets, submit_many, walk_away, cancel_a_task, unknown_task,
         unknown_flow, wrong_input, huge_input, call_itself, wait_for_nothing, nested_result,
-        invalid_result, canaries,
+        invalid_result, canaries, fail_beside_a_child, cancel_a_child, long_name, hoard,
     ],
     tasks: [
         spin_task, eat_memory_task, overflow_stack_task, panic_task, exit_task, huge_result_task,
         print_a_lot_task, print_a_long_line_task, print_garbage_task, log_a_lot_task, sleep_task,
         probe_task, clocks_and_dice_task, starts_task, huge_failure_task, forged_code_task,
         call_a_task_task, ask_for_secrets_task, nested_result_task, invalid_result_task, leave_canaries,
-        find_canaries,
+        find_canaries, fill_task,
     ],
 );
