@@ -511,9 +511,10 @@ pub mod retake {
                 pub retry: RetryPolicy,
                 pub limits: Limits,
                 pub capabilities: _rt::Vec<Capability>,
-                /// Whether lines on stdout and stderr become log entries of the run.
+                /// Whether lines on stdout become log entries of the run. Those on stderr always do.
                 pub log_prints: bool,
                 /// `none`: as the host is configured (which is to keep results, unless somebody changed it).
+                /// The result of a child run is always kept, because it answers its parent.
                 pub persist_result: ::core::option::Option<bool>,
                 pub extensions: ::core::option::Option<Json>,
             }

@@ -231,13 +231,13 @@ pub fn submit_task<T>(task: &str, input: &impl Serialize, options: Options) -> C
     })
 }
 
-/// Asks for a child flow: a flow of this component, or `flow/deployment` of any.
+/// Asks for a child flow: a flow of this component.
 ///
 /// ```no_run
 /// # fn main() -> retake::Result<()> {
 /// use retake::serde_json::json;
 ///
-/// let call = retake::submit_flow("invoices/prod", &json!({"month": 3}), Default::default());
+/// let call = retake::submit_flow("invoices", &json!({"month": 3}), Default::default());
 /// let total: u64 = call.outcome()?;
 /// # Ok(()) }
 /// ```

@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 #[command(
     name = "retake",
     disable_version_flag = true,
-    after_help = "Exit codes: 0 ok, 1 the run failed, 2 usage, 3 not found, 4 denied, 5 unreachable, 6 conflict, \
+    after_help = "Exit codes: 0 ok, 1 the run failed, 2 usage, 3 not found, 4 denied, 6 conflict, \
                   70 the database failed (start again: what was kept is there), 124 the wait ended before the run did, 130 interrupted (the run is left where it is)."
 )]
 pub(crate) struct Args {

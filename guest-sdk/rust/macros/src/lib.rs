@@ -33,7 +33,7 @@ use function::Kind;
 /// | `timeout`, `cpu`, `memory` | `"30s"`, `"2s"`, `"64MiB"` | limits of one attempt |
 /// | `allow_http`, `secrets`, `variables`, `read_dirs`, `write_dirs` | `["api.example.com"]` | what it asks to be granted |
 /// | `log_prints` | | what it prints becomes log entries |
-/// | `persist_result` | `false` | whether its result is kept |
+/// | `persist_result` | `false` | whether its result is kept; a child flow's always is |
 /// | `shared` | | it is in a library, and listed by components elsewhere with `::library::name` |
 ///
 /// Durations have a unit: `ms`, `s`, `m`, `h`, `d`, also together as in `"1h30m"`.
@@ -69,8 +69,8 @@ pub fn flow(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// Makes a function a task: what flows call, each time in a fresh sandbox.
 ///
 /// It takes the arguments of [`flow`](macro@flow), and two more: `version = "2"`, raised when
-/// results of older code must not be used any longer, and `tags = ["db"]`, for which the operator
-/// can limit how many run at once.
+/// results of older code must not be used any longer, and `tags = ["db"]`, which are
+/// kept with the component; nothing is limited by them yet.
 ///
 /// ```
 /// use retake::prelude::*;
