@@ -158,6 +158,7 @@ impl Ours {
             retries_left: 0,
             scheduled_for: Timestamp::default(),
             limits: AskedLimits::default().for_flow(),
+            elapsed: Duration::ZERO,
             log_prints: false,
         }
     }

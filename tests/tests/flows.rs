@@ -73,6 +73,16 @@ fn a_plain_sleep_in_a_flow_is_durable_and_holds_no_process() {
 }
 
 #[test]
+fn a_flow_that_sleeps_past_its_timeout_is_ended_then() {
+    let retake = Retake::new();
+    let said = retake.expect(1, &["run", &path("hostile"), "--flow", "sleep-too-long", "--wait"]);
+    assert!(said.err.contains("sandbox.timeout: took longer than 11s"), "{}", said.err);
+    let run = retake.json(&["show", retake.json(&["ps"])[0]["name"].as_str().unwrap()]);
+    let took = run["attempts"][0]["took_ms"].as_u64().unwrap();
+    assert!((11_000..14_000).contains(&took) && run["state"] == "TimedOut", "{run:#}");
+}
+
+#[test]
 fn a_child_that_was_cancelled_with_its_parent_runs_again_with_it() {
     let retake = Retake::new();
     retake.expect(1, &["run", &path("hostile"), "--flow", "fail-beside-a-child"]);

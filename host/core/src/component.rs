@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::failure::{Failure, code};
 use crate::limits;
 use crate::retry::{BadField, RetryPolicy};
 use crate::time::millis_option;
@@ -50,6 +51,14 @@ pub struct AttemptLimits {
     pub cpu_time: Duration,
     /// Wall clock; `None` for a flow that asks for none, because its waits hold nothing.
     pub timeout: Option<Duration>,
+}
+
+impl AttemptLimits {
+    /// Returns the failure of an attempt that took longer than it may.
+    pub fn timed_out(&self) -> Failure {
+        let limit = self.timeout.unwrap_or_default();
+        Failure::new(code::TIMEOUT, format!("took longer than {limit:?}; raise it with `timeout` in the metadata"))
+    }
 }
 
 impl AskedLimits {

@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::component::AttemptLimits;
 use crate::failure::Failure;
@@ -40,6 +41,8 @@ pub struct Attempt {
     pub scheduled_for: Timestamp,
     /// What it may use.
     pub limits: AttemptLimits,
+    /// How much of the wall clock it may use has passed already, when it goes on.
+    pub elapsed: Duration,
     /// Whether printed lines become log entries.
     pub log_prints: bool,
 }

@@ -427,20 +427,25 @@ impl Inner {
             self.changed(id);
         }
         if matches!(cancelled, Ok(_) | Err(StoreError::Refused(_))) {
-            let filter = RunFilter { parent: Some(id), limit: limits::CALLS_PER_RUN as usize, ..RunFilter::default() };
-            for child in store.list(filter, self.outside.clock.now()).await? {
-                if child.run.state.is_terminal() {
-                    continue;
-                }
-                // One that ends meanwhile refuses, which is as good.
-                if let Err(error) = Box::pin(self.cancel(child.asked.id)).await
-                    && !matches!(error, StoreError::Refused(_))
-                {
-                    tracing::warn!(run = %child.asked.id, %error, "not cancelled with its parent");
-                }
-            }
+            self.cancel_children(id).await?;
         }
         cancelled
+    }
+
+    async fn cancel_children(&self, id: FlowRunId) -> Result<(), StoreError> {
+        let filter = RunFilter { parent: Some(id), limit: limits::CALLS_PER_RUN as usize, ..RunFilter::default() };
+        for child in self.outside.store.list(filter, self.outside.clock.now()).await? {
+            if child.run.state.is_terminal() {
+                continue;
+            }
+            // One that ends meanwhile refuses, which is as good.
+            if let Err(error) = Box::pin(self.cancel(child.asked.id)).await
+                && !matches!(error, StoreError::Refused(_))
+            {
+                tracing::warn!(run = %child.asked.id, %error, "not cancelled with its parent");
+            }
+        }
+        Ok(())
     }
 
     fn watch(&self, id: FlowRunId) -> Arc<Notify> {

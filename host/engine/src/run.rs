@@ -65,10 +65,20 @@ async fn attempt(engine: Arc<Inner>, record: RunRecord, claimed: Timestamp, is_n
     let policy = record.asked.overrides.policy(flow);
     let mut limits = record.asked.overrides.limits(&flow.limits);
     limits.timeout = record.asked.overrides.timeout.or(limits.timeout);
-    let mut limits = limits.for_flow();
+    let limits = limits.for_flow();
     // The clock of an attempt that was put aside has gone on.
     let began = record.run.attempt_began.unwrap_or(claimed);
-    limits.timeout = limits.timeout.map(|it| it.saturating_sub(claimed.since(began)).max(Duration::from_millis(1)));
+    let elapsed = claimed.since(began);
+    if limits.timeout.is_some_and(|it| it <= elapsed) {
+        let end = AttemptEnd::Failed { failure: limits.timed_out(), policy };
+        finish(&engine, id, fence, end, None, Evidence::default(), Vec::new()).await;
+        // Which of them the body would have waited for is not known, as it did not run.
+        if let Err(error) = engine.cancel_children(id).await {
+            tracing::warn!(run = %id, %error, "its children were not cancelled with it");
+        }
+        return;
+    }
+    let deadline = limits.timeout.map(|it| began + it);
     let attempt = Attempt {
         component: record.asked.component,
         run: id,
@@ -79,11 +89,12 @@ async fn attempt(engine: Arc<Inner>, record: RunRecord, claimed: Timestamp, is_n
         retries_left: policy.retries_left(&record.run.spent),
         scheduled_for: record.asked.due,
         limits,
+        elapsed,
         log_prints: flow.log_prints,
     };
     // A child's result is its answer to its parent.
     let persist = record.asked.parent.is_some() || flow.persist_result.unwrap_or(engine.settings.persist_results);
-    let calls = Calls::new(engine.clone(), record, component.clone(), fence, known, logged_before);
+    let calls = Calls::new(engine.clone(), record, component.clone(), fence, known, logged_before, deadline);
     // Until its end is kept: a cancel finds it here.
     let _registered = engine.register_active(id, fence, &calls);
     let stopped = watch_over(&engine, id, fence, &attempt, &calls, stop).await;

@@ -118,14 +118,14 @@ pub(crate) async fn run(sandbox: &Sandbox, attempt: &Attempt, host: Host) -> Rep
         let guest = Metered::new(meter.clone(), call_guest(&loaded, &mut store, attempt));
         match attempt.limits.timeout {
             None => Some(guest.await),
-            Some(limit) => tokio::time::timeout(limit, guest).await.ok(),
+            Some(limit) => tokio::time::timeout(limit.saturating_sub(attempt.elapsed), guest).await.ok(),
         }
     };
     drop(running);
     let closed = sink.close();
     let state = store.data();
     let outcome = match returned {
-        None => Err(timed_out(&attempt.limits)),
+        None => Err(attempt.limits.timed_out()),
         Some(Err(error)) => Err(trap::failure(&error, &attempt.limits, state.limiter.denied, &closed.last_words)),
         Some(Ok(Err(failure))) => Err(failure.into_core(&state.handed)),
         Some(Ok(Ok(text))) => result(text),
@@ -149,11 +149,6 @@ async fn call_guest(
         Some(task) => loaded.run_task(store, &task.identity.name, attempt.input.as_str()).await,
         None => loaded.run_flow(store, &attempt.flow, attempt.input.as_str()).await,
     }
-}
-
-fn timed_out(limits: &AttemptLimits) -> Failure {
-    let limit = limits.timeout.unwrap_or_default();
-    Failure::new(code::TIMEOUT, format!("took longer than {limit:?}; raise it with `timeout` in the metadata"))
 }
 
 /// Checks what a guest returned.

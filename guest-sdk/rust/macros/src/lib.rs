@@ -30,7 +30,7 @@ use function::Kind;
 /// | `give_up_after` | `"1d"` | no attempt begins later than this after the first |
 /// | `when_exhausted` | `"park"` | `"fail"` or `"park"`, when the retries are used up |
 /// | `rules` | `(retry("http.429", retries = 10, delay = "1m"), fail("http.404"), park("quota.*"))` | the first that matches a failure's code decides |
-/// | `timeout`, `cpu`, `memory` | `"30s"`, `"2s"`, `"64MiB"` | limits of one attempt |
+/// | `timeout`, `cpu`, `memory` | `"30s"`, `"2s"`, `"64MiB"` | limits of one attempt; a flow's `timeout` goes on while it sleeps or is put aside |
 /// | `allow_http`, `secrets`, `variables`, `read_dirs`, `write_dirs` | `["api.example.com"]` | what it asks to be granted |
 /// | `log_prints` | | what it prints becomes log entries |
 /// | `persist_result` | `false` | whether its result is kept; a child flow's always is |

@@ -73,6 +73,7 @@ impl Calls {
                 retries_left: policy.retries_left(&task.spent),
                 scheduled_for: self.record.asked.due,
                 limits: self.record.asked.overrides.limits(&info.limits).for_task(),
+                elapsed: Duration::ZERO,
                 log_prints: info.log_prints,
             };
             self.began(index, &task, began, previous.as_ref());

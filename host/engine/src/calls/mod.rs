@@ -59,6 +59,8 @@ pub(crate) struct Calls {
     record: RunRecord,
     component: Arc<Component>,
     fence: Fence,
+    /// When the attempt is over, whatever it waits for.
+    deadline: Option<Timestamp>,
     in_flight: Semaphore,
     table: Mutex<Table>,
     spawned: Mutex<JoinSet<()>>,
@@ -167,6 +169,7 @@ impl Calls {
         fence: Fence,
         known: Vec<TaskRun>,
         logged_before: u64,
+        deadline: Option<Timestamp>,
     ) -> Arc<Self> {
         let done = known.iter().map(|it| it.done).max().unwrap_or(0);
         let table = Table {
@@ -195,6 +198,7 @@ impl Calls {
             record,
             component,
             fence,
+            deadline,
             in_flight: Semaphore::new(limits::TASKS_IN_FLIGHT),
             table: Mutex::new(table),
             spawned: Mutex::default(),
@@ -349,6 +353,8 @@ impl Calls {
             On::Any(_) | On::Rest => None,
         });
         let Some(first) = waits.chain(timers).min() else { return };
+        // It is woken to be ended, too.
+        let first = self.deadline.map_or(first, |it| it.min(first));
         if first >= self.engine.outside.clock.now() + self.engine.settings.suspend_after {
             table.interrupt.get_or_insert(Interrupt::Suspend(first));
             self.driver.notify_one();

@@ -32,8 +32,8 @@ use world::{Late, Life, Tally, Unreliable, World};
 const SEEDS: u64 = 20_000;
 /// Most seeds that a planted bug may hide from.
 const SEEDS_FOR_A_BUG: u64 = 20_000;
-/// How long everything may take to end once nothing goes wrong any more.
-const HEALED: Duration = Duration::from_secs(3600);
+/// How long everything may take to end once nothing goes wrong any more. Long: retries of flows within flows multiply.
+const HEALED: Duration = Duration::from_secs(24 * 3600);
 
 const REPLAY: &str = "cargo test -p retake-engine --test simulation -- every_world --nocapture";
 

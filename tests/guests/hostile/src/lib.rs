@@ -374,6 +374,12 @@ fn fail_beside_a_child() -> Result<Value> {
     }
 }
 
+/// Sleeps longer than it may take, and holds no sandbox while it does.
+#[flow(name = "sleep-too-long", timeout = "11s")]
+fn sleep_too_long() {
+    retake::sleep(Duration::from_secs(60));
+}
+
 /// Cancels its child, and returns the code of its failure.
 #[flow(name = "cancel-a-child")]
 fn cancel_a_child() -> Result<Value> {
@@ -505,7 +511,7 @@ retake::component!(
         print_garbage, log_a_lot, sleep, probe, clocks_and_dice, starts, huge_failure, forged_code,
         call_a_task, ask_for_secrets, submit_many, walk_away, cancel_a_task, unknown_task,
         unknown_flow, wrong_input, huge_input, call_itself, wait_for_nothing, nested_result,
-        invalid_result, canaries, fail_beside_a_child, cancel_a_child, long_name, hoard,
+        invalid_result, canaries, fail_beside_a_child, cancel_a_child, long_name, hoard, sleep_too_long,
     ],
     tasks: [
         spin_task, eat_memory_task, overflow_stack_task, panic_task, exit_task, huge_result_task,
