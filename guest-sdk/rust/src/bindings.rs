@@ -550,6 +550,7 @@ pub mod retake {
                 pub retry: RetryPolicy,
                 pub limits: Limits,
                 pub capabilities: _rt::Vec<Capability>,
+                /// As for a flow; a task's lines are logged when those of its flow are, too.
                 pub log_prints: bool,
                 pub persist_result: ::core::option::Option<bool>,
                 /// Concurrency limits are set for a tag. At most 32.

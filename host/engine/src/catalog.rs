@@ -7,6 +7,7 @@ use jsonschema::{PatternOptions, Validator};
 use retake_core::component::ComponentInfo;
 use retake_core::id::ContentDigest;
 use retake_core::limits;
+use retake_core::replay::CallKind;
 use retake_core::retry::BadField;
 use retake_core::value::Json;
 use retake_store::{Store, StoreError};
@@ -77,12 +78,26 @@ impl Component {
 
     /// Returns where parameters do not fit their flow's schema.
     pub(crate) fn misfits_of_parameters(&self, flow: &str, parameters: &Json) -> Vec<Misfit> {
-        self.flows.get(flow).map(|it| misfits(it, parameters)).unwrap_or_default()
+        let schema = self.info.flow(flow).map(|it| &it.parameters);
+        self.flows.get(flow).zip(schema).map(|(it, schema)| misfits(it, schema, parameters)).unwrap_or_default()
     }
 
     /// Returns where an input does not fit its task's schema.
     pub(crate) fn misfits_of_input(&self, task: &str, input: &Json) -> Vec<Misfit> {
-        self.tasks.get(task).map(|it| misfits(it, input)).unwrap_or_default()
+        let schema = self.info.task(task).map(|it| &it.input);
+        self.tasks.get(task).zip(schema).map(|(it, schema)| misfits(it, schema, input)).unwrap_or_default()
+    }
+
+    /// Returns where a result does not fit what its task or flow says that it returns. Its validator is made anew,
+    /// because only what people set by hand is looked at so.
+    pub(crate) fn misfits_of_result(&self, kind: CallKind, name: &str, result: &Json) -> Vec<Misfit> {
+        let schema = match kind {
+            CallKind::Flow => self.info.flow(name).and_then(|it| it.returns.as_ref()),
+            CallKind::Task => self.info.task(name).and_then(|it| it.returns.as_ref()),
+            CallKind::Sleep => None,
+        };
+        let validator = schema.and_then(|it| Some((it, compile("returns", it).ok()?)));
+        validator.map(|(schema, it)| misfits(&it, schema, result)).unwrap_or_default()
     }
 }
 
@@ -157,7 +172,7 @@ fn compile(field: &str, schema: &Json) -> Result<Validator, BadField> {
         .map_err(|error| bad(format!("is not a JSON Schema: {error}")))
 }
 
-fn misfits(validator: &Validator, value: &Json) -> Vec<Misfit> {
+fn misfits(validator: &Validator, schema: &Json, value: &Json) -> Vec<Misfit> {
     let value = value.to_value();
     if validator.is_valid(&value) {
         return Vec::new();
@@ -166,9 +181,31 @@ fn misfits(validator: &Validator, value: &Json) -> Vec<Misfit> {
     errors
         .map(|error| Misfit {
             pointer: error.instance_path().to_string(),
-            problem: retake_core::failure::cut(error.to_string(), limits::TEXT_BYTES),
+            problem: retake_core::failure::cut(
+                match choices(&schema.to_value(), error.schema_path().as_str()) {
+                    Some(choices) => format!("{} is none of {choices}", error.instance()),
+                    None => error.to_string(),
+                },
+                limits::TEXT_BYTES,
+            ),
         })
         .collect()
+}
+
+/// The values that may be chosen where a schema's `oneOf` or `anyOf` names nothing but values.
+fn choices(schema: &Value, path: &str) -> Option<String> {
+    let at = path.split('/').skip(1).try_fold(schema, |at, key| match (key, at) {
+        ("$ref", _) => schema.pointer(at["$ref"].as_str()?.strip_prefix('#')?),
+        (_, Value::Array(items)) => items.get(key.parse::<usize>().ok()?),
+        _ => at.get(key.replace("~1", "/").replace("~0", "~")),
+    })?;
+    let of = |it: &Value| match (it.get("const"), it.get("enum").and_then(Value::as_array)) {
+        (Some(only), _) => Some(vec![only.to_string()]),
+        (None, Some(several)) => Some(several.iter().map(Value::to_string).collect()),
+        (None, None) => None,
+    };
+    let all: Vec<Vec<String>> = at.as_array()?.iter().map(of).collect::<Option<_>>()?;
+    Some(all.concat().join(", "))
 }
 
 #[cfg(test)]
@@ -177,6 +214,17 @@ mod tests {
 
     fn compiled(schema: &Value) -> Result<Validator, String> {
         compile("flows[0].parameters", &Json::of(schema)).map_err(|it| it.problem)
+    }
+
+    #[test]
+    fn what_may_be_chosen_is_said() {
+        let schema = serde_json::json!({
+            "properties": { "load": { "$ref": "#/$defs/Load" } },
+            "$defs": { "Load": { "oneOf": [{ "const": "ok" }, { "enum": ["fail", "late"] }] } },
+        });
+        let validator = compiled(&schema).unwrap();
+        let found = misfits(&validator, &Json::of(&schema), &Json::trusted(r#"{"load":"bogus"}"#));
+        assert_eq!(found[0].problem, r#""bogus" is none of "ok", "fail", "late""#);
     }
 
     #[test]

@@ -166,6 +166,12 @@ pub enum AskError {
     /// The parameters do not fit the schema.
     #[error("the parameters do not fit the flow's schema")]
     Parameters(Vec<Misfit>),
+    /// The result that somebody set does not fit the schema.
+    #[error("the result does not fit the schema of what `{0}` returns")]
+    Result(String, Vec<Misfit>),
+    /// The key made a run before, which was asked for something else.
+    #[error("the idempotency key made run {} before, of `{}` and with other parameters", .0.friendly_name(), .1)]
+    OtherRequest(FlowRunId, String),
     /// Something is out of bounds.
     #[error(transparent)]
     Field(#[from] BadField),
@@ -299,7 +305,17 @@ impl Engine {
             due: request.at.unwrap_or(now),
             created: now,
         };
-        Ok(self.0.make(run).await?)
+        let (flow, parameters) = (run.flow.clone(), run.parameters.clone());
+        let (made, is_new) = self.0.make(run).await?;
+        let same = async |kept: &Kept| match (kept, &parameters) {
+            (Kept::Inline(kept), Kept::Inline(asked)) => Ok::<_, StoreError>(kept.canonical() == asked.canonical()),
+            (kept, Kept::Inline(asked)) => Ok(self.0.outside.store.value(kept).await?.canonical() == asked.canonical()),
+            (kept, asked) => Ok(kept == asked),
+        };
+        if !is_new && (made.asked.flow != flow || !same(&made.asked.parameters).await?) {
+            return Err(AskError::OtherRequest(made.asked.id, made.asked.flow));
+        }
+        Ok((made, is_new))
     }
 
     /// Cancels a run and its children: at once what nobody works on, the rest when it has stopped.
@@ -353,7 +369,16 @@ impl Engine {
     /// Keeps a result that a person sets for a call that has none; the next attempt is fed it.
     pub async fn set_result(&self, id: FlowRunId, number: u32, result: Json) -> Result<(), AskError> {
         let now = self.0.outside.clock.now();
-        Ok(self.0.outside.store.set_result(id, number, result, now).await?)
+        let store = &self.0.outside.store;
+        let record = store.run(id).await?;
+        if let Some(call) = store.task_runs(id).await?.iter().find(|it| it.number == number) {
+            let component = self.0.catalog.get(record.asked.component).await?;
+            let misfits = component.misfits_of_result(call.identity.kind, &call.identity.name, &result);
+            if !misfits.is_empty() {
+                return Err(AskError::Result(call.identity.name.clone(), misfits));
+            }
+        }
+        Ok(store.set_result(id, number, result, now).await?)
     }
 
     /// Works on runs until `shutdown`, then lets task attempts end within the grace time and releases the rest, which

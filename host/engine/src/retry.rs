@@ -2,11 +2,12 @@
 
 use retake_core::component::ComponentInfo;
 use retake_core::id::{ContentDigest, FlowRunId};
+use retake_core::limits;
 use retake_core::replay::{Again, Answer, CallKind, answer};
-use retake_core::run::Run;
+use retake_core::run::{Run, RunState};
 use retake_core::task::{Kept, Overrides, TaskRun, TaskState};
 use retake_core::value::Json;
-use retake_store::{RetryRequest, RunRecord};
+use retake_store::{RetryRequest, RunFilter, RunRecord};
 
 use crate::catalog::Component;
 use crate::{AskError, Engine};
@@ -124,6 +125,7 @@ impl Engine {
         let overrides = self.check_retry(&record, &component, ask)?;
         let tasks = store.task_runs(id).await?;
         let forget = forgotten(&tasks, ask)?;
+        let children = self.children(id).await?;
         let mut calls = Vec::with_capacity(tasks.len());
         for task in tasks.iter().filter(|it| it.identity.kind != CallKind::Sleep) {
             let is_forgotten = forget.contains(&task.number);
@@ -132,10 +134,28 @@ impl Engine {
                 (kept, Some(_)) => Some(store.value(kept).await?),
                 (_, None) => None,
             };
-            let fate = fate(task, is_forgotten, record.run.attempt + 1, &component, input.as_ref());
+            let mut fate = fate(task, is_forgotten, record.run.attempt + 1, &component, input.as_ref());
+            // What became of a child since then is what counts.
+            let child = children.iter().find(|it| it.asked.id == task.identity.child_of(id));
+            if matches!(fate, Fate::RunsAgain(Why::Kept(Again::Failed | Again::Cancelled)))
+                && child.is_some_and(|it| it.run.state == RunState::Completed)
+            {
+                fate = Fate::FedBack { from_attempt: task.flow_attempt };
+            }
             let (name, label) = (task.identity.name.clone(), task.label.clone());
             calls.push(PlannedCall { number: task.number, kind: task.identity.kind, name, label, fate });
         }
+        // Calls of children that ended without an answer, because the run had ended before them.
+        let unanswered = |it: &&RunRecord| tasks.iter().all(|task| task.identity.child_of(id) != it.asked.id);
+        for child in children.iter().filter(unanswered) {
+            let fate = match child.run.state {
+                RunState::Completed if !ask.all => Fate::FedBack { from_attempt: record.run.attempt },
+                _ => Fate::RunsAgain(Why::Kept(if ask.all { Again::Asked } else { Again::Cancelled })),
+            };
+            let number = child.asked.parent.map_or(0, |it| it.call);
+            calls.push(PlannedCall { number, kind: CallKind::Flow, name: child.asked.flow.clone(), label: None, fate });
+        }
+        calls.sort_by_key(|it| it.number);
         let plan = Plan {
             attempt: record.run.attempt + 1,
             component: component.digest,
@@ -154,8 +174,14 @@ impl Engine {
             component: plan.new_code.then_some(component.digest),
             parameters: ask.parameters.clone(),
             overrides: (overrides != record.asked.overrides).then_some(overrides),
+            by_parent: false,
         };
         Ok((plan, request, record.asked.depth))
+    }
+
+    async fn children(&self, id: FlowRunId) -> Result<Vec<RunRecord>, AskError> {
+        let filter = RunFilter { parent: Some(id), limit: limits::CALLS_PER_RUN as usize, ..RunFilter::default() };
+        Ok(self.0.outside.store.list(filter, self.0.outside.clock.now()).await?)
     }
 
     fn check_retry(&self, record: &RunRecord, component: &Component, ask: &RetryAsk) -> Result<Overrides, AskError> {

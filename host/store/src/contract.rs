@@ -227,6 +227,7 @@ pub fn retry(now: u64) -> RetryRequest {
         component: None,
         parameters: None,
         overrides: None,
+        by_parent: false,
     }
 }
 

@@ -35,7 +35,7 @@ pub(crate) fn manual_retry(before: &RunRecord, round: u32, request: &RetryReques
     if let Some(overrides) = &request.overrides {
         changed("overrides", Json::of(&asked.overrides), Json::of(overrides));
     }
-    ("manual-retry", Json::of(&details))
+    (if request.by_parent { "parent-retry" } else { "manual-retry" }, Json::of(&details))
 }
 
 /// Somebody asked something of a run.

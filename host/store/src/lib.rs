@@ -176,6 +176,8 @@ pub struct RetryRequest {
     pub parameters: Option<Json>,
     /// Other overrides.
     pub overrides: Option<Overrides>,
+    /// Whether it is the next attempt of its parent that asks, and no person.
+    pub by_parent: bool,
 }
 
 /// Something that happened to a run besides its attempts: who did what.
@@ -185,7 +187,7 @@ pub struct Event {
     pub seq: u64,
     /// When.
     pub at: Timestamp,
-    /// `manual-retry`, `cancel`, `late-result`, `host-lost`, `crashed`.
+    /// `manual-retry`, `parent-retry`, `cancel`, `late-result`, `host-lost`, `crashed`.
     pub kind: String,
     /// A JSON object.
     pub details: Json,

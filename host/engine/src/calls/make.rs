@@ -74,7 +74,8 @@ impl Calls {
                 scheduled_for: self.record.asked.due,
                 limits: self.record.asked.overrides.limits(&info.limits).for_task(),
                 elapsed: Duration::ZERO,
-                log_prints: info.log_prints,
+                log_prints: info.log_prints
+                    || self.component.info.flow(&self.record.asked.flow).is_some_and(|it| it.log_prints),
             };
             self.began(index, &task, began, previous.as_ref());
             self.observe(|| Progress::TaskBegan { number: task.number, name: shown.clone(), attempt: task.attempts });
@@ -383,6 +384,7 @@ impl Calls {
             component: (record.asked.component != self.component.digest).then_some(self.component.digest),
             parameters: None,
             overrides: None,
+            by_parent: true,
         };
         match engine.until_answered(id, "retrying a child run", || store.retry(id, request.clone())).await {
             Ok(_) => engine.wake(record.asked.depth),

@@ -180,6 +180,7 @@ pub(crate) async fn command(
             component: None,
             parameters: None,
             overrides: None,
+            by_parent: false,
         };
         kept.retry(run, request).await?;
     }
@@ -206,6 +207,7 @@ pub(crate) async fn recover(kept: &MemStore, bug: Option<Bug>, now: Timestamp) -
                         component: None,
                         parameters: None,
                         overrides: None,
+                        by_parent: false,
                     },
                 )
                 .await?;
