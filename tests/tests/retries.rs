@@ -116,6 +116,34 @@ fn many_are_retried_by_a_filter() {
 }
 
 #[test]
+fn a_key_makes_one_run_and_stands_for_one_request() {
+    let retake = Retake::new();
+    let orders = component("orders");
+    let run = ["run", orders.to_str().unwrap(), "--key", "monday", "-p", "customer=acme"];
+    retake.expect(0, &run);
+    assert!(retake.expect(0, &run).err.contains("made before under this key"));
+    let other = [&run[..5], &["customer=other"]].concat();
+    retake.expect(6, &other).is_an_error_with_a_hint("with other parameters");
+    retake.expect(2, &[&run[..3], &[""]].concat()).is_an_error_with_a_hint("empty");
+    assert_eq!(retake.json(&["ps"]).as_array().unwrap().len(), 1);
+    let said = retake.expect(2, &["run", run[1], "-p", "load=never"]);
+    assert!(said.err.contains(r#""never" is none of "ok", "fail", "fail-once""#), "{}", said.err);
+}
+
+#[test]
+fn code_that_was_damaged_heals_when_its_file_is_run_again() {
+    let retake = Retake::new();
+    let orders = component("orders");
+    let digest = retake.json(&["run", orders.to_str().unwrap()])["component"].as_str().unwrap().to_owned();
+    let data = retake.dir.path().join("data");
+    std::fs::write(data.join("blobs").join(&digest[..2]).join(&digest), "damaged").unwrap();
+    std::fs::remove_dir_all(data.join("compiled")).unwrap();
+    assert!(retake.expect(1, &["run", "orders"]).err.contains("is damaged"));
+    retake.expect(0, &["run", orders.to_str().unwrap()]);
+    retake.expect(0, &["db", "check"]);
+}
+
+#[test]
 fn until_success_retries_until_it_succeeds() {
     let retake = Retake::new();
     let flow = component("orders");
@@ -131,6 +159,8 @@ fn a_result_set_by_hand_is_fed_back_and_shown() {
     retake.expect(2, &["task", "set-result", &run, "load", "--json", "done"]).is_an_error_with_a_hint("no result");
     retake.expect(3, &["task", "set-result", &run, "nobody", "--json", "1"]).is_an_error_with_a_hint("no call");
     retake.expect(6, &["task", "set-result", &run, "extract", "--json", "1"]).is_an_error_with_a_hint("has a result");
+    let said = retake.expect(2, &["task", "set-result", &run, "load", "--json", r#"{"rows":3}"#]);
+    said.is_an_error_with_a_hint("does not fit the schema");
     let receipt = r#"{"customer":"acme","orders":3,"cents":1,"load_attempt":0}"#;
     retake.expect(0, &["task", "set-result", &run, "load", "--json", receipt]);
     let said = retake.expect(0, &["explain", &run]);
@@ -151,6 +181,8 @@ fn runs_are_paused_resumed_run_now_and_cancelled() {
     retake.expect(6, &["resume", &run]).is_an_error_with_a_hint("not paused");
     assert!(retake.expect(0, &["pause", &run]).out.contains("is Paused"));
     assert!(retake.expect(0, &["explain", &run]).out.contains("was paused by a person"));
+    // Who stays with it is told, and does not wait for ever.
+    assert!(retake.expect(124, &["watch", &run]).err.contains("hint: retake resume"));
     retake.expect(6, &["run-now", &run]).is_an_error_with_a_hint("does not wait");
     retake.expect(0, &["resume", &run]);
     assert_eq!(state(), "Scheduled");
@@ -171,7 +203,7 @@ fn a_backup_is_a_whole_store_and_damage_is_found() {
     let copy = retake.dir.path().join("copy");
     let copy = copy.to_str().unwrap();
     retake.expect(0, &["db", "backup", copy]);
-    retake.expect(1, &["db", "backup", copy]).is_an_error_with_a_hint("exists");
+    retake.expect(2, &["db", "backup", copy]).is_an_error_with_a_hint("exists");
     retake.expect(0, &["db", "migrate"]);
     assert!(retake.expect(0, &["db", "check"]).out.contains("all is well"));
     // The copy goes on by itself.

@@ -8,7 +8,7 @@
 //! use retake::prelude::*;
 //!
 //! /// Fetches one page; the outside world is flaky.
-//! #[task(retries = 5, delay = "10s", jitter = 0.5, allow_http = ["api.example.com"])]
+//! #[task(retries = 5, delay = "1s", jitter = 0.5, allow_http = ["api.example.com"])]
 //! fn fetch(url: String) -> Result<String> {
 //!     Ok(format!("the page at {url}"))
 //! }

@@ -8,7 +8,7 @@ use retake_core::value::Json;
 use crate::args::{Args, Format, SetResult, Several};
 use crate::local;
 use crate::out::{self, Exit, Trouble, one_line};
-use crate::params;
+use crate::{params, run};
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Act {
@@ -28,7 +28,7 @@ pub(crate) async fn several(args: &Args, typed: &Several, act: Act) -> anyhow::R
     }
     drop(store);
     let local = local::open(args, None).await?;
-    let mut refused = Vec::new();
+    let (mut refused, mut done_to) = (Vec::new(), Vec::new());
     for id in ids {
         let done = match act {
             Act::Cancel => local.engine.cancel(id).await,
@@ -50,12 +50,16 @@ pub(crate) async fn several(args: &Args, typed: &Several, act: Act) -> anyhow::R
         let shown = run.shown(local.clock.now());
         match args.output {
             Format::Table => println!("run {} is {shown}", id.friendly_name()),
-            Format::Id => println!("{id}"),
-            Format::Json | Format::Jsonl => println!("{}", serde_json::json!({ "run": id, "state": shown })),
+            _ => done_to.push((id, shown)),
         }
         if matches!(act, Act::Resume | Act::RunNow) && !args.quiet {
             anstream::eprintln!("  hint: retake watch {}", id.friendly_name());
         }
+    }
+    if args.output != Format::Table {
+        let views: Vec<_> =
+            done_to.iter().map(|(id, shown)| serde_json::json!({ "run": id, "state": shown })).collect();
+        out::list(args.output, &views, |it| it["run"].as_str().unwrap_or_default().to_owned(), || out::table(&[]));
     }
     match refused.into_iter().next() {
         Some(error) => Err(error.into()),
@@ -88,7 +92,11 @@ pub(crate) async fn set_result(args: &Args, typed: &SetResult) -> anyhow::Result
                 true => "it has called nothing yet".to_owned(),
                 false => format!("it has called {}", known.join(", ")),
             };
-            let message = format!("the run has made no call of `{}`", typed.task);
+            let slept = tasks.iter().any(|it| it.identity.kind == CallKind::Sleep && fits(&it));
+            let message = match slept {
+                true => format!("`{}` is a sleep, which has no result to set", typed.task),
+                false => format!("the run has made no call of `{}`", typed.task),
+            };
             return Err(Trouble::new(Exit::NotFound, message).hint(hint).into());
         }
         several => {
@@ -100,7 +108,7 @@ pub(crate) async fn set_result(args: &Args, typed: &SetResult) -> anyhow::Result
     };
     drop(store);
     let local = local::open(args, None).await?;
-    local.engine.set_result(id, number, result).await?;
+    local.engine.set_result(id, number, result).await.map_err(run::explain)?;
     let name = id.friendly_name();
     if !args.quiet {
         anstream::eprintln!("call {number} of run {name} has its result, set by hand");

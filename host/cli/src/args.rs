@@ -74,11 +74,11 @@ Examples:
     Retry(Retry),
     /// Stop a run and its children for good; what they have done is kept
     Cancel(Several),
-    /// Let runs wait until they are resumed
+    /// Let runs wait until they are resumed; their children go on
     Pause(Several),
     /// Let paused runs go on
     Resume(Several),
-    /// Begin the next attempt of runs now, not when it is due
+    /// Begin the next attempt of runs now, not when it is due; sleeps and delays within an attempt are not cut short
     RunNow(Several),
     /// Look after single tasks of a run
     #[command(subcommand)]
@@ -95,7 +95,7 @@ Examples:
     Explain(Target),
     /// Print what a run printed and logged
     Logs(Logs),
-    /// Look into a component file without keeping or running it
+    /// Look into a component without running it; a file is not kept
     Inspect(Inspect),
     /// Show when each attempt of a flow and its tasks would begin
     Policy(Policy),
@@ -155,10 +155,10 @@ pub(crate) struct Parameters {
 #[derive(Debug, clap::Args)]
 pub(crate) struct PolicyOverrides {
     /// Retries of the flow, instead of what the metadata says
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) retries: Option<u32>,
     /// Delay before each retry of the flow, such as 0s or 5m, instead of what the metadata says
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
     pub(crate) retry_delay: Option<Duration>,
 }
 
@@ -205,6 +205,9 @@ pub(crate) struct Retry {
     pub(crate) expected_attempt: Option<u32>,
     #[command(flatten)]
     pub(crate) policy: PolicyOverrides,
+    /// Memory of one attempt, such as 128MiB, from now on
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) memory: Option<u64>,
     #[command(flatten)]
     pub(crate) wait: Wait,
 }
@@ -249,9 +252,7 @@ pub(crate) struct Several {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Task {
     /// Set the result of a task that has none: the next attempt is fed it, and the run shows that it was set by hand
-    #[command(
-        after_help = "Example: retake task set-result brisk-otter load --json '{\"rows\": 3}' && retake retry brisk-otter"
-    )]
+    #[command(after_help = "Example: retake task set-result brisk-otter count --json 3 && retake retry brisk-otter")]
     SetResult(SetResult),
 }
 
@@ -310,8 +311,8 @@ pub(crate) struct Ps {
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) since: Option<Duration>,
     /// At most this many
-    #[arg(short = 'n', long, default_value_t = 20)]
-    pub(crate) number: usize,
+    #[arg(short = 'n', long, default_value_t = 20, allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub(crate) number: u16,
     /// Show child runs too
     #[arg(short, long)]
     pub(crate) all: bool,
@@ -348,9 +349,9 @@ pub(crate) struct Logs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Inspect {
-    /// A component file
-    #[arg(value_name = "FILE.wasm")]
-    pub(crate) file: PathBuf,
+    /// A component file (has a `.wasm` at its end), or the name of a flow
+    #[arg(value_name = "FILE.wasm|FLOW")]
+    pub(crate) target: String,
 }
 
 #[derive(Debug, clap::Args)]

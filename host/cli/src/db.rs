@@ -1,9 +1,9 @@
 //! `db`: the database's schema, copies of it, and a look at everything in it.
 
-use anstream::println;
 use retake_store::upkeep;
+use serde_json::json;
 
-use crate::args::{Args, Db};
+use crate::args::{Args, Db, Format};
 use crate::local::{self, data_dir};
 use crate::out::{self, Exit, Trouble};
 
@@ -15,14 +15,25 @@ pub(crate) async fn db(args: &Args, typed: &Db) -> anyhow::Result<Exit> {
         Db::Migrate => {
             let (before, known) = upkeep::schema_versions(&dir).map_err(trouble)?;
             drop(local::open(args, None).await?);
-            match before == known {
-                true => println!("the schema is version {known} already"),
-                false => println!("the schema was version {before} and is version {known}"),
-            }
+            let said = || match before == known {
+                true => format!("the schema is version {known} already"),
+                false => format!("the schema was version {before} and is version {known}"),
+            };
+            out::one(args.output, &json!({ "before": before, "schema": known }), || known.to_string(), said);
         }
         Db::Backup { to } => {
-            upkeep::backup(&dir, to).map_err(|error| local::trouble(error, to))?;
-            println!("everything is copied to {}", to.display());
+            if to.exists() {
+                let message = format!("`{}` exists already, and a backup overwrites nothing", to.display());
+                return Err(Trouble::new(Exit::Usage, message).hint("name a directory that does not exist yet").into());
+            }
+            upkeep::backup(&dir, to).map_err(|error| local::trouble(error, &dir))?;
+            let shown = to.display().to_string();
+            out::one(
+                args.output,
+                &json!({ "backup": to }),
+                || shown.clone(),
+                || format!("everything is copied to {shown}"),
+            );
             if !args.quiet {
                 anstream::eprintln!("  hint: retake db check --data '{}'", to.display());
             }
@@ -31,8 +42,15 @@ pub(crate) async fn db(args: &Args, typed: &Db) -> anyhow::Result<Exit> {
             let checked = upkeep::check(&dir).map_err(trouble)?;
             let read = format!("{} runs, {} calls and {} files were read", checked.runs, checked.tasks, checked.files);
             if checked.problems.is_empty() {
-                println!("{read}: all is well");
+                let view =
+                    json!({ "runs": checked.runs, "calls": checked.tasks, "files": checked.files, "problems": [] });
+                out::one(args.output, &view, || "ok".into(), || format!("{read}: all is well"));
                 return Ok(Exit::Ok);
+            }
+            if matches!(args.output, Format::Json | Format::Jsonl) {
+                let (runs, calls, files) = (checked.runs, checked.tasks, checked.files);
+                let view = json!({ "runs": runs, "calls": calls, "files": files, "problems": checked.problems });
+                out::one(args.output, &view, String::new, String::new);
             }
             let mut trouble = Trouble::new(Exit::Failed, format!("{read}, and something is wrong"));
             for problem in checked.problems {

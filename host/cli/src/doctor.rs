@@ -25,11 +25,18 @@ pub(crate) async fn doctor(args: &Args) -> anyhow::Result<Exit> {
     out::choose_color(args.color);
     let dir = local::data_dir(args)?;
     let mut checks = Vec::new();
-    checks.push(match SqliteStore::open(&dir) {
+    checks.push(match SqliteStore::open_read_only(&dir).and_then(|_| SqliteStore::open(&dir)) {
         Ok(_) => fine("data directory", format!("{} can be written", dir.display())),
         Err(OpenError::Locked { pid, .. }) => {
             let by = pid.map_or_else(|| "another process".to_owned(), |it| format!("process {it}"));
             fine("data directory", format!("{} is in use by {by}", dir.display()))
+        }
+        Err(OpenError::Missing { .. }) => {
+            fine("data directory", format!("{} holds no store yet; the first run makes it", dir.display()))
+        }
+        Err(OpenError::Damaged { path, problem }) => {
+            let found = format!("{} is damaged: {problem}", path.display());
+            wrong("data directory", found, "keep a copy of the directory, and go back to a backup")
         }
         Err(error) => wrong("data directory", error.to_string(), "choose another with `--data DIR`"),
     });
@@ -41,7 +48,7 @@ pub(crate) async fn doctor(args: &Args) -> anyhow::Result<Exit> {
         }
         Err(error) => wrong("disk", error.to_string(), "check the data directory"),
     });
-    checks.push(match local::sandbox(&dir, Arc::new(MemStore::new())) {
+    checks.push(match local::sandbox(dir.is_dir().then_some(&dir), Arc::new(MemStore::new())) {
         Ok(sandbox) => match sandbox.inspect(EMPTY_COMPONENT.to_vec()).await {
             // It is a component, and not one of ours: that is what was to be seen.
             Err(retake_sandbox::Refusal::NoExport) => fine("sandbox", "components can be read".into()),

@@ -1,6 +1,5 @@
 //! `explain`: where a run stands, why, and what can be done, in sentences.
 
-use anstream::println;
 use retake_core::failure::{RetryAdvice, code};
 use retake_core::replay::CallKind;
 use retake_core::retry::RetryPolicy;
@@ -9,7 +8,7 @@ use retake_core::task::{TaskRun, TaskState};
 use retake_core::time::{Clock, Timestamp};
 use retake_store::{RunFilter, RunRecord, Store};
 
-use crate::args::{Args, Format, Target};
+use crate::args::{Args, Target};
 use crate::local::{self, SystemClock};
 use crate::out::{self, Exit, one_line};
 use crate::progress::{due_words, words};
@@ -22,18 +21,13 @@ pub(crate) async fn explain(args: &Args, typed: &Target) -> anyhow::Result<Exit>
     let tasks = store.task_runs(id).await?;
     let mut told = Told { now: SystemClock.now(), sentences: Vec::new() };
     let policy = policy(store.as_ref(), &record).await?;
-    told.state(&record, policy.as_ref());
+    told.state(args, &record, policy.as_ref(), &tasks);
     told.calls(&record, &tasks);
     told.children(store.as_ref(), &record).await?;
     told.past(store.as_ref(), &record).await?;
-    told.hint(&record);
-    match args.output {
-        Format::Table => println!("{}", told.sentences.join("\n")),
-        Format::Id => println!("{id}"),
-        Format::Json | Format::Jsonl => {
-            println!("{}", serde_json::json!({ "run": id, "explained": told.sentences }));
-        }
-    }
+    let hint = hint(args, &record);
+    let view = serde_json::json!({ "run": id, "explained": told.sentences, "hint": hint });
+    out::one(args.output, &view, || id.to_string(), || format!("{}\n  hint: {hint}", told.sentences.join("\n")));
     Ok(Exit::Ok)
 }
 
@@ -53,7 +47,7 @@ impl Told {
         self.sentences.push(sentence.into());
     }
 
-    fn state(&mut self, record: &RunRecord, policy: Option<&RetryPolicy>) {
+    fn state(&mut self, args: &Args, record: &RunRecord, policy: Option<&RetryPolicy>, tasks: &[TaskRun]) {
         let run = &record.run;
         let name = record.asked.id.friendly_name();
         let of = format!("Run {name} of {}", one_line(&record.asked.flow));
@@ -76,6 +70,10 @@ impl Told {
                     ),
                 });
             }
+            RunState::Running { .. } | RunState::Cancelling { .. } if local::host_is_gone(args) => self.say(format!(
+                "{of} was being worked on in attempt {attempt} when its host died; the same attempt goes on when \
+                 somebody works on it."
+            )),
             RunState::Running { .. } => self.say(format!("{of} is being worked on: attempt {attempt}.")),
             RunState::Cancelling { .. } => self.say(format!("{of} was cancelled, and is being stopped.")),
             RunState::Paused { .. } => self.say(format!("{of} was paused by a person, and waits to be resumed.")),
@@ -83,18 +81,23 @@ impl Told {
                 "{of} is Parked after attempt {attempt}: its policy leaves what happens next to a person."
             )),
             RunState::Completed => self.say(format!("{of} has Completed in attempt {attempt}.")),
-            RunState::Failed { .. } => self.say(format!("{of} has Failed for good in attempt {attempt}.")),
+            RunState::Failed { .. } => self.say(format!("{of} has Failed in attempt {attempt}, and is not tried again by itself.")),
             RunState::Crashed => self.say(format!(
                 "{of} has Crashed: its host died {} times in a row in attempt {attempt}, and nothing may loop for ever.",
                 run.lost
             )),
+            RunState::Cancelled if attempt == 0 => self.say(format!("{of} was cancelled before it began.")),
             RunState::Cancelled => self.say(format!("{of} was cancelled in attempt {attempt}.")),
         }
         let Some(failure) = failure else { return };
         self.say(format!("The last attempt failed with {failure}."));
         if let (RunState::Failed { .. } | RunState::Parked, Some(policy)) = (run.state, policy) {
             let last = record.failure.as_ref();
+            let parks = |it: &&TaskRun| it.state == TaskState::Failed && it.failure.as_ref() == last;
             let why = match last {
+                _ if run.state == RunState::Parked && tasks.iter().any(|it| parks(&it)) => {
+                    "A task of it has used up its attempts, and its policy asks for a person then.".to_owned()
+                }
                 Some(it) if it.retry == RetryAdvice::Never => {
                     "It was not tried again: the flow said that trying again cannot help.".to_owned()
                 }
@@ -106,8 +109,8 @@ impl Told {
                 }
                 _ if policy.retries == 0 => "It was not tried again: its policy has no retries.".to_owned(),
                 _ if run.spent.policy > policy.retries => {
-                    let retries = policy.retries;
-                    format!("It was not tried again: the {retries} retries of this round are used up.")
+                    let retries = counted(policy.retries, "retry", "retries");
+                    format!("It was not tried again: of {retries} in a round none is left.")
                 }
                 _ => "It was not tried again: a rule of its policy, or its time to give up, decided so.".to_owned(),
             };
@@ -133,8 +136,8 @@ impl Told {
                 }
                 TaskState::Failed | TaskState::AwaitingRetry(_) => {
                     let why = call.failure.as_ref().map(words).unwrap_or_default();
-                    let times = call.attempts;
-                    self.say(format!("Call {number}, {name}, failed with {why} after {times} attempts."));
+                    let times = counted(call.attempts, "attempt", "attempts");
+                    self.say(format!("Call {number}, {name}, failed with {why} after {times}."));
                 }
                 TaskState::Completed if call.by_hand => {
                     self.say(format!("The result of call {number}, {name}, was set by hand."));
@@ -144,6 +147,7 @@ impl Told {
                         "The result of call {number}, {name}, is not kept: it runs again in each attempt."
                     ));
                 }
+                TaskState::Forgotten if record.run.state == RunState::Completed => {}
                 TaskState::Forgotten => self.say(format!("Call {number}, {name}, runs again, because somebody asked.")),
                 TaskState::Completed | TaskState::Cancelled => {}
             }
@@ -168,6 +172,7 @@ impl Told {
         let count = |kind: &str| events.iter().filter(|it| it.kind == kind).count();
         for (kind, one, many) in [
             ("manual-retry", "It was retried by a person once.", "times by a person"),
+            ("parent-retry", "Its parent asked for it again once.", "times its parent asked for it again"),
             ("host-lost", "Its host was lost once, and the same attempt went on.", "times its host was lost"),
             (
                 "late-result",
@@ -184,19 +189,23 @@ impl Told {
         }
         Ok(())
     }
+}
 
-    fn hint(&mut self, record: &RunRecord) {
-        let name = record.asked.id.friendly_name();
-        let hint = match record.run.state {
-            RunState::Scheduled { waiting: Waiting::Retry, .. } => {
-                format!("retake run-now {name}; retake watch {name}")
-            }
-            RunState::Scheduled { .. } => format!("retake watch {name}"),
-            RunState::Running { .. } | RunState::Cancelling { .. } => format!("retake logs {name} -f"),
-            RunState::Paused { .. } => format!("retake resume {name}"),
-            RunState::Completed => format!("retake show {name}"),
-            _ => format!("retake retry {name} --dry-run"),
-        };
-        self.say(format!("  hint: {hint}"));
+fn hint(args: &Args, record: &RunRecord) -> String {
+    let name = record.asked.id.friendly_name();
+    match record.run.state {
+        RunState::Scheduled { waiting: Waiting::Retry, .. } => {
+            format!("retake run-now {name}; retake watch {name}")
+        }
+        RunState::Scheduled { .. } => format!("retake watch {name}"),
+        state if state.is_active() && local::host_is_gone(args) => format!("retake watch {name}"),
+        RunState::Running { .. } | RunState::Cancelling { .. } => format!("retake logs {name} -f"),
+        RunState::Paused { .. } => format!("retake resume {name}"),
+        RunState::Completed => format!("retake show {name}"),
+        _ => format!("retake retry {name} --dry-run"),
     }
+}
+
+fn counted(n: u32, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
 }

@@ -20,6 +20,8 @@ pub(crate) enum Over {
     Ended(Box<RunRecord>),
     /// There is nothing to do until then.
     Idle(Box<RunRecord>, Timestamp),
+    /// Somebody paused it, and has to resume it.
+    Paused(Box<RunRecord>),
     /// The time limit was reached.
     TimeLimit(Box<RunRecord>),
     /// Somebody pressed Ctrl-C.
@@ -41,6 +43,7 @@ pub(crate) async fn follow(local: &Local, id: FlowRunId, wait: &Wait) -> anyhow:
     let ended = record.run.state.is_terminal() || record.run.state == RunState::Parked;
     Ok(match why {
         _ if ended => Over::Ended(record),
+        _ if matches!(record.run.state, RunState::Paused { .. }) => Over::Paused(record),
         Why::Idle(due) => Over::Idle(record, due),
         Why::Interrupted => Over::Interrupted(record),
         Why::Ended | Why::TimeLimit => Over::TimeLimit(record),
@@ -97,7 +100,7 @@ async fn until_nothing_to_do(local: &Local, id: FlowRunId, stay: bool) -> Why {
         let Ok(record) = local.store.run(id).await else { return Why::Ended };
         match record.run.state {
             state if state.is_terminal() => return Why::Ended,
-            RunState::Parked => return Why::Ended,
+            RunState::Parked | RunState::Paused { .. } => return Why::Ended,
             RunState::Scheduled { due, .. } if !stay && due >= local.clock.now() + limits::SUSPEND_AFTER => {
                 return Why::Idle(due);
             }

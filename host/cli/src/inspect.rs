@@ -17,7 +17,14 @@ use crate::wire::InspectionView;
 
 pub(crate) async fn inspect(args: &Args, typed: &crate::args::Inspect) -> anyhow::Result<Exit> {
     out::choose_color(args.color);
-    let inspection = look_into(args, &typed.file).await?;
+    let inspection = match is_file(&typed.target) {
+        true => look_into(args, typed.target.as_ref()).await?,
+        false => {
+            let store = local::look(args)?.ok_or_else(|| unknown(&typed.target))?;
+            let (digest, _) = crate::run::find_flow(store.as_ref(), &typed.target).await?;
+            examine(args, store.component_bytes(digest).await?).await?
+        }
+    };
     let view = InspectionView {
         digest: inspection.digest,
         bytes: inspection.bytes,
@@ -30,8 +37,17 @@ pub(crate) async fn inspect(args: &Args, typed: &crate::args::Inspect) -> anyhow
 
 /// Inspects a file without opening the store: compiled code is kept all the same.
 pub(crate) async fn look_into(args: &Args, file: &Path) -> anyhow::Result<Inspection> {
-    let content = read(file)?;
-    let sandbox = local::sandbox(&local::data_dir(args)?, Arc::new(MemStore::new()))?;
+    examine(args, read(file)?).await
+}
+
+/// There is nothing in the data directory to find a flow in.
+pub(crate) fn unknown(target: &str) -> Trouble {
+    let message = format!("there is no file and no flow called `{target}`");
+    Trouble::new(Exit::NotFound, message).hint("name a component file, which ends with `.wasm`")
+}
+
+async fn examine(args: &Args, content: Vec<u8>) -> anyhow::Result<Inspection> {
+    let sandbox = local::sandbox(Some(&local::data_dir(args)?), Arc::new(MemStore::new()))?;
     let inspection = sandbox.inspect(content).await.map_err(refused)?;
     retake_engine::check_schemas(&inspection.info).map_err(|it| refused(Refusal::Metadata(it)))?;
     Ok(inspection)
@@ -55,7 +71,9 @@ pub(crate) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
             std::io::ErrorKind::PermissionDenied => Exit::Denied,
             _ => Exit::Usage,
         };
-        Trouble::new(exit, format!("`{shown}` cannot be read: {error}")).hint("build it first: `cargo xtask guests`")
+        let hint = "a flow in Rust is built by `cargo build --release --target wasm32-wasip2`, into \
+                    `target/wasm32-wasip2/release`";
+        Trouble::new(exit, format!("`{shown}` cannot be read: {error}")).hint(hint)
     };
     let opened = std::fs::File::open(file).map_err(cannot)?;
     let mut content = Vec::new();

@@ -43,6 +43,10 @@ impl Entropy for SystemEntropy {
 /// Returns the data directory.
 pub(crate) fn data_dir(args: &Args) -> anyhow::Result<PathBuf> {
     if let Some(dir) = &args.data {
+        if dir.exists() && !dir.is_dir() {
+            let message = format!("`{}` is not a directory", dir.display());
+            return Err(Trouble::new(Exit::Usage, message).hint("name a directory: `--data DIR`").into());
+        }
         return Ok(dir.clone());
     }
     let base = etcetera::choose_base_strategy().map_err(|_| {
@@ -67,7 +71,7 @@ pub(crate) async fn open(args: &Args, observer: Option<Arc<dyn Observer>>) -> an
     for (id, run) in store.recover(clock.now()).await? {
         tracing::info!(run = %id, state = %run.shown(clock.now()), "taken back from a process that is gone");
     }
-    let sandbox = Arc::new(sandbox(&dir, store.clone())?);
+    let sandbox = Arc::new(sandbox(Some(&dir), store.clone())?);
     let settings = retake_engine::Settings { grace: Duration::from_secs(2), ..Default::default() };
     let outside = Outside {
         store: store.clone(),
@@ -89,9 +93,14 @@ pub(crate) fn look(args: &Args) -> anyhow::Result<Option<Arc<dyn Store>>> {
     }
 }
 
+/// Whether nobody works on the data directory.
+pub(crate) fn host_is_gone(args: &Args) -> bool {
+    data_dir(args).is_ok_and(|dir| !retake_store::upkeep::is_worked_on(&dir))
+}
+
 /// Makes a sandbox host whose compiled code is kept in the data directory.
-pub(crate) fn sandbox(dir: &Path, store: Arc<dyn Store>) -> anyhow::Result<Sandbox> {
-    let settings = Settings { slots: Settings::SLOTS, cache: Some(dir.join("compiled")) };
+pub(crate) fn sandbox(dir: Option<&PathBuf>, store: Arc<dyn Store>) -> anyhow::Result<Sandbox> {
+    let settings = Settings { slots: Settings::SLOTS, cache: dir.map(|it| it.join("compiled")) };
     let source = Arc::new(FromStore(store));
     Sandbox::new(&settings, source, Arc::new(SystemClock)).map_err(|error| {
         let hint = "`retake doctor` checks this machine";
@@ -111,7 +120,12 @@ impl Source for FromStore {
 pub(crate) fn trouble(error: OpenError, dir: &Path) -> Trouble {
     let (exit, hint) = match &error {
         OpenError::Locked { .. } => {
-            (Exit::Conflict, "wait until it has ended, or use another directory: `--data DIR`".to_owned())
+            let hint = "one process works on a directory at a time: stop it with Ctrl-C where it runs, or look on with \
+                        `retake ps`, `retake show RUN` and `retake logs RUN -f`";
+            (Exit::Conflict, hint.to_owned())
+        }
+        OpenError::Missing { .. } => {
+            (Exit::NotFound, "nothing was ever kept there: is it the right directory? `--data DIR`".to_owned())
         }
         OpenError::Newer { .. } => (Exit::Failed, "use the newer `retake` that wrote it".to_owned()),
         _ => (Exit::Failed, format!("`retake doctor --data '{}'` checks it", dir.display())),

@@ -37,12 +37,14 @@ pub(crate) async fn ps(args: &Args, typed: &Ps) -> anyhow::Result<Exit> {
             before: None,
             parent: None,
             roots_only: !typed.all,
-            limit: typed.number.clamp(1, 10_000),
+            limit: typed.number.into(),
         };
         let mut views = Vec::new();
         if let Some(store) = local::look(args)? {
             for record in store.list(filter, now).await? {
-                views.push(RunView::new(store.as_ref(), &record, now).await);
+                let mut view = RunView::new(store.as_ref(), &record, now).await;
+                view.host_gone = record.run.state.is_active() && local::host_is_gone(args);
+                views.push(view);
             }
         }
         if typed.watch && args.output == Format::Table {
@@ -85,11 +87,11 @@ pub(crate) fn state(text: &str) -> Result<Shown, Trouble> {
 fn ps_table(views: &[RunView]) -> comfy_table::Table {
     let mut table = out::table(&["NAME", "FLOW", "STATE", "ATTEMPT", "CREATED", "TOOK", "DUE"]);
     for view in views {
-        let lasted = view.ended.or(view.began).map(|it| took(it.since(view.created))).unwrap_or_default();
+        let lasted = view.took_ms.map(|it| took(Duration::from_millis(it))).unwrap_or_default();
         table.add_row([
             view.name.clone(),
             one_line(&view.flow),
-            view.state.clone(),
+            if view.host_gone { format!("{} (host gone)", view.state) } else { view.state.clone() },
             view.attempt.to_string(),
             instant(view.created),
             lasted,
@@ -104,7 +106,8 @@ pub(crate) async fn show(args: &Args, typed: &Target) -> anyhow::Result<Exit> {
     let store = local::look(args)?.ok_or_else(|| local::nothing_kept(&typed.run))?;
     let id = local::find(store.as_ref(), &typed.run).await?;
     let record = store.run(id).await?;
-    let view = RunView::whole(store.as_ref(), &record, SystemClock.now()).await?;
+    let mut view = RunView::whole(store.as_ref(), &record, SystemClock.now()).await?;
+    view.host_gone = record.run.state.is_active() && local::host_is_gone(args);
     out::one(args.output, &view, || id.to_string(), || show_table(&view));
     Ok(Exit::Ok)
 }
@@ -113,7 +116,10 @@ fn show_table(view: &RunView) -> String {
     let mut lines = vec![
         format!("run        {} ({})", view.name, view.id),
         format!("flow       {}", one_line(&view.flow)),
-        format!("state      {}", view.state),
+        match view.host_gone {
+            true => format!("state      {}, but its host is gone: `retake watch {}` goes on", view.state, view.name),
+            false => format!("state      {}", view.state),
+        },
         format!("attempt    {} (round {})", view.attempt, view.round),
         format!("component  {}", view.component.short()),
         format!("created    {}", instant(view.created)),
@@ -202,6 +208,15 @@ pub(crate) async fn logs(args: &Args, typed: &Logs) -> anyhow::Result<Exit> {
     out::choose_color(args.color);
     let store = local::look(args)?.ok_or_else(|| local::nothing_kept(&typed.run))?;
     let id = local::find(store.as_ref(), &typed.run).await?;
+    if args.output == Format::Id {
+        return Err(Trouble::new(Exit::Usage, "log lines have no ids")
+            .hint("`-o table`, `-o json` or `-o jsonl`")
+            .into());
+    }
+    // One document cannot be followed.
+    let format = if typed.follow && args.output == Format::Json { Format::Jsonl } else { args.output };
+    let mut document = Vec::new();
+    let mut any = false;
     let from = typed.since.map(|it| ago(SystemClock.now(), it));
     let mut after = 0;
     loop {
@@ -217,12 +232,21 @@ pub(crate) async fn logs(args: &Args, typed: &Logs) -> anyhow::Result<Exit> {
                 let wanted = typed.task.as_deref().is_none_or(|it| task == Some(it))
                     && typed.attempt.is_none_or(|it| it == line.attempt)
                     && from.is_none_or(|it| line.at >= it);
-                if wanted {
-                    print_line(args.output, &LineView::new(line, task));
+                any |= wanted;
+                match format {
+                    _ if !wanted => {}
+                    Format::Json => document.push(serde_json::to_value(LineView::new(line, task))?),
+                    _ => print_line(format, &LineView::new(line, task)),
                 }
             }
         }
         if !typed.follow || ended {
+            if format == Format::Json {
+                out::list(format, &document, |_| String::new(), || out::table(&[]));
+            } else if !any && !args.quiet {
+                let filtered = typed.task.is_some() || typed.attempt.is_some() || typed.since.is_some();
+                anstream::eprintln!("{}", if filtered { "no lines match" } else { "it has logged nothing" });
+            }
             return Ok(Exit::Ok);
         }
         tokio::select! {

@@ -29,6 +29,7 @@ use out::{Exit, Trouble};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    end_with_the_reader();
     let args = Args::parse();
     start_tracing(args.verbose, args.quiet);
     match dispatch(&args) {
@@ -37,12 +38,27 @@ fn main() -> ExitCode {
     }
 }
 
+/// Who reads what is printed may have read enough, as `head` has: then the process ends without a word.
+fn end_with_the_reader() {
+    let told = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let message = panic.payload_as_str().unwrap_or_default();
+        if message.starts_with("failed printing to") && message.contains("Broken pipe") {
+            // As if by the signal.
+            std::process::exit(141);
+        }
+        told(panic);
+    }));
+}
+
 fn dispatch(args: &Args) -> anyhow::Result<Exit> {
     let format = args.output;
     match &args.command {
         Command::Completions { shell } => {
             use clap::CommandFactory;
-            clap_complete::generate(*shell, &mut Args::command(), "retake", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Args::command(), "retake", &mut script);
+            anstream::print!("{}", String::from_utf8_lossy(&script));
             Ok(Exit::Ok)
         }
         Command::Version => look::version(format),

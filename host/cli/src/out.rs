@@ -104,7 +104,7 @@ fn known(error: &anyhow::Error) -> (Exit, Option<&'static str>) {
         (Some(StoreError::Refused(refused)), _) => {
             let hint = match refused {
                 Refused::HasCompleted => "`--rerun TASK`, `--from TASK` or `--all` forget results and run them again",
-                Refused::NotEnded => "`retake watch RUN` goes on with it",
+                Refused::NotEnded => "`retake explain RUN` says what it waits for",
                 Refused::Active => "whoever works on it has to stop first: Ctrl-C there, or wait until it has ended",
                 Refused::HasEnded => "`retake retry RUN` begins it again",
                 Refused::NotPaused => "`retake explain RUN` says what it waits for",
@@ -116,7 +116,8 @@ fn known(error: &anyhow::Error) -> (Exit, Option<&'static str>) {
             (Exit::Conflict, Some(hint))
         }
         (_, Some(AskError::NoFlow { .. })) => (Exit::NotFound, None),
-        (_, Some(AskError::Parameters(_) | AskError::Field(_))) => (Exit::Usage, None),
+        (_, Some(AskError::Parameters(_) | AskError::Result(..) | AskError::Field(_))) => (Exit::Usage, None),
+        (_, Some(AskError::OtherRequest(..))) => (Exit::Conflict, Some("ask for the same, or use another key")),
         _ => (Exit::Failed, None),
     }
 }

@@ -18,10 +18,7 @@ pub(crate) async fn policy(args: &Args, typed: &crate::args::Policy) -> anyhow::
     let (info, named): (ComponentInfo, Option<&str>) = if inspect::is_file(&typed.target) {
         (inspect::look_into(args, typed.target.as_ref()).await?.info, typed.flow.as_deref())
     } else {
-        let store = local::look(args)?.ok_or_else(|| {
-            let message = format!("there is no file and no flow called `{}`", typed.target);
-            out::Trouble::new(Exit::NotFound, message).hint("name a component file: `retake policy FILE.wasm`")
-        })?;
+        let store = local::look(args)?.ok_or_else(|| inspect::unknown(&typed.target))?;
         let (_, info) = run::find_flow(store.as_ref(), &typed.target).await?;
         (info, Some(typed.target.as_str()))
     };

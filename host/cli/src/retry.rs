@@ -8,6 +8,7 @@ use retake_core::component::ComponentInfo;
 use retake_core::id::{ContentDigest, FlowRunId};
 use retake_core::replay::{Again, CallKind};
 use retake_core::run::{RunState, Shown};
+use retake_core::task::Overrides;
 use retake_core::value::Json;
 use retake_engine::{Fate, Plan, PlannedCall, RetryAsk, Why};
 use retake_store::{RunFilter, RunRecord, Store};
@@ -88,7 +89,7 @@ async fn ask(local: &Local, teller: &Teller, record: &RunRecord, typed: &Retry) 
         component: other.map(|(digest, _)| digest),
         parameters,
         expected_attempt: typed.expected_attempt,
-        overrides: run::overrides(&typed.policy),
+        overrides: Overrides { memory_bytes: typed.memory, ..run::overrides(&typed.policy) },
     })
 }
 
@@ -149,7 +150,7 @@ fn with_hint(error: retake_engine::AskError, id: FlowRunId, typed: &Retry) -> an
         AskError::NoFlow { .. } if typed.version.is_some() => {
             Trouble::new(Exit::NotFound, error.to_string()).hint("leave `--version` out, or name another one").into()
         }
-        _ => error.into(),
+        _ => run::explain(error),
     }
 }
 
@@ -159,6 +160,7 @@ fn summary(plan: &Plan) -> String {
     match (fed, plan.calls.is_empty()) {
         (0, true) => "nothing was kept, everything runs again".to_owned(),
         (0, false) => "everything runs again".to_owned(),
+        (n, _) if plan.new_parameters => format!("{n} task results are kept, and fed back where the input is the same"),
         (1, _) => "1 task result is fed back".to_owned(),
         (n, _) => format!("{n} task results are fed back"),
     }
@@ -187,20 +189,23 @@ struct CallView<'a> {
     why: String,
 }
 
-impl<'a> From<&'a PlannedCall> for CallView<'a> {
-    fn from(call: &'a PlannedCall) -> Self {
+impl<'a> CallView<'a> {
+    fn new(call: &'a PlannedCall, new_parameters: bool) -> Self {
         let fate = match call.fate {
             Fate::FedBack { .. } => "fed-back",
             Fate::RunsAgain(_) => "runs-again",
             Fate::Gone => "gone",
         };
         let (number, kind, task, label) = (call.number, call.kind, call.name.as_str(), call.label.as_deref());
-        Self { number, kind, task, label, fate, why: words(&call.fate) }
+        Self { number, kind, task, label, fate, why: words(&call.fate, new_parameters) }
     }
 }
 
-fn words(fate: &Fate) -> String {
+fn words(fate: &Fate, new_parameters: bool) -> String {
     match fate {
+        Fate::FedBack { from_attempt } if new_parameters => {
+            format!("fed back from attempt {from_attempt}, if its input is still the same")
+        }
         Fate::FedBack { from_attempt } => format!("fed back from attempt {from_attempt}"),
         Fate::RunsAgain(Why::Kept(Again::Failed)) => "runs again: failed".into(),
         Fate::RunsAgain(Why::Kept(Again::Cancelled)) => "runs again: was cancelled".into(),
@@ -219,7 +224,7 @@ fn write_plan(format: Format, id: FlowRunId, plan: &Plan) {
         component: plan.component,
         new_code: plan.new_code,
         new_parameters: plan.new_parameters,
-        calls: plan.calls.iter().map(CallView::from).collect(),
+        calls: plan.calls.iter().map(|it| CallView::new(it, plan.new_parameters)).collect(),
     };
     out::one(
         format,
@@ -255,21 +260,24 @@ fn write_plan(format: Format, id: FlowRunId, plan: &Plan) {
 /// Retries every run that the filter finds, the oldest first, and works on them until they have ended.
 async fn several(args: &Args, typed: &Retry) -> anyhow::Result<Exit> {
     let teller = Arc::new(Teller::new(args.quiet));
-    let Some(store) = local::look(args)? else { return Err(local::nothing_kept("…")) };
+    if typed.which.is_empty() {
+        let message = "no run is named, and no filter given";
+        return Err(Trouble::new(Exit::Usage, message).hint("`retake retry RUN`, or `--state failed`").into());
+    }
+    let Some(store) = local::look(args)? else {
+        teller.say("no runs match: nothing was ever run with this data directory");
+        return Ok(Exit::Ok);
+    };
     let found = find(store.as_ref(), &typed.which).await?;
     drop(store);
     if found.is_empty() {
         teller.say("no runs match");
         return Ok(Exit::Ok);
     }
-    if typed.dry_run {
-        teller.say(&format!("{} would be retried", runs(found.len())));
-        for record in &found {
-            println!("{}", line(args.output, record));
-        }
-        return Ok(Exit::Ok);
-    }
     let local = local::open(args, Some(teller.clone())).await?;
+    if typed.dry_run {
+        return would_be(args, &local, &teller, &found, typed).await;
+    }
     let mut retried = Vec::new();
     for record in &found {
         let id = record.asked.id;
@@ -296,27 +304,53 @@ async fn several(args: &Args, typed: &Retry) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
+/// Says which of the runs would be retried, and why the others would not.
+async fn would_be(
+    args: &Args,
+    local: &Local,
+    teller: &Teller,
+    found: &[RunRecord],
+    typed: &Retry,
+) -> anyhow::Result<Exit> {
+    let mut retried = Vec::new();
+    for record in found {
+        let id = record.asked.id;
+        let planned = async {
+            let ask = ask(local, teller, record, typed).await?;
+            local.engine.plan_retry(id, &ask).await?;
+            anyhow::Ok(())
+        };
+        match planned.await {
+            Ok(()) => retried.push(record),
+            Err(error) => teller.say(&format!("run {} would not be retried: {error}", id.friendly_name())),
+        }
+    }
+    teller.say(&format!("{} of {} would be retried", retried.len(), runs(found.len())));
+    match args.output {
+        Format::Table => retried.iter().for_each(|it| println!("{}", line(it))),
+        _ => {
+            let view = |it: &&RunRecord| {
+                let id = it.asked.id;
+                serde_json::json!({ "run": id, "name": id.friendly_name(), "flow": it.asked.flow })
+            };
+            let views: Vec<_> = retried.iter().map(view).collect();
+            out::list(args.output, &views, |it| it["run"].as_str().unwrap_or_default().to_owned(), || out::table(&[]));
+        }
+    }
+    Ok(if retried.len() < found.len() { Exit::Conflict } else { Exit::Ok })
+}
+
 fn runs(n: usize) -> String {
     if n == 1 { "1 run".into() } else { format!("{n} runs") }
 }
 
-fn line(format: Format, record: &RunRecord) -> String {
+fn line(record: &RunRecord) -> String {
     let id = record.asked.id;
-    match format {
-        Format::Table => format!("{} {} of {}", id, id.friendly_name(), one_line(&record.asked.flow)),
-        Format::Id => id.to_string(),
-        Format::Json | Format::Jsonl => {
-            serde_json::json!({ "run": id, "name": id.friendly_name(), "flow": record.asked.flow }).to_string()
-        }
-    }
+    format!("{} {} of {}", id, id.friendly_name(), one_line(&record.asked.flow))
 }
 
 /// Finds what `--state`, `--flow`, `--since` and `--code` name, the oldest first.
 async fn find(store: &dyn Store, which: &Which) -> anyhow::Result<Vec<RunRecord>> {
-    if which.is_empty() {
-        let message = "no run is named, and no filter given";
-        return Err(Trouble::new(Exit::Usage, message).hint("`retake retry RUN`, or `--state failed`").into());
-    }
     let now = local::now();
     let mut shown = which.state.iter().map(|it| look::state(it)).collect::<Result<Vec<_>, _>>()?;
     if shown.is_empty() {

@@ -41,7 +41,12 @@ pub(crate) async fn run(args: &Args, typed: &Run) -> anyhow::Result<Exit> {
         idempotency_key: typed.key.clone(),
         at: at(typed, &local),
     };
-    let (record, made) = local.engine.start(request).await.map_err(|error| explain(error, &info))?;
+    if request.idempotency_key.as_deref() == Some("") {
+        return Err(Trouble::new(Exit::Usage, "`--key` is empty")
+            .hint("leave it out, or name what is asked for")
+            .into());
+    }
+    let (record, made) = local.engine.start(request).await.map_err(explain)?;
     let id = record.asked.id;
     teller.follow(id);
     let name = id.friendly_name();
@@ -105,6 +110,10 @@ pub(crate) async fn keep(
 ) -> anyhow::Result<(ContentDigest, ComponentInfo)> {
     let digest = ContentDigest::of(&bytes);
     if let Some(known) = local.store.component(digest).await? {
+        // What was damaged on the disk heals, as the same bytes are here.
+        if local.store.component_bytes(digest).await.is_err() {
+            local.engine.register(digest, known.info.clone(), bytes).await?;
+        }
         return Ok((digest, known.info));
     }
     teller.wait("inspecting and compiling the component".into());
@@ -164,15 +173,19 @@ fn at(typed: &Run, local: &Local) -> Option<Timestamp> {
     }
 }
 
-/// Says which parameters do not fit, and what the flow takes.
-fn explain(error: AskError, info: &ComponentInfo) -> anyhow::Error {
-    let AskError::Parameters(misfits) = &error else { return error.into() };
+/// Says which parts of a value do not fit, and what would.
+pub(crate) fn explain(error: AskError) -> anyhow::Error {
+    let (what, misfits) = match &error {
+        AskError::Parameters(misfits) => ("the parameters", misfits),
+        AskError::Result(_, misfits) => ("the result", misfits),
+        _ => return error.into(),
+    };
     let mut trouble = Trouble::new(Exit::Usage, error.to_string());
     for misfit in misfits {
-        let at = if misfit.pointer.is_empty() { "the parameters".to_owned() } else { format!("`{}`", misfit.pointer) };
+        let at = if misfit.pointer.is_empty() { what.to_owned() } else { format!("`{}`", misfit.pointer) };
         trouble = trouble.cause(format!("{at}: {}", misfit.problem));
     }
-    trouble.hint(format!("`retake inspect` shows the schema of each flow of `{}`", info.name)).into()
+    trouble.hint("`retake inspect FLOW` shows the schemas of its component").into()
 }
 
 async fn kept_results(store: &dyn Store, id: FlowRunId) -> anyhow::Result<usize> {
@@ -200,6 +213,11 @@ pub(crate) async fn stay(
             };
             (record, exit)
         }
+        Over::Paused(record) => {
+            teller.say(&format!("run {name} is Paused"));
+            teller.say(&format!("  hint: retake resume {name}"));
+            (record, Exit::WaitEnded)
+        }
         Over::Idle(record, due) => {
             let shown = record.run.shown(local.clock.now());
             teller.say(&format!("run {name} is {shown} until {}", due_words(*due)));
@@ -225,7 +243,10 @@ pub(crate) async fn stay(
         };
         let shown = record.run.shown(local.clock.now()).to_string().to_lowercase();
         let why = record.failure.as_ref().map(|it| format!(" ({})", words(it))).unwrap_or_default();
-        teller.say(&format!("run {name} {shown}{why}{kept}"));
+        match args.quiet {
+            true => anstream::eprintln!("error: run {name} {shown}{why}"),
+            false => teller.say(&format!("run {name} {shown}{why}{kept}")),
+        }
         teller.say(&format!("  hint: retake retry {name}"));
     }
     write_outcome(args, local, record).await?;

@@ -47,6 +47,12 @@ pub(crate) struct RunView {
     pub(crate) attempts: Option<Vec<AttemptView>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) events: Option<Vec<EventView>>,
+    /// How long its last attempt took, or takes so far, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) took_ms: Option<u64>,
+    /// Whether the process that worked on it has died, and none has taken its place.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) host_gone: bool,
     /// Its newest child runs, without their tasks, those that still run among them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) children: Option<Vec<Self>>,
@@ -191,6 +197,11 @@ impl RunView {
             tasks: None,
             attempts: None,
             events: None,
+            took_ms: match record.run.state {
+                state if state.is_active() => record.run.attempt_began.map(|it| millis(now.since(it))),
+                _ => record.ended.zip(record.run.attempt_began).map(|(ended, began)| millis(ended.since(began))),
+            },
+            host_gone: false,
             children: None,
         }
     }

@@ -20,7 +20,7 @@ use retake_core::limits;
 use retake_core::port::Runner;
 use retake_core::retry::BadField;
 use retake_core::run::{Command, Refused, Run, RunState, Shown};
-use retake_core::task::{Kept, LogLine, Overrides};
+use retake_core::task::{Kept, LogLine, Overrides, TaskRun};
 use retake_core::time::{Clock, Timestamp};
 use retake_core::value::Json;
 use retake_store::{ComponentRecord, NewRun, RunFilter, RunRecord, Store, StoreError};
@@ -371,7 +371,8 @@ impl Engine {
         let now = self.0.outside.clock.now();
         let store = &self.0.outside.store;
         let record = store.run(id).await?;
-        if let Some(call) = store.task_runs(id).await?.iter().find(|it| it.number == number) {
+        let lacks_one = |it: &&TaskRun| it.number == number && it.result.is_none();
+        if let Some(call) = store.task_runs(id).await?.iter().find(lacks_one) {
             let component = self.0.catalog.get(record.asked.component).await?;
             let misfits = component.misfits_of_result(call.identity.kind, &call.identity.name, &result);
             if !misfits.is_empty() {
