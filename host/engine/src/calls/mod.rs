@@ -7,7 +7,7 @@
 //! A call that the body waits for at once is made on the body's own task: handing it to another costs more than a
 //! sandbox. All others are spawned and run beside the body.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -20,7 +20,7 @@ use retake_core::limits;
 use retake_core::port::{BoxFuture, CallRequest, FlowHost, Logs};
 use retake_core::replay::{Again, Answer, Asked, CallKind, Identity, Occurrences, answer};
 use retake_core::retry::{FailedAttempt, RetryPolicy, Spent, Verdict};
-use retake_core::task::{Evidence, Kept, LogLine, PastAttempt, TaskRun, TaskState};
+use retake_core::task::{Evidence, Kept, LogLine, TaskRun, TaskState};
 use retake_core::time::Timestamp;
 use retake_core::value::Json;
 use retake_store::{RunRecord, TaskCommit};
@@ -28,6 +28,9 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::{AbortHandle, JoinSet};
 
 mod make;
+mod table;
+
+use table::{Bytes, Call, Given, On, Status, Table};
 
 use crate::catalog::Component;
 use crate::{Inner, Progress};
@@ -72,93 +75,6 @@ pub(crate) struct Calls {
     logs: Notify,
     /// Set when no new task attempt may begin.
     stopping: AtomicBool,
-}
-
-struct Table {
-    now: Timestamp,
-    occurrences: Occurrences,
-    known: HashMap<Identity, TaskRun>,
-    /// Numbers that belong to kept calls or were given out.
-    numbers: HashSet<u32>,
-    position: u32,
-    calls: Vec<Call>,
-    pending: Vec<u32>,
-    /// Places in the order of completion: given out, and shown to the body.
-    done_given: u32,
-    done_shown: u32,
-    unshown: BTreeMap<u32, (u32, Given, Timestamp)>,
-    /// Calls that are being made: what they wait for is not a timer.
-    busy: u32,
-    /// What the body waits for.
-    blocked: BTreeMap<u32, On>,
-    next_block: u32,
-    bytes: Bytes,
-    logs: Vec<LogLine>,
-    /// Lines of the body that an earlier go at this attempt logged: it logs them again.
-    logged_before: u64,
-    interrupt: Option<Interrupt>,
-    /// Why a task gave up, when the run is to be parked for it.
-    parked: Option<Failure>,
-}
-
-/// How many bytes of inputs and results the calls of a run have.
-#[derive(Default)]
-struct Bytes(usize);
-
-impl Bytes {
-    fn add(&mut self, bytes: usize) -> Result<(), Failure> {
-        self.0 += bytes;
-        if self.0 > limits::CALL_BYTES_PER_RUN {
-            let most = limits::CALL_BYTES_PER_RUN >> 20;
-            return Err(Failure::new(code::OUTPUT, format!("more than {most} MiB of inputs and results in one run")));
-        }
-        Ok(())
-    }
-}
-
-struct Call {
-    task: TaskRun,
-    /// Whether the body was told what it came to.
-    told: bool,
-    policy: RetryPolicy,
-    input: Json,
-    /// Found before a sandbox was made.
-    refused: Option<Failure>,
-    /// A person asked for it to be run again.
-    forgotten: bool,
-    status: Status,
-    /// The attempt that is kept under this call's number while the next one is being made.
-    past: Option<PastAttempt>,
-    abort: Option<AbortHandle>,
-}
-
-enum Status {
-    /// Asked for, not begun.
-    Pending,
-    /// Being made.
-    Active,
-    /// Its result is on its way to the store, and nothing stops it any more.
-    Committing,
-    /// Waits for its next attempt.
-    Waiting(Timestamp),
-    /// Has its answer, and was told at this instant.
-    Done(Given, Timestamp),
-}
-
-/// What a body waits for.
-enum On {
-    /// A timer.
-    Timer(Timestamp),
-    /// The first of these calls.
-    Any(Vec<u32>),
-    /// All that is open, because it has returned.
-    Rest,
-}
-
-#[derive(Clone)]
-enum Given {
-    Result(Kept),
-    Failure(Failure),
 }
 
 impl Calls {
@@ -405,30 +321,6 @@ struct Blocked<'a> {
 impl Drop for Blocked<'_> {
     fn drop(&mut self) {
         self.calls.table().blocked.remove(&self.key);
-    }
-}
-
-impl Table {
-    fn take_logs(&mut self) -> Vec<LogLine> {
-        std::mem::take(&mut self.logs)
-    }
-
-    /// Gives a call its number: its place among the calls of the attempt, or the next that is free. An attempt that
-    /// is resumed asks in the same order, so a call that was never kept has the same number again, and its task the
-    /// same idempotency key.
-    fn number(&mut self) -> u32 {
-        self.position += 1;
-        let mut number = self.position;
-        if !self.numbers.insert(number) {
-            number = self.numbers.iter().max().copied().unwrap_or(0).max(self.position) + 1;
-            self.numbers.insert(number);
-        }
-        number
-    }
-
-    /// Finds the record of a call, and takes its place into account.
-    fn place_known(&mut self) {
-        self.position += 1;
     }
 }
 

@@ -1,0 +1,125 @@
+//! What is known of the calls of one attempt while it lasts.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use retake_core::failure::{Failure, code};
+use retake_core::limits;
+use retake_core::replay::{Identity, Occurrences};
+use retake_core::retry::RetryPolicy;
+use retake_core::task::{Kept, LogLine, PastAttempt, TaskRun};
+use retake_core::time::Timestamp;
+use retake_core::value::Json;
+use tokio::task::AbortHandle;
+
+use super::Interrupt;
+
+pub(super) struct Table {
+    pub(super) now: Timestamp,
+    pub(super) occurrences: Occurrences,
+    pub(super) known: HashMap<Identity, TaskRun>,
+    /// Numbers that belong to kept calls or were given out.
+    pub(super) numbers: HashSet<u32>,
+    pub(super) position: u32,
+    pub(super) calls: Vec<Call>,
+    pub(super) pending: Vec<u32>,
+    /// Places in the order of completion: given out, and shown to the body.
+    pub(super) done_given: u32,
+    pub(super) done_shown: u32,
+    pub(super) unshown: BTreeMap<u32, (u32, Given, Timestamp)>,
+    /// Calls that are being made: what they wait for is not a timer.
+    pub(super) busy: u32,
+    /// What the body waits for.
+    pub(super) blocked: BTreeMap<u32, On>,
+    pub(super) next_block: u32,
+    pub(super) bytes: Bytes,
+    pub(super) logs: Vec<LogLine>,
+    /// Lines of the body that an earlier go at this attempt logged: it logs them again.
+    pub(super) logged_before: u64,
+    pub(super) interrupt: Option<Interrupt>,
+    /// Why a task gave up, when the run is to be parked for it.
+    pub(super) parked: Option<Failure>,
+}
+
+/// How many bytes of inputs and results the calls of a run have.
+#[derive(Default)]
+pub(super) struct Bytes(usize);
+
+impl Bytes {
+    pub(super) fn add(&mut self, bytes: usize) -> Result<(), Failure> {
+        self.0 += bytes;
+        if self.0 > limits::CALL_BYTES_PER_RUN {
+            let most = limits::CALL_BYTES_PER_RUN >> 20;
+            return Err(Failure::new(code::OUTPUT, format!("more than {most} MiB of inputs and results in one run")));
+        }
+        Ok(())
+    }
+}
+
+pub(super) struct Call {
+    pub(super) task: TaskRun,
+    /// Whether the body was told what it came to.
+    pub(super) told: bool,
+    pub(super) policy: RetryPolicy,
+    pub(super) input: Json,
+    /// Found before a sandbox was made.
+    pub(super) refused: Option<Failure>,
+    /// A person asked for it to be run again.
+    pub(super) forgotten: bool,
+    pub(super) status: Status,
+    /// The attempt that is kept under this call's number while the next one is being made.
+    pub(super) past: Option<PastAttempt>,
+    pub(super) abort: Option<AbortHandle>,
+}
+
+pub(super) enum Status {
+    /// Asked for, not begun.
+    Pending,
+    /// Being made.
+    Active,
+    /// Its result is on its way to the store, and nothing stops it any more.
+    Committing,
+    /// Waits for its next attempt.
+    Waiting(Timestamp),
+    /// Has its answer, and was told at this instant.
+    Done(Given, Timestamp),
+}
+
+/// What a body waits for.
+pub(super) enum On {
+    /// A timer.
+    Timer(Timestamp),
+    /// The first of these calls.
+    Any(Vec<u32>),
+    /// All that is open, because it has returned.
+    Rest,
+}
+
+#[derive(Clone)]
+pub(super) enum Given {
+    Result(Kept),
+    Failure(Failure),
+}
+
+impl Table {
+    pub(super) fn take_logs(&mut self) -> Vec<LogLine> {
+        std::mem::take(&mut self.logs)
+    }
+
+    /// Gives a call its number: its place among the calls of the attempt, or the next that is free. An attempt that
+    /// is resumed asks in the same order, so a call that was never kept has the same number again, and its task the
+    /// same idempotency key.
+    pub(super) fn number(&mut self) -> u32 {
+        self.position += 1;
+        let mut number = self.position;
+        if !self.numbers.insert(number) {
+            number = self.numbers.iter().max().copied().unwrap_or(0).max(self.position) + 1;
+            self.numbers.insert(number);
+        }
+        number
+    }
+
+    /// Finds the record of a call, and takes its place into account.
+    pub(super) fn place_known(&mut self) {
+        self.position += 1;
+    }
+}
