@@ -22,6 +22,17 @@ pub fn assembled(name: &str, into: &Path) -> PathBuf {
     path
 }
 
+/// Builds a library of `tests/shim` that is preloaded into the binary.
+pub fn preloaded(name: &str) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("shim").join(format!("{name}.c"));
+    let built = target().join("tmp").join(format!("{name}.so"));
+    std::fs::create_dir_all(target().join("tmp")).unwrap();
+    let mut cc = Command::new("cc");
+    cc.args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"]).arg(&built).arg(source).arg("-ldl");
+    assert!(cc.status().unwrap().success(), "the C compiler is needed");
+    built
+}
+
 fn target() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("target")
 }

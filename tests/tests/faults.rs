@@ -3,23 +3,16 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 use std::sync::OnceLock;
 use std::time::Instant;
 
-use retake_tests::{Retake, component, task};
+use retake_tests::{Retake, component, preloaded, task};
 
-/// Builds what is preloaded.
+/// What is preloaded.
 fn shim() -> &'static Path {
     static SHIM: OnceLock<PathBuf> = OnceLock::new();
-    SHIM.get_or_init(|| {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("shim/faults.c");
-        let built = Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults.so");
-        let mut cc = Command::new("cc");
-        cc.args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"]).arg(&built).arg(source).arg("-ldl");
-        assert!(cc.status().unwrap().success(), "the C compiler is needed");
-        built
-    })
+    SHIM.get_or_init(|| preloaded("faults"))
 }
 
 /// About so many calls make the database and keep the component.

@@ -98,9 +98,20 @@ impl Blobs {
     }
 }
 
-/// Makes a directory that only its owner may enter, with its parents; one that is there is left as it is.
+/// Makes a directory that only its owner may enter, with its parents, and makes their names durable; one that is there
+/// is left as it is.
 pub(crate) fn make_dir(dir: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(dir)
+    let made: Vec<&Path> = dir.ancestors().take_while(|it| !it.as_os_str().is_empty() && !it.exists()).collect();
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    for it in made {
+        let parent = it.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        match sync_dir(parent) {
+            // Where names may be made and not listed, there is no way to.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            other => other?,
+        }
+    }
+    Ok(())
 }
 
 /// Makes the names in `dir` durable.
