@@ -133,3 +133,93 @@ fn f12_a_disk_that_is_full_for_a_moment_changes_nothing() {
     let exits = every_call("short");
     assert!(exits.iter().all(|it| matches!(it, Some(0 | 1 | 70))), "{exits:?}");
 }
+
+/// A file system of its own that holds 96 MiB (the log alone may become 32 MiB long), in a namespace that lasts as long as a process in it.
+struct Small {
+    holder: std::process::Child,
+    path: PathBuf,
+}
+
+impl Small {
+    /// `None` where the system lets nobody make namespaces.
+    fn new() -> Option<Self> {
+        let script = "mount -t tmpfs -o size=96m,mode=0700 tmpfs /mnt && echo mounted && exec sleep 1000";
+        let mut unshare = std::process::Command::new("unshare");
+        unshare.args(["--user", "--map-root-user", "--mount", "sh", "-c", script]);
+        let mut holder = unshare.stdout(std::process::Stdio::piped()).spawn().expect("`unshare` is of util-linux");
+        let mut said = String::new();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(holder.stdout.take().unwrap()), &mut said).unwrap();
+        if said != "mounted\n" {
+            holder.wait().unwrap();
+            return None;
+        }
+        let path = PathBuf::from(format!("/proc/{}/root/mnt", holder.id()));
+        Some(Self { holder, path })
+    }
+
+    /// Takes every byte that is left.
+    fn fill(&self) {
+        use std::io::Write;
+        let mut ballast = std::fs::File::options().create(true).append(true).open(self.path.join("ballast")).unwrap();
+        while ballast.write(&[0; 4096]).is_ok_and(|it| it > 0) {}
+    }
+
+    fn free(&self) {
+        std::fs::remove_file(self.path.join("ballast")).unwrap();
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        self.holder.kill().unwrap();
+        self.holder.wait().unwrap();
+    }
+}
+
+#[test]
+fn f12_a_disk_that_fills_up_and_is_freed_again_loses_nothing() {
+    let began = Instant::now();
+    let cycles = std::env::var("RETAKE_CYCLES").map_or(12, |it| it.parse::<u64>().unwrap().min(200));
+    let Some(small) = Small::new() else {
+        return eprintln!("faults: full disks are left out: this system lets nobody make namespaces");
+    };
+    let flow = component("fan_out");
+    let retake = Retake::new();
+    let on_it = |args: &[&str]| {
+        let mut command = std::process::Command::new("nsenter");
+        command.args(["--user", "--mount", "--preserve-credentials", "--target", &small.holder.id().to_string()]);
+        command.arg(retake.command(&[]).get_program()).args(args).env("RETAKE_DATA", "/mnt/data");
+        command
+    };
+    let say = |args: &[&str]| on_it(args).output().unwrap();
+    assert!(say(&["run", flow.to_str().unwrap(), "-p", "n=1"]).status.success());
+    let (mut chance, mut exits) = (fastrand::Rng::with_seed(1), std::collections::BTreeMap::<_, u32>::new());
+    for cycle in 0..cycles {
+        let key = format!("cycle-{cycle}");
+        let run = ["run", "fan-out", "-p", "n=300", "--key", &key];
+        let wait = |most| std::thread::sleep(std::time::Duration::from_millis(most));
+        if cycle % 4 == 0 {
+            small.fill();
+        }
+        let mut command = on_it(&run);
+        let child = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+        wait(chance.u64(1..150));
+        if cycle % 4 != 0 {
+            small.fill();
+        }
+        wait(300);
+        small.free();
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!said.contains("panicked"), "{said}");
+        assert!(matches!(output.status.code(), Some(0 | 1 | 70)), "cycle {cycle}: {:?}: {said}", output.status);
+        *exits.entry(output.status.code()).or_default() += 1;
+        let again = say(&run);
+        assert!(again.status.success(), "cycle {cycle}: {}", String::from_utf8_lossy(&again.stderr));
+    }
+    let runs: serde_json::Value = serde_json::from_slice(&say(&["ps", "-n", "1000", "-o", "json"]).stdout).unwrap();
+    assert_eq!(runs.as_array().unwrap().len() as u64, cycles + 1, "one run for each key");
+    assert!(runs.as_array().unwrap().iter().all(|it| it["state"] == "Completed"), "{runs:#}");
+    assert!(say(&["db", "check"]).status.success());
+    eprintln!("faults: {cycles} times full and freed: 0 runs lost, exits {exits:?}, in {:.0?}", began.elapsed());
+}

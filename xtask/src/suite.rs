@@ -43,8 +43,13 @@ pub(crate) fn build_binary() -> Result<()> {
 }
 
 /// How often each part is done by `torture` without `--short`.
-const LONG: [(&str, &str); 4] =
-    [("RETAKE_SEEDS", "2000000"), ("RETAKE_CYCLES", "10000"), ("RETAKE_FAULTS", "all"), ("PROPTEST_CASES", "20000")];
+const LONG: [(&str, &str); 5] = [
+    ("RETAKE_SEEDS", "2000000"),
+    ("RETAKE_CYCLES", "10000"),
+    ("RETAKE_FAULTS", "all"),
+    ("RETAKE_CUTS", "10000"),
+    ("PROPTEST_CASES", "20000"),
+];
 
 pub(crate) fn torture(args: &[String]) -> Result<()> {
     let [short] = crate::flags(args, ["--short"])?;
@@ -55,6 +60,7 @@ pub(crate) fn torture(args: &[String]) -> Result<()> {
         ("stores beside their model", "retake-store", &["--lib", "side_by_side"]),
         ("kills", SYSTEM_TESTS, &["--test", "torture"]),
         ("faults of the disk", SYSTEM_TESTS, &["--test", "faults"]),
+        ("power cuts", SYSTEM_TESTS, &["--test", "power"]),
     ] {
         say(what);
         let mut test = cargo();

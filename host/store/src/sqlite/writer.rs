@@ -53,6 +53,8 @@ const RESTART_WAIT: Duration = Duration::from_millis(250);
 const GROW_FROM_PAGES: i32 = 256;
 /// How long that is: `RESTART_PAGES` and a group more.
 const GROWN_BYTES: u64 = 32 << 20;
+/// And only where so much is free.
+const GROWN_FROM_FREE_BYTES: u64 = 8 * GROWN_BYTES;
 
 /// What the writer has done since it was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -399,15 +401,24 @@ impl Committer {
 
     /// Writes zeros behind the end of the log. SQLite ignores what follows its last frame, and the write lock keeps
     /// anybody else from appending meanwhile. (To close the file here is safe: SQLite's own locks are on the others.)
+    /// It never takes the last of a disk, without which no checkpoint could make room in the log again.
     fn grow_log(&self) -> Result<(), Box<dyn std::error::Error>> {
+        let disk = rustix::fs::statvfs(&self.log)?;
+        if disk.f_bavail.saturating_mul(disk.f_frsize) < GROWN_FROM_FREE_BYTES {
+            return Ok(());
+        }
         self.db.execute_batch("BEGIN IMMEDIATE")?;
         let grown = (|| {
             let mut log = OpenOptions::new().write(true).open(&self.log)?;
-            let mut length = log.seek(SeekFrom::End(0))?;
+            let before = log.seek(SeekFrom::End(0))?;
+            let mut length = before;
             let zeros = vec![0; 1 << 20];
             while length < GROWN_BYTES {
                 let part = zeros.len().min(usize::try_from(GROWN_BYTES - length).unwrap_or(usize::MAX));
-                log.write_all(&zeros[..part])?;
+                if let Err(error) = log.write_all(&zeros[..part]) {
+                    log.set_len(before)?;
+                    return Err(error);
+                }
                 length += part as u64;
             }
             log.sync_all()
