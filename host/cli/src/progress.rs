@@ -1,6 +1,6 @@
 //! What happens while a run is worked on, on stderr.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,10 +19,12 @@ use crate::out::{is_watched, one_line, took};
 /// Tells of one run, or of all when none is set.
 pub(crate) struct Teller {
     only: Mutex<Option<FlowRunId>>,
+    /// Runs below the one that is told of: they are told of by their names.
+    below: Mutex<HashSet<FlowRunId>>,
     quiet: bool,
     bar: Option<ProgressBar>,
     /// What is being attempted, to be shown as long as it is.
-    open: Mutex<HashMap<u32, String>>,
+    open: Mutex<HashMap<(FlowRunId, u32), String>>,
 }
 
 impl Teller {
@@ -34,7 +36,7 @@ impl Teller {
             }
             bar
         });
-        Self { only: Mutex::default(), quiet, bar, open: Mutex::default() }
+        Self { only: Mutex::default(), below: Mutex::default(), quiet, bar, open: Mutex::default() }
     }
 
     /// Tells only of this run from now on.
@@ -92,23 +94,31 @@ pub(crate) fn due_words(due: Timestamp) -> String {
 impl Observer for Teller {
     fn progress(&self, run: FlowRunId, progress: Progress) {
         let only = *self.only.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.quiet || only.is_some_and(|it| it != run) {
+        let mut below = self.below.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_below = below.contains(&run);
+        if self.quiet || only.is_some_and(|it| it != run && !is_below) {
             return;
         }
-        let whose = if only.is_none() { format!("{} ", run.friendly_name()) } else { String::new() };
+        if let Progress::Child(child) = progress {
+            below.insert(child);
+            return;
+        }
+        drop(below);
+        let whose = if only == Some(run) { String::new() } else { format!("{} ", run.friendly_name()) };
         let open = || self.open.lock().unwrap_or_else(PoisonError::into_inner);
         match progress {
+            Progress::Child(_) => {}
             Progress::Began { attempt, resumed: false } => self.say(&format!("{whose}attempt {attempt}")),
             Progress::Began { attempt, resumed: true } => self.say(&format!("{whose}attempt {attempt} goes on")),
             Progress::Cached { name, .. } => {
                 self.say(&format!("  {whose}↺ {:<12} Cached", one_line(&name)));
             }
             Progress::TaskBegan { number, name, .. } => {
-                open().insert(number, one_line(&name));
+                open().insert((run, number), one_line(&name));
                 self.show_open();
             }
             Progress::TaskEnded { number, name, attempt, took: lasted, failure, retry_at } => {
-                open().remove(&number);
+                open().remove(&(run, number));
                 self.show_open();
                 let mark = if failure.is_none() { '✔' } else { '✘' };
                 let mut line = format!("  {whose}{mark} {:<12} {:>7}", one_line(&name), took(lasted));
@@ -132,7 +142,7 @@ impl Observer for Teller {
                 self.say(&format!("  {whose}{mark} {}", one_line(&line.message)));
             }
             Progress::Ended { shown, failure, due } => {
-                open().clear();
+                open().retain(|(of, _), _| *of != run);
                 let mut line = format!("{whose}{shown}");
                 if let Some(failure) = &failure {
                     line += &format!(": {}", words(failure));

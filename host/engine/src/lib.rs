@@ -53,6 +53,8 @@ pub enum Progress {
         /// What people call it.
         name: String,
     },
+    /// A child run was asked for: what becomes of it is told under its own id.
+    Child(FlowRunId),
     /// An attempt of a task began.
     TaskBegan {
         /// Which call.

@@ -280,7 +280,7 @@ async fn values(store: &dyn Store, run: FlowRunId) -> Vec<String> {
 
 /// How many histories are tried; `PROPTEST_CASES` says another number.
 fn cases() -> u32 {
-    std::env::var("PROPTEST_CASES").ok().and_then(|it| it.parse().ok()).unwrap_or(256)
+    std::env::var("PROPTEST_CASES").ok().and_then(|it| it.parse().ok()).unwrap_or(2000)
 }
 
 proptest! {

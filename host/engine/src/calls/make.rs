@@ -291,6 +291,7 @@ impl Calls {
         self.began(index, &task, began, previous.as_ref());
         let name = task.label.clone().unwrap_or_else(|| task.identity.name.clone());
         self.observe(|| Progress::TaskBegan { number: task.number, name: name.clone(), attempt: task.attempts });
+        self.observe(|| Progress::Child(child));
         let outcome = self.child_outcome(index, run).await;
         let ended = self.engine.outside.clock.now();
         (task.began, task.ended) = (began, ended);
