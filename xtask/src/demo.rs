@@ -171,12 +171,8 @@ impl Demo {
         let mut command = command(&self.program);
         command.arg("--data").arg(&self.data).args(["-o", "json"]).args(args).stderr(stderr).current_dir(".");
         let output = command.output().with_context(|| format!("`{}` does not start", self.program.display()))?;
-        let json = match args[0] {
-            // One document a line.
-            "logs" => serde_json::Deserializer::from_slice(&output.stdout).into_iter::<Value>().collect(),
-            _ => serde_json::from_slice(&output.stdout),
-        };
-        let json = json.with_context(|| format!("`retake {}` answered no JSON ({})", args.join(" "), output.status))?;
+        let json = serde_json::from_slice(&output.stdout)
+            .with_context(|| format!("`retake {}` answered no JSON ({})", args.join(" "), output.status))?;
         Ok(Answer { exit: output.status.code(), json, lasted: began.elapsed() })
     }
 
