@@ -89,10 +89,11 @@ fn the_bounds_that_are_written_down_are_the_bounds() {
     };
     let days = |it: std::time::Duration| format!("{} days", it.as_secs() / 86_400);
     let seconds = |it: std::time::Duration| format!("{} s", it.as_secs());
+    let value = format!("{}, nested {} deep", size(limits::VALUE_BYTES), limits::VALUE_DEPTH);
     for (what, bound) in [
         ("component", size(limits::COMPONENT_BYTES)),
-        ("value (parameters, input, result)", size(limits::VALUE_BYTES)),
-        ("nesting of a value", limits::VALUE_DEPTH.to_string()),
+        ("input of a call, parameters of a child flow", value.clone()),
+        ("result", value),
         ("name of a flow or a task", size(limits::NAME_BYTES)),
         ("description", size(limits::TEXT_BYTES)),
         ("version of a task", size(limits::VERSION_BYTES)),
