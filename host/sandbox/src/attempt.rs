@@ -15,7 +15,7 @@ use wasmtime_wasi::WasiCtx;
 
 use crate::Sandbox;
 use crate::abi::Loaded;
-use crate::limits::{CALL_FUEL, HANDLES, Limiter, Meter, Metered};
+use crate::limits::{CALL_FUEL, HANDLES, Limiter, Meter, Tick};
 use crate::logs::Sink;
 use crate::trap::{self, Stop};
 use crate::wasi::TABLE_ENTRIES;
@@ -87,8 +87,10 @@ pub(crate) fn store(
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|cx| {
         let state = cx.data();
-        if state.meter.is_used_up() {
-            return Err(Stop::Cpu.into());
+        match state.meter.tick() {
+            Tick::UsedUp => return Err(Stop::Cpu.into()),
+            Tick::JustResumed => return Ok(UpdateDeadline::Continue(1)),
+            Tick::Computes => {}
         }
         if let Host::Flow(host) = &state.host {
             host.tick();
@@ -115,7 +117,7 @@ pub(crate) async fn run(sandbox: &Sandbox, attempt: &Attempt, host: Host) -> Rep
     let mut store = store(sandbox, host, Some(attempt.clone()), sink.clone(), seed, &attempt.limits, meter.clone());
     let running = sandbox.ticker.running();
     let returned = {
-        let guest = Metered::new(meter.clone(), call_guest(&loaded, &mut store, attempt));
+        let guest = meter.charge(call_guest(&loaded, &mut store, attempt));
         match attempt.limits.timeout {
             None => Some(guest.await),
             Some(limit) => tokio::time::timeout(limit.saturating_sub(attempt.elapsed), guest).await.ok(),

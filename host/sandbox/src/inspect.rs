@@ -12,7 +12,7 @@ use retake_core::time::Timestamp;
 
 use crate::abi::{self, Loaded};
 use crate::attempt::{self, Host};
-use crate::limits::{DESCRIBE_FUEL, Meter, Metered};
+use crate::limits::{DESCRIBE_FUEL, Meter};
 use crate::logs::Sink;
 use crate::{Sandbox, prescan, trap};
 
@@ -175,7 +175,7 @@ impl Sandbox {
             attempt::store(self, Host::Describe(now), None, sink.clone(), Some(time), &DESCRIBE, meter.clone());
         store.set_hostcall_fuel(DESCRIBE_FUEL);
         let running = self.ticker.running();
-        let guest = Metered::new(meter, loaded.describe(&mut store));
+        let guest = meter.charge(loaded.describe(&mut store));
         let described = tokio::time::timeout(DESCRIBE.timeout.unwrap_or_default(), guest).await;
         drop(running);
         let failure = match described {

@@ -1,8 +1,8 @@
 //! What one attempt may use, counted while it runs.
 
 use std::cell::Cell;
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
@@ -11,7 +11,7 @@ use std::time::Instant;
 use retake_core::component::AttemptLimits;
 use wasmtime::ResourceLimiter;
 
-use crate::engine::{CORE_INSTANCES, TABLE_ELEMENTS, TABLES};
+use crate::engine::{CORE_INSTANCES, TABLE_ELEMENTS, TABLES, TICK};
 
 /// Bytes that may be lifted or lowered in one call between a guest and the host (T08, T09). A value has at most
 /// 1 MiB, and wasmtime charges more than a byte for a byte of a list.
@@ -99,6 +99,22 @@ fn thread_nanos() -> u64 {
     u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
 
+/// How long a poll lasts before others have a turn: half a tick, so that a guest that computes yields every second tick
+/// at the latest.
+const LONG: u64 = TICK.as_nanos() as u64 / 2;
+
+/// What a tick finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tick {
+    /// The budget is used up.
+    UsedUp,
+    /// The guest has computed for a while, and is to let others have a turn.
+    Computes,
+    /// The guest waited in the host when its tick came due, and was resumed a moment ago: it need not yield, and none
+    /// of the dearer clocks is needed.
+    JustResumed,
+}
+
 /// Counts the processor time of one attempt.
 ///
 /// A poll that ends before the first tick is counted by the wall clock: it is too short to have been interrupted by
@@ -131,47 +147,45 @@ impl Meter {
         self.spent.load(Ordering::Relaxed)
     }
 
-    /// Whether the budget is used up. Asked at each tick from within a poll, on its thread.
-    pub(crate) fn is_used_up(&self) -> bool {
-        self.ticked.store(true, Ordering::Relaxed);
+    /// Looks at the time that the present poll has taken. Asked at each tick from within it, on its thread.
+    pub(crate) fn tick(&self) -> Tick {
         let began = self.began.load(Ordering::Relaxed);
         let nested = NESTED.get();
         let now = match self.exact.load(Ordering::Relaxed) {
             true => (thread_nanos() - began).saturating_sub(nested.cpu),
             false => (wall_nanos() - began).saturating_sub(nested.wall),
         };
-        self.spent() + now > self.budget
+        if self.spent() + now > self.budget {
+            return Tick::UsedUp;
+        }
+        if now < LONG {
+            return Tick::JustResumed;
+        }
+        self.ticked.store(true, Ordering::Relaxed);
+        Tick::Computes
     }
 }
 
-/// A future whose polls are charged to a meter.
-pub(crate) struct Metered<F> {
-    future: Pin<Box<F>>,
-    meter: Arc<Meter>,
-}
-
-impl<F: Future> Metered<F> {
-    pub(crate) fn new(meter: Arc<Meter>, future: F) -> Self {
-        Self { future: Box::pin(future), meter }
+impl Meter {
+    /// Runs a future to its end, its polls charged to this meter.
+    pub(crate) async fn charge<F: Future>(&self, future: F) -> F::Output {
+        let mut future = pin!(future);
+        poll_fn(|cx| self.poll(future.as_mut(), cx)).await
     }
-}
 
-impl<F: Future> Future for Metered<F> {
-    type Output = F::Output;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+    fn poll<F: Future>(&self, future: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let outer = NESTED.replace(Spent::default());
-        let exact = self.meter.ticked.swap(false, Ordering::Relaxed);
-        self.meter.exact.store(exact, Ordering::Relaxed);
+        let exact = self.ticked.swap(false, Ordering::Relaxed);
+        self.exact.store(exact, Ordering::Relaxed);
         let wall = wall_nanos();
         let cpu = if exact { thread_nanos() } else { 0 };
-        self.meter.began.store(if exact { cpu } else { wall }, Ordering::Relaxed);
-        let polled = self.future.as_mut().poll(cx);
+        self.began.store(if exact { cpu } else { wall }, Ordering::Relaxed);
+        let polled = future.poll(cx);
         let wall = wall_nanos() - wall;
         let cpu = if exact { thread_nanos() - cpu } else { wall };
         let nested = NESTED.get();
         let own = if exact { cpu.saturating_sub(nested.cpu) } else { wall.saturating_sub(nested.wall) };
-        self.meter.spent.fetch_add(own, Ordering::Relaxed);
+        self.spent.fetch_add(own, Ordering::Relaxed);
         NESTED.set(Spent { wall: outer.wall + wall, cpu: outer.cpu + cpu });
         polled
     }
