@@ -84,7 +84,7 @@ fn task(number: u32) -> TaskCommit {
         failure: None,
         evidence: Evidence { cpu_us: 60, peak_memory: 1 << 20, bytes_out: 100, log_bytes_dropped: 0 },
     };
-    TaskCommit { task, past: vec![], logs: vec![] }
+    TaskCommit { task: task.into(), past: vec![], logs: vec![] }
 }
 
 async fn empty(dir: &Path) -> Result<Arc<SqliteStore>> {

@@ -193,7 +193,7 @@ pub fn task(number: u32) -> TaskRun {
 
 /// A commit of a task run and nothing else.
 pub fn alone(task: TaskRun) -> TaskCommit {
-    TaskCommit { task, past: vec![], logs: vec![] }
+    TaskCommit { task: task.into(), past: vec![], logs: vec![] }
 }
 
 /// A log line.
@@ -559,7 +559,7 @@ mod cases {
         let large = TaskRun { result: Some(Kept::Inline(large('x'))), ..task(2) };
         let waits = TaskRun { state: TaskState::AwaitingRetry(at(9)), result: None, ..task(3) };
         for task in [task(1), large, waits] {
-            let commit = TaskCommit { task, past: vec![past.clone()], logs: vec![line(1)] };
+            let commit = TaskCommit { task: task.into(), past: vec![past.clone()], logs: vec![line(1)] };
             for _ in 0..3 {
                 store.commit_task(run, fence(1), commit.clone()).await.unwrap();
             }
@@ -574,7 +574,7 @@ mod cases {
         let store = home.store();
         let run = running(store, 1).await;
         let before = store.run(run).await.unwrap();
-        let commit = TaskCommit { task: task(1), past: vec![], logs: vec![line(1)] };
+        let commit = TaskCommit { task: task(1).into(), past: vec![], logs: vec![line(1)] };
         refused(store.commit_task(run, fence(2), commit).await, Refused::StaleFence);
         refused(store.append_logs(run, fence(2), vec![line(1)]).await, Refused::StaleFence);
         let commit = AttemptCommit { logs: vec![line(1)], ..end(AttemptEnd::Completed, 5) };
@@ -658,7 +658,7 @@ mod cases {
             failure: Some(failure("x")),
             evidence: Evidence { cpu_us: 9, ..Default::default() },
         };
-        let commit = |number, past| TaskCommit { task: task(number), past, logs: vec![] };
+        let commit = |number, past| TaskCommit { task: task(number).into(), past, logs: vec![] };
         store.commit_task(run, fence(1), commit(2, vec![past(2, 2), past(2, 1)])).await.unwrap();
         let other = PastAttempt { failure: None, ..past(2, 1) };
         store.commit_task(run, fence(1), commit(1, vec![past(1, 1), other])).await.unwrap();
@@ -683,7 +683,7 @@ mod cases {
         };
         store.append_logs(run, fence(1), vec![line(3), line(1)]).await.unwrap();
         store.append_logs(other, fence(2), vec![line(7)]).await.unwrap();
-        let commit = TaskCommit { task: task(1), past: vec![], logs: vec![odd.clone()] };
+        let commit = TaskCommit { task: task(1).into(), past: vec![], logs: vec![odd.clone()] };
         store.commit_task(run, fence(1), commit).await.unwrap();
         let all = store.logs(run, 0, 100).await.unwrap();
         let lines: Vec<_> = all.iter().map(|(_, line)| line.clone()).collect();
@@ -939,7 +939,7 @@ mod cases {
     pub async fn what_was_kept_is_there_after_a_restart(home: impl Home) {
         let run = running(home.store(), 1).await;
         let commit = TaskCommit {
-            task: TaskRun { result: Some(Kept::Inline(large('x'))), ..task(1) },
+            task: TaskRun { result: Some(Kept::Inline(large('x'))), ..task(1) }.into(),
             past: vec![],
             logs: vec![line(1)],
         };

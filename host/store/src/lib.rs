@@ -4,6 +4,8 @@
 //! A method that returns [`StoreError::Refused`] changed nothing but perhaps an event. A method that returns
 //! [`StoreError::Unavailable`] **may have happened**: asking again is safe, because every write names its fence.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use retake_core::component::ComponentInfo;
 use retake_core::failure::Failure;
@@ -136,8 +138,9 @@ pub struct ClaimRequest {
 /// What became of a task run, to be kept in one piece.
 #[derive(Debug, Clone)]
 pub struct TaskCommit {
-    /// Its state from now on; replaces what is kept under its number.
-    pub task: TaskRun,
+    /// Its state from now on; replaces what is kept under its number. Shared, because whoever asks keeps the commit to
+    /// ask again.
+    pub task: Arc<TaskRun>,
     /// Attempts that ended before the one that `task` tells of.
     pub past: Vec<PastAttempt>,
     /// What was printed and logged since the last commit.

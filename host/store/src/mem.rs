@@ -252,7 +252,8 @@ impl Store for MemStore {
     async fn commit_task(&self, run: FlowRunId, fence: Fence, commit: TaskCommit) -> Result<(), StoreError> {
         let mut kept = self.kept();
         let index = kept.index(run)?;
-        let TaskCommit { mut task, past, logs } = commit;
+        let TaskCommit { task, past, logs } = commit;
+        let mut task = Arc::unwrap_or_clone(task);
         task.input = kept.keep(task.input);
         task.result = task.result.map(|it| kept.keep(it));
         let held = held(&kept.runs[index].record.run);

@@ -147,9 +147,9 @@ async fn answer(store: &dyn Store, world: &World, op: &Op) -> String {
                 evidence: Default::default(),
             };
             let commit = if extras {
-                TaskCommit { task, past: vec![past], logs: vec![line(now)] }
+                TaskCommit { task: task.into(), past: vec![past], logs: vec![line(now)] }
             } else {
-                TaskCommit { task, past: vec![], logs: vec![] }
+                TaskCommit { task: task.into(), past: vec![], logs: vec![] }
             };
             format!("{:?}", store.commit_task(id(run), world.fence(run, stale), commit).await)
         }

@@ -24,16 +24,18 @@ impl Calls {
         let (task, refused) = {
             let table = self.table();
             let call = &table.calls[index as usize];
-            (call.task.clone(), call.refused.clone())
+            // In a box because it is handed on and on, to what is as large as all that it holds while it waits.
+            (Box::new(call.task.clone()), call.refused.clone())
         };
         match (refused, task.identity.kind) {
-            (Some(failure), _) => self.refuse(index, task, failure).await,
-            (None, CallKind::Flow) => self.make_child(index, task).await,
+            // What is rare has a box of its own, so that what is not need not make room for it.
+            (Some(failure), _) => Box::pin(self.refuse(index, task, failure)).await,
+            (None, CallKind::Flow) => Box::pin(self.make_child(index, task)).await,
             (None, _) => self.make_task(index, task).await,
         }
     }
 
-    async fn refuse(&self, index: u32, mut task: TaskRun, failure: Failure) {
+    async fn refuse(&self, index: u32, mut task: Box<TaskRun>, failure: Failure) {
         let now = self.engine.outside.clock.now();
         let past = past(&task);
         task.attempts += 1;
@@ -42,7 +44,7 @@ impl Calls {
         self.finish(index, task, past, Given::Failure(failure)).await;
     }
 
-    async fn make_task(&self, index: u32, mut task: TaskRun) {
+    async fn make_task(&self, index: u32, mut task: Box<TaskRun>) {
         let info = self.component.info.task(&task.identity.name).expect("unknown tasks are refused");
         let (policy, input) = {
             let table = self.table();
@@ -111,7 +113,7 @@ impl Calls {
                         }
                         Verdict::Park => {
                             task.state = TaskState::Failed;
-                            return self.park(task, previous, failure).await;
+                            return Box::pin(self.park(task, previous, failure)).await;
                         }
                     }
                 }
@@ -131,10 +133,11 @@ impl Calls {
                 return tell(told);
             };
             let logs = self.take_logs();
-            self.commit(TaskCommit { task: task.clone(), past: previous.into_iter().collect(), logs }).await;
+            let commit = TaskCommit { task: Arc::new((*task).clone()), past: previous.into_iter().collect(), logs };
+            Box::pin(self.commit(commit)).await;
             {
                 let call = &mut self.table().calls[index as usize];
-                (call.task, call.past) = (task.clone(), None);
+                (call.task, call.past) = ((*task).clone(), None);
             }
             tell(told);
             self.wait_for(index, due).await;
@@ -142,9 +145,9 @@ impl Calls {
     }
 
     /// Keeps that a task gave up and has the run parked, before the body is told.
-    async fn park(&self, task: TaskRun, previous: Option<PastAttempt>, failure: Failure) {
+    async fn park(&self, task: Box<TaskRun>, previous: Option<PastAttempt>, failure: Failure) {
         let logs = self.take_logs();
-        self.commit(TaskCommit { task, past: previous.into_iter().collect(), logs }).await;
+        self.commit(TaskCommit { task: task.into(), past: previous.into_iter().collect(), logs }).await;
         self.table().parked = Some(failure);
         self.interrupt(Interrupt::Parked);
         self.idle();
@@ -193,7 +196,7 @@ impl Calls {
     }
 
     /// Keeps what a call came to, unless the body cancelled it in that instant: then that is what is kept.
-    async fn finish(&self, index: u32, mut task: TaskRun, past: Option<PastAttempt>, mut given: Given) {
+    async fn finish(&self, index: u32, mut task: Box<TaskRun>, past: Option<PastAttempt>, mut given: Given) {
         let cancelled = {
             let mut table = self.table();
             let table = &mut *table;
@@ -217,7 +220,7 @@ impl Calls {
     }
 
     /// Keeps what a call came to and shows it to the body, after all that were done before it.
-    pub(super) async fn keep(&self, index: u32, mut task: TaskRun, past: Option<PastAttempt>, given: Given) {
+    pub(super) async fn keep(&self, index: u32, mut task: Box<TaskRun>, past: Option<PastAttempt>, given: Given) {
         let logs = {
             let mut table = self.table();
             table.done_given += 1;
@@ -225,7 +228,7 @@ impl Calls {
             table.take_logs()
         };
         let (done, ended) = (task.done, task.told.unwrap_or(task.ended));
-        self.commit(TaskCommit { task, past: past.into_iter().collect(), logs }).await;
+        self.commit(TaskCommit { task: task.into(), past: past.into_iter().collect(), logs }).await;
         {
             let mut table = self.table();
             table.unshown.insert(done, (index, given, ended));
@@ -257,7 +260,7 @@ impl Calls {
     }
 
     /// Has a child run made, and waits for its end.
-    async fn make_child(&self, index: u32, mut task: TaskRun) {
+    async fn make_child(&self, index: u32, mut task: Box<TaskRun>) {
         let asked = &self.record.asked;
         let child = task.identity.child_of(asked.id);
         let (input, policy) = {

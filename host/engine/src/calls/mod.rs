@@ -100,7 +100,7 @@ impl Calls {
             done_shown: done,
             unshown: BTreeMap::new(),
             busy: 0,
-            blocked: BTreeMap::new(),
+            blocked: Vec::new(),
             next_block: 0,
             bytes: Bytes::default(),
             logs: Vec::new(),
@@ -256,17 +256,21 @@ impl Calls {
             return;
         }
         let is_done = |call: &u32| matches!(table.calls[*call as usize].status, Status::Done(..));
-        let about_to_go_on = |on: &On| matches!(on, On::Any(calls) if calls.iter().any(is_done));
-        if table.blocked.values().any(about_to_go_on) {
+        let about_to_go_on = |on: &On| match on {
+            On::One(call) => is_done(call),
+            On::Any(calls) => calls.iter().any(is_done),
+            On::Timer(_) | On::Rest => false,
+        };
+        if table.blocked.iter().any(|(_, on)| about_to_go_on(on)) {
             return;
         }
         let waits = table.calls.iter().filter_map(|it| match it.status {
             Status::Waiting(due) => Some(due),
             _ => None,
         });
-        let timers = table.blocked.values().filter_map(|on| match on {
+        let timers = table.blocked.iter().filter_map(|(_, on)| match on {
             On::Timer(due) => Some(*due),
-            On::Any(_) | On::Rest => None,
+            On::One(_) | On::Any(_) | On::Rest => None,
         });
         let Some(first) = waits.chain(timers).min() else { return };
         // It is woken to be ended, too.
@@ -282,7 +286,7 @@ impl Calls {
         let mut table = self.table();
         let key = table.next_block;
         table.next_block = key.wrapping_add(1);
-        table.blocked.insert(key, on);
+        table.blocked.push((key, on));
         self.maybe_suspend(&mut table);
         Blocked { calls: self, key }
     }
@@ -320,7 +324,7 @@ struct Blocked<'a> {
 
 impl Drop for Blocked<'_> {
     fn drop(&mut self) {
-        self.calls.table().blocked.remove(&self.key);
+        self.calls.table().blocked.retain(|(key, _)| *key != self.key);
     }
 }
 
@@ -532,7 +536,7 @@ impl FlowHost for Calls {
                 }
                 alone
             };
-            let blocked = self.block(On::Any(vec![call]));
+            let blocked = self.block(On::One(call));
             if inline {
                 self.make(call).await;
             } else {
@@ -594,7 +598,7 @@ impl FlowHost for Calls {
             {
                 tracing::debug!(run = %child, %error, "not cancelled with its call");
             }
-            me.keep(call, task, past, Given::Failure(failure)).await;
+            me.keep(call, Box::new(task), past, Given::Failure(failure)).await;
         });
     }
 
@@ -661,7 +665,7 @@ impl FlowHost for Calls {
             // the same instant is worked out again from the run's own time.
             let task = sleep_record(identity, number, attempt, now, due);
             let logs = self.take_logs();
-            self.commit(TaskCommit { task, past: Vec::new(), logs }).await;
+            self.commit(TaskCommit { task: task.into(), past: Vec::new(), logs }).await;
         })
     }
 

@@ -29,7 +29,7 @@ pub(super) struct Table {
     /// Calls that are being made: what they wait for is not a timer.
     pub(super) busy: u32,
     /// What the body waits for.
-    pub(super) blocked: BTreeMap<u32, On>,
+    pub(super) blocked: Vec<(u32, On)>,
     pub(super) next_block: u32,
     pub(super) bytes: Bytes,
     pub(super) logs: Vec<LogLine>,
@@ -88,6 +88,8 @@ pub(super) enum Status {
 pub(super) enum On {
     /// A timer.
     Timer(Timestamp),
+    /// This call.
+    One(u32),
     /// The first of these calls.
     Any(Vec<u32>),
     /// All that is open, because it has returned.

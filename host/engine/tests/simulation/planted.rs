@@ -1,5 +1,7 @@
 //! Bugs that are planted in the store, each to be found (safety.md, H4).
 
+use std::sync::Arc;
+
 use retake_core::id::{ContentDigest, Fence, FlowRunId};
 use retake_core::run::{Command, Refused, Run, RunState};
 use retake_core::task::{TaskRun, TaskState};
@@ -106,7 +108,7 @@ pub(crate) async fn commit_task(
         }
         Some(Bug::TwoTransactions) if commit.task.result.is_some() => {
             let mut first = commit.clone();
-            first.task.result = None;
+            Arc::make_mut(&mut first.task).result = None;
             kept.commit_task(run, fence, first).await?;
             if life.world.chance().bool() {
                 life.end();

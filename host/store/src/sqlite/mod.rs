@@ -111,8 +111,8 @@ impl SqliteStore {
 
     /// Makes a value ready to be kept: a large one is a durable file before any row speaks of it (F06).
     async fn keep(&self, kept: &mut Kept) -> Result<(), StoreError> {
-        if let Kept::Inline(json) = kept
-            && json.as_str().len() > limits::INLINE_BYTES
+        if is_large(kept)
+            && let Kept::Inline(json) = kept
         {
             let (json, bytes) = (json.clone(), json.as_str().len() as u64);
             let digest = self.put_blob(move |blobs| blobs.put(json.as_str().as_bytes())).await?;
@@ -137,6 +137,11 @@ impl SqliteStore {
         let done = tokio::task::spawn_blocking(move || work(&blobs)).await;
         done.map_err(|error| StoreError::Unavailable(error.into()))?
     }
+}
+
+/// Whether a value is to be a file.
+fn is_large(kept: &Kept) -> bool {
+    inline_bytes(kept) > limits::INLINE_BYTES
 }
 
 fn inline_bytes(kept: &Kept) -> usize {
@@ -213,9 +218,12 @@ impl Store for SqliteStore {
     }
 
     async fn commit_task(&self, run: FlowRunId, fence: Fence, mut commit: TaskCommit) -> Result<(), StoreError> {
-        self.keep(&mut commit.task.input).await?;
-        if let Some(result) = &mut commit.task.result {
-            self.keep(result).await?;
+        if [Some(&commit.task.input), commit.task.result.as_ref()].into_iter().flatten().any(is_large) {
+            let task = Arc::make_mut(&mut commit.task);
+            self.keep(&mut task.input).await?;
+            if let Some(result) = &mut task.result {
+                self.keep(result).await?;
+            }
         }
         let values = [Some(&commit.task.input), commit.task.result.as_ref()];
         let bytes = values.into_iter().flatten().map(inline_bytes).sum::<usize>() + log_bytes(&commit.logs);
