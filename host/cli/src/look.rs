@@ -1,13 +1,12 @@
 //! `ps`, `show`, `logs` and `version`: what only looks.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use anstream::println;
 use retake_core::run::Shown;
 use retake_core::task::Level;
 use retake_core::time::{Clock, Timestamp};
-use retake_store::{RunFilter, Store};
+use retake_store::RunFilter;
 
 use crate::args::{Args, Format, Logs, Ps, Target};
 use crate::local::{self, SystemClock};
@@ -222,13 +221,12 @@ pub(crate) async fn logs(args: &Args, typed: &Logs) -> anyhow::Result<Exit> {
     loop {
         // Asked before the lines are read: whoever ends a run writes its last lines with its end.
         let ended = store.run(id).await?.run.state.is_terminal();
-        let names = names(store.as_ref(), id).await?;
         loop {
             let page = store.logs(id, after, PAGE).await?;
             let Some((last, _)) = page.last() else { break };
             after = *last;
             for (_, line) in &page {
-                let task = names.get(&line.call).map(String::as_str);
+                let task = line.task.as_deref();
                 let wanted = typed.task.as_deref().is_none_or(|it| task == Some(it))
                     && typed.attempt.is_none_or(|it| it == line.attempt)
                     && from.is_none_or(|it| line.at >= it);
@@ -254,11 +252,6 @@ pub(crate) async fn logs(args: &Args, typed: &Logs) -> anyhow::Result<Exit> {
             () = crate::follow::interrupted() => return Ok(Exit::Interrupted),
         }
     }
-}
-
-async fn names(store: &dyn Store, id: retake_core::id::FlowRunId) -> anyhow::Result<HashMap<u32, String>> {
-    let tasks = store.task_runs(id).await?;
-    Ok(tasks.into_iter().map(|it| (it.number, it.identity.name)).collect())
 }
 
 fn print_line(format: Format, line: &LineView<'_>) {

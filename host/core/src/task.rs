@@ -1,5 +1,6 @@
 //! A task run: one call of a flow run, its attempts and its kept result.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -158,6 +159,8 @@ pub struct LogLine {
     pub message: String,
     /// A JSON object, or nothing.
     pub fields: Option<Json>,
+    /// Which task, when a task said it: it may have no record yet.
+    pub task: Option<Arc<str>>,
 }
 
 /// What a run may be asked for beyond what its flow's metadata says.
@@ -178,30 +181,47 @@ pub struct Overrides {
     /// Instead of the memory in the metadata, of the flow and of its tasks, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
+    /// What counts before all these in the present round: the next manual retry begins without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub this_round: Option<Box<Overrides>>,
 }
 
 impl Overrides {
     /// Returns the policy of a flow run that was asked for with these overrides.
     pub fn policy(&self, flow: &FlowInfo) -> RetryPolicy {
-        let mut policy = self.retry.as_ref().unwrap_or(&flow.retry).clone();
-        policy.retries = self.retries.unwrap_or(policy.retries);
-        if let Some(delay) = self.retry_delay {
+        let mut policy = self.own_or(|it| it.retry.as_ref()).unwrap_or(&flow.retry).clone();
+        policy.retries = self.own_or(|it| it.retries).unwrap_or(policy.retries);
+        if let Some(delay) = self.own_or(|it| it.retry_delay) {
             policy.delay = Delay::Fixed(delay);
         }
         policy
     }
 
-    /// Returns what is asked for once the overrides are laid over what the metadata asks for.
+    /// Returns what is asked for of a task once the overrides are laid over what the metadata asks for.
     pub fn limits(&self, asked: &AskedLimits) -> AskedLimits {
-        AskedLimits { memory_bytes: self.memory_bytes.or(asked.memory_bytes), ..*asked }
+        AskedLimits { memory_bytes: self.own_or(|it| it.memory_bytes).or(asked.memory_bytes), ..*asked }
+    }
+
+    /// Returns what is asked for of the flow itself: a timeout is its alone.
+    pub fn flow_limits(&self, asked: &AskedLimits) -> AskedLimits {
+        AskedLimits { timeout: self.own_or(|it| it.timeout).or(asked.timeout), ..self.limits(asked) }
+    }
+
+    /// Returns these overrides with others for the round that begins, and without those of the round before.
+    pub fn in_round(&self, round: Overrides) -> Overrides {
+        let this_round = (round != Overrides::default()).then(|| Box::new(round));
+        Overrides { this_round, ..self.clone() }
+    }
+
+    fn own_or<'a, T>(&'a self, pick: impl Fn(&'a Overrides) -> Option<T>) -> Option<T> {
+        self.this_round.as_deref().and_then(&pick).or_else(|| pick(self))
     }
 
     /// Checks every bound.
     pub fn check(&self, flow: &FlowInfo) -> Result<(), BadField> {
         self.policy(flow).check("retry")?;
-        BadField::unless(self.timeout != Some(Duration::ZERO), "timeout", || {
-            "a limit of zero lets nothing run".into()
-        })?;
-        BadField::unless(self.memory_bytes != Some(0), "memory", || "a limit of zero lets nothing run".into())
+        let nothing_runs = || "a limit of zero lets nothing run".into();
+        BadField::unless(self.own_or(|it| it.timeout) != Some(Duration::ZERO), "timeout", nothing_runs)?;
+        BadField::unless(self.own_or(|it| it.memory_bytes) != Some(0), "memory", nothing_runs)
     }
 }

@@ -412,14 +412,14 @@ impl Inner {
     }
 
     /// Makes a run that is worked on known, until the answer is dropped.
-    fn register_active(&self, id: FlowRunId, fence: Fence, calls: &Arc<calls::Calls>) -> Active<'_> {
+    fn register_active<'a>(&'a self, id: FlowRunId, fence: Fence, calls: &'a Arc<calls::Calls>) -> Active<'a> {
         let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(Known::Interrupted(claim, interrupt)) = active.insert(id, Known::Here(Arc::downgrade(calls)))
             && claim == fence
         {
             calls.interrupt(interrupt);
         }
-        Active { engine: self, id }
+        Active { engine: self, id, calls }
     }
 
     /// Has the driver of a run look, if it is worked on here.
@@ -444,36 +444,41 @@ impl Inner {
         }
     }
 
-    /// Cancels a run and, whatever became of it, its children.
+    /// Cancels a run and what is below it.
     async fn cancel(&self, id: FlowRunId) -> Result<Run, StoreError> {
-        let store = &self.outside.store;
-        let cancelled = store.command(id, Command::Cancel, self.outside.clock.now()).await;
-        if let Ok(run) = &cancelled {
-            if let Some((fence, _)) = run.state.claim() {
-                self.stop_cancelled(id, fence);
-            }
-            self.changed(id);
-        }
-        if matches!(cancelled, Ok(_) | Err(StoreError::Refused(_))) {
-            self.cancel_children(id).await?;
+        let cancelled = self.outside.store.command(id, Command::Cancel, self.outside.clock.now()).await;
+        if cancelled.is_ok() {
+            self.stop_tree(id).await;
         }
         cancelled
     }
 
-    async fn cancel_children(&self, id: FlowRunId) -> Result<(), StoreError> {
-        let filter = RunFilter { parent: Some(id), limit: limits::CALLS_PER_RUN as usize, ..RunFilter::default() };
-        for child in self.outside.store.list(filter, self.outside.clock.now()).await? {
-            if child.run.state.is_terminal() {
-                continue;
+    /// Has the drivers of a tree look that was cancelled.
+    async fn stop_tree(&self, id: FlowRunId) {
+        let stop = async {
+            let record =
+                self.until_answered(id, "looking for what was cancelled", || self.outside.store.run(id)).await?;
+            if let RunState::Cancelling { fence, .. } = record.run.state {
+                self.stop_cancelled(id, fence);
             }
-            // One that ends meanwhile refuses, which is as good.
-            if let Err(error) = Box::pin(self.cancel(child.asked.id)).await
-                && !matches!(error, StoreError::Refused(_))
-            {
-                tracing::warn!(run = %child.asked.id, %error, "not cancelled with its parent");
+            self.changed(id);
+            for child in self.until_answered(id, "looking for its children", || self.children(id)).await? {
+                // One that had ended has nothing below it that goes on.
+                if child.run.state.is_cancelled() || !child.run.state.is_terminal() {
+                    Box::pin(self.stop_tree(child.asked.id)).await;
+                }
             }
+            Ok::<_, StoreError>(())
+        };
+        if let Err(error) = stop.await {
+            tracing::debug!(run = %id, %error, "was not there to be stopped");
         }
-        Ok(())
+    }
+
+    /// Returns the children of a run.
+    async fn children(&self, id: FlowRunId) -> Result<Vec<RunRecord>, StoreError> {
+        let filter = RunFilter { parent: Some(id), limit: limits::CALLS_PER_RUN as usize, ..RunFilter::default() };
+        self.outside.store.list(filter, self.outside.clock.now()).await
     }
 
     fn watch(&self, id: FlowRunId) -> Arc<Notify> {
@@ -536,10 +541,16 @@ impl Inner {
 struct Active<'a> {
     engine: &'a Inner,
     id: FlowRunId,
+    calls: &'a Arc<calls::Calls>,
 }
 
 impl Drop for Active<'_> {
     fn drop(&mut self) {
-        self.engine.active.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+        let mut active = self.engine.active.lock().unwrap_or_else(PoisonError::into_inner);
+        // Perhaps the next attempt is known already.
+        let ours = |it: &Known| matches!(it, Known::Here(calls) if calls.as_ptr() == Arc::as_ptr(self.calls));
+        if active.get(&self.id).is_some_and(ours) {
+            active.remove(&self.id);
+        }
     }
 }

@@ -2,12 +2,11 @@
 
 use retake_core::component::ComponentInfo;
 use retake_core::id::{ContentDigest, FlowRunId};
-use retake_core::limits;
-use retake_core::replay::{Again, Answer, CallKind, answer};
+use retake_core::replay::{Again, Answer, Asked, CallKind, answer};
 use retake_core::run::{Run, RunState};
 use retake_core::task::{Kept, Overrides, TaskRun, TaskState};
 use retake_core::value::Json;
-use retake_store::{RetryRequest, RunFilter, RunRecord};
+use retake_store::{RetryRequest, RunRecord};
 
 use crate::catalog::Component;
 use crate::{AskError, Engine};
@@ -58,6 +57,8 @@ pub struct PlannedCall {
     pub name: String,
     /// What people see instead.
     pub label: Option<String>,
+    /// Whether its author gave it a key: then its kept result is fed back, whatever its input is by then.
+    pub keyed: bool,
     /// What would become of it, if the body asks for it again.
     pub fate: Fate,
 }
@@ -124,8 +125,11 @@ impl Engine {
         let component = self.0.catalog.get(ask.component.unwrap_or(record.asked.component)).await?;
         let overrides = self.check_retry(&record, &component, ask)?;
         let tasks = store.task_runs(id).await?;
-        let forget = forgotten(&tasks, ask)?;
-        let children = self.children(id).await?;
+        let children = self.0.children(id).await?;
+        // Calls of children that ended without an answer, because the run had ended before them.
+        let unanswered = |it: &&RunRecord| tasks.iter().all(|task| task.identity.child_of(id) != it.asked.id);
+        let unanswered: Vec<&RunRecord> = children.iter().filter(unanswered).collect();
+        let Forgotten { calls: forget, children: forget_children } = forgotten(&tasks, &unanswered, ask)?;
         let mut calls = Vec::with_capacity(tasks.len());
         for task in tasks.iter().filter(|it| it.identity.kind != CallKind::Sleep) {
             let is_forgotten = forget.contains(&task.number);
@@ -143,17 +147,20 @@ impl Engine {
                 fate = Fate::FedBack { from_attempt: task.flow_attempt };
             }
             let (name, label) = (task.identity.name.clone(), task.label.clone());
-            calls.push(PlannedCall { number: task.number, kind: task.identity.kind, name, label, fate });
+            let (number, kind, keyed) = (task.number, task.identity.kind, is_keyed(task));
+            calls.push(PlannedCall { number, kind, name, label, keyed, fate });
         }
-        // Calls of children that ended without an answer, because the run had ended before them.
-        let unanswered = |it: &&RunRecord| tasks.iter().all(|task| task.identity.child_of(id) != it.asked.id);
-        for child in children.iter().filter(unanswered) {
+        for child in unanswered {
+            let is_forgotten = child.forgotten || forget_children.contains(&child.asked.id);
             let fate = match child.run.state {
-                RunState::Completed if !ask.all => Fate::FedBack { from_attempt: record.run.attempt },
-                _ => Fate::RunsAgain(Why::Kept(if ask.all { Again::Asked } else { Again::Cancelled })),
+                _ if is_forgotten => Fate::RunsAgain(Why::Kept(Again::Asked)),
+                RunState::Completed => Fate::FedBack { from_attempt: record.run.attempt },
+                _ => Fate::RunsAgain(Why::Kept(Again::Cancelled)),
             };
-            let number = child.asked.parent.map_or(0, |it| it.call);
-            calls.push(PlannedCall { number, kind: CallKind::Flow, name: child.asked.flow.clone(), label: None, fate });
+            let number = call_of(child);
+            let (kind, name) = (CallKind::Flow, child.asked.flow.clone());
+            // Its id has the key in it, if there was one, but does not give it away: the plan promises less then.
+            calls.push(PlannedCall { number, kind, name, label: None, keyed: false, fate });
         }
         calls.sort_by_key(|it| it.number);
         let plan = Plan {
@@ -171,6 +178,7 @@ impl Engine {
             expected_attempt: ask.expected_attempt,
             completed_too,
             forget,
+            forget_children,
             component: plan.new_code.then_some(component.digest),
             parameters: ask.parameters.clone(),
             overrides: (overrides != record.asked.overrides).then_some(overrides),
@@ -179,22 +187,13 @@ impl Engine {
         Ok((plan, request, record.asked.depth))
     }
 
-    async fn children(&self, id: FlowRunId) -> Result<Vec<RunRecord>, AskError> {
-        let filter = RunFilter { parent: Some(id), limit: limits::CALLS_PER_RUN as usize, ..RunFilter::default() };
-        Ok(self.0.outside.store.list(filter, self.0.outside.clock.now()).await?)
-    }
-
     fn check_retry(&self, record: &RunRecord, component: &Component, ask: &RetryAsk) -> Result<Overrides, AskError> {
         let flow = component.info.flow(&record.asked.flow).ok_or_else(|| AskError::NoFlow {
             component: component.info.name.clone(),
             flow: record.asked.flow.clone(),
             flows: component.info.flows.iter().map(|it| it.name.clone()).collect(),
         })?;
-        let mut overrides = record.asked.overrides.clone();
-        overrides.retries = ask.overrides.retries.or(overrides.retries);
-        overrides.retry_delay = ask.overrides.retry_delay.or(overrides.retry_delay);
-        overrides.timeout = ask.overrides.timeout.or(overrides.timeout);
-        overrides.memory_bytes = ask.overrides.memory_bytes.or(overrides.memory_bytes);
+        let overrides = record.asked.overrides.in_round(ask.overrides.clone());
         overrides.check(flow)?;
         if let Some(parameters) = &ask.parameters {
             let misfits = component.misfits_of_parameters(&record.asked.flow, parameters);
@@ -206,35 +205,52 @@ impl Engine {
     }
 }
 
-/// Returns the numbers of the calls whose results are to be forgotten.
-fn forgotten(tasks: &[TaskRun], ask: &RetryAsk) -> Result<Vec<u32>, AskError> {
+/// What is not to be fed back.
+struct Forgotten {
+    /// Numbers of calls.
+    calls: Vec<u32>,
+    /// Children that never answered one.
+    children: Vec<FlowRunId>,
+}
+
+fn call_of(child: &RunRecord) -> u32 {
+    child.asked.parent.map_or(0, |it| it.call)
+}
+
+fn forgotten(tasks: &[TaskRun], unanswered: &[&RunRecord], ask: &RetryAsk) -> Result<Forgotten, AskError> {
+    let names = || {
+        let of_tasks = tasks.iter().map(|it| (it.number, it.identity.name.as_str(), it.label.as_deref()));
+        of_tasks.chain(unanswered.iter().map(|it| (call_of(it), it.asked.flow.as_str(), None)))
+    };
     let named = |text: &str| -> Result<Vec<u32>, AskError> {
-        let fits = |it: &&TaskRun| {
-            it.identity.name == text || it.label.as_deref() == Some(text) || it.number.to_string() == text
+        let fits = |(number, name, label): (u32, &str, Option<&str>)| {
+            (name == text || label == Some(text) || number.to_string() == text).then_some(number)
         };
-        let found: Vec<u32> = tasks.iter().filter(fits).map(|it| it.number).collect();
+        let found: Vec<u32> = names().filter_map(fits).collect();
         if found.is_empty() {
-            let mut known: Vec<String> = tasks.iter().map(|it| it.identity.name.clone()).collect();
+            let mut known: Vec<String> = names().map(|(_, name, _)| name.to_owned()).collect();
             known.sort_unstable();
             known.dedup();
             return Err(AskError::NoCall { asked: text.to_owned(), known });
         }
         Ok(found)
     };
-    let mut forget = match ask.all {
-        true => tasks.iter().map(|it| it.number).collect(),
-        false => Vec::new(),
-    };
-    if let Some(from) = &ask.from {
-        let first = named(from)?.into_iter().min().unwrap_or(u32::MAX);
-        forget.extend(tasks.iter().map(|it| it.number).filter(|it| *it >= first));
+    let mut from = if ask.all { 0 } else { u32::MAX };
+    if let Some(text) = &ask.from {
+        from = from.min(named(text)?.into_iter().min().unwrap_or(u32::MAX));
     }
+    let mut again = Vec::new();
     for text in &ask.rerun {
-        forget.extend(named(text)?);
+        again.extend(named(text)?);
     }
-    forget.sort_unstable();
-    forget.dedup();
-    Ok(forget)
+    let is_forgotten = |number: &u32| *number >= from || again.contains(number);
+    let calls = tasks.iter().map(|it| it.number).filter(is_forgotten).collect();
+    let children = unanswered.iter().filter(|it| is_forgotten(&call_of(it))).map(|it| it.asked.id).collect();
+    Ok(Forgotten { calls, children })
+}
+
+fn is_keyed(task: &TaskRun) -> bool {
+    matches!(task.identity.asked, Asked::Key(_))
 }
 
 /// Says what would become of a call. `input` is what it was given, when other code is to run.
@@ -256,7 +272,8 @@ fn fate(task: &TaskRun, is_forgotten: bool, attempt: u32, component: &Component,
         CallKind::Flow => component.misfits_of_parameters(name, input).is_empty(),
         _ => component.misfits_of_input(name, input).is_empty(),
     };
-    if input.is_some_and(|it| !fits(it)) {
+    // The code that runs gives another input then, which makes it another call, unless a key stands for the input.
+    if !is_keyed(task) && input.is_some_and(|it| !fits(it)) {
         return Fate::RunsAgain(Why::OtherInput);
     }
     if is_forgotten && task.state == TaskState::Completed {

@@ -39,7 +39,7 @@ pub(crate) async fn drive(engine: Arc<Inner>, record: RunRecord, claimed: Timest
     {
         let failure = Failure::new(code::INTERNAL, "working on the run panicked");
         let end = AttemptEnd::Failed { failure, policy: RetryPolicy::default() };
-        finish(&engine, id, fence, end, None, Evidence::default(), Vec::new()).await;
+        finish(&engine, id, fence, end, Last::default()).await;
     }
 }
 
@@ -53,30 +53,27 @@ async fn attempt(engine: Arc<Inner>, record: RunRecord, claimed: Timestamp, is_n
         Err(error) => {
             let failure = Failure::new(code::INTERNAL, error.to_string());
             let end = AttemptEnd::Failed { failure, policy: RetryPolicy::default() };
-            return finish(&engine, id, fence, end, None, Evidence::default(), Vec::new()).await;
+            return finish(&engine, id, fence, end, Last::default()).await;
         }
     };
     let Some(flow) = component.info.flow(&record.asked.flow) else {
         let message = format!("the component has no flow `{}`", record.asked.flow);
         let end = AttemptEnd::Failed { failure: Failure::new(code::UNKNOWN, message), policy: RetryPolicy::default() };
-        return finish(&engine, id, fence, end, None, Evidence::default(), Vec::new()).await;
+        return finish(&engine, id, fence, end, Last::default()).await;
     };
     engine.observe(id, || Progress::Began { attempt: record.run.attempt, resumed });
     let policy = record.asked.overrides.policy(flow);
-    let mut limits = record.asked.overrides.limits(&flow.limits);
-    limits.timeout = record.asked.overrides.timeout.or(limits.timeout);
-    let limits = limits.for_flow();
+    let limits = record.asked.overrides.flow_limits(&flow.limits).for_flow();
     // The clock of an attempt that was put aside has gone on.
     let began = record.run.attempt_began.unwrap_or(claimed);
     let elapsed = claimed.since(began);
     if limits.timeout.is_some_and(|it| it <= elapsed) {
         let end = AttemptEnd::Failed { failure: limits.timed_out(), policy };
-        finish(&engine, id, fence, end, None, Evidence::default(), Vec::new()).await;
         // Which of them the body would have waited for is not known, as it did not run.
-        if let Err(error) = engine.cancel_children(id).await {
-            tracing::warn!(run = %id, %error, "its children were not cancelled with it");
-        }
-        return;
+        let all = || engine.children(id);
+        let children = engine.until_answered(id, "looking for its children", all).await.unwrap_or_default();
+        let open = children.iter().map(|it| it.asked.id).collect();
+        return finish(&engine, id, fence, end, Last { open, ..Last::default() }).await;
     }
     let deadline = limits.timeout.map(|it| began + it);
     let attempt = Attempt {
@@ -120,24 +117,23 @@ async fn attempt(engine: Arc<Inner>, record: RunRecord, claimed: Timestamp, is_n
         Stopped::Interrupted(Interrupt::Lost) => return drop(calls.abort()),
         Stopped::Shutdown => (AttemptEnd::Released, None, Evidence::default()),
     };
-    let open = calls.abort();
-    let mut unmade = Vec::new();
-    if matches!(end, AttemptEnd::Failed { .. } | AttemptEnd::Cancelled | AttemptEnd::Parked { .. }) {
-        for child in open {
-            match engine.cancel(child).await {
-                Err(StoreError::NoRun(_)) => unmade.push(child),
-                Err(error) => tracing::debug!(run = %child, %error, "not cancelled with its parent"),
-                Ok(_) => {}
-            }
-        }
+    // What is still on its way to be made is refused then, because its parent does not run.
+    let mut open = calls.abort();
+    match end {
+        AttemptEnd::Suspended { .. } | AttemptEnd::Released | AttemptEnd::Paused => open.clear(),
+        _ if resumed => open.extend(not_asked_again(&engine, id, &calls).await),
+        _ => {}
     }
-    finish(&engine, id, fence, end, result, evidence, calls.take_logs()).await;
-    // What was on its way to be made is made by now, or never: its parent has ended.
-    for child in unmade {
-        if let Err(error) = engine.cancel(child).await {
-            tracing::debug!(run = %child, %error, "not cancelled with its parent");
-        }
-    }
+    finish(&engine, id, fence, end, Last { result, evidence, logs: calls.take_logs(), open }).await;
+}
+
+/// Returns the children that an earlier go at the attempt made and this one did not ask for: it took another way, because
+/// a result that is not kept was another. Nobody waits for them.
+async fn not_asked_again(engine: &Inner, id: FlowRunId, calls: &Calls) -> Vec<FlowRunId> {
+    let all = || engine.children(id);
+    let children = engine.until_answered(id, "looking for its children", all).await.unwrap_or_default();
+    let goes_on = |it: &&RunRecord| !it.run.state.is_terminal() && it.run.state != RunState::Parked;
+    children.iter().filter(goes_on).map(|it| it.asked.id).filter(|it| !calls.asked_for(*it)).collect()
 }
 
 /// What an attempt needs to begin.
@@ -222,6 +218,7 @@ fn warn_of_open(engine: &Inner, calls: &Calls, attempt: &Attempt, failed: usize)
         level: retake_core::task::Level::Warn,
         message: format!("{failed} calls failed that the flow did not look at; they do not change its outcome"),
         fields: None,
+        task: None,
     });
 }
 
@@ -241,21 +238,24 @@ async fn write_logs(engine: &Inner, id: FlowRunId, fence: Fence, calls: &Calls) 
     }
 }
 
-/// Keeps how an attempt ended, however long that takes, and tells who waits for it.
-async fn finish(
-    engine: &Inner,
-    id: FlowRunId,
-    fence: Fence,
-    end: AttemptEnd,
+/// What an attempt leaves beside how it ended.
+#[derive(Default)]
+struct Last {
     result: Option<Json>,
     evidence: Evidence,
     logs: Vec<LogLine>,
-) {
+    /// Children that are cancelled with it.
+    open: Vec<FlowRunId>,
+}
+
+/// Keeps how an attempt ended, however long that takes, and tells who waits for it.
+async fn finish(engine: &Inner, id: FlowRunId, fence: Fence, end: AttemptEnd, last: Last) {
     let failure = match &end {
         AttemptEnd::Failed { failure, .. } | AttemptEnd::Parked { failure } => Some(failure.clone()),
         _ => None,
     };
-    let commit = AttemptCommit { end, result, evidence, logs, now: engine.outside.clock.now() };
+    let Last { result, evidence, logs, open } = last;
+    let commit = AttemptCommit { end, result, evidence, logs, cancel: open, now: engine.outside.clock.now() };
     let end = || engine.outside.store.end_attempt(id, fence, commit.clone());
     let run = match engine.until_answered(id, "keeping the end of an attempt", end).await {
         Ok(run) => run,
@@ -276,4 +276,7 @@ async fn finish(
     let shown = run.shown(commit.now);
     engine.observe(id, || Progress::Ended { shown, failure, due });
     engine.changed(id);
+    for child in commit.cancel {
+        engine.stop_tree(child).await;
+    }
 }

@@ -221,6 +221,11 @@ pub(crate) async fn work(engine: &Arc<Inner>, scope: Scope, shutdown: impl Futur
         }
         if engine.take_timers_changed() {
             next_due = engine.outside.store.next_due(scope.root).await.unwrap_or(None);
+            // Due at once, as a retry without a delay, or since we looked.
+            if next_due.is_some_and(|due| due <= engine.outside.clock.now()) {
+                engine.depths.store(ALL_DEPTHS, Ordering::Release);
+                continue;
+            }
         }
         let now = engine.outside.clock.now();
         // What is due already waits for a slot; a slot that is freed wakes us.

@@ -111,8 +111,7 @@ pub(crate) async fn run(sandbox: &Sandbox, attempt: &Attempt, host: Host) -> Rep
         Host::Task(logs) => (logs.clone(), None),
         Host::Describe(_) => unreachable!("describing is not an attempt"),
     };
-    let call = attempt.task.as_ref().map_or(0, |it| it.number);
-    let sink = Sink::new(logs, sandbox.clock.clone(), call, attempt.attempt, attempt.log_prints);
+    let sink = Sink::new(logs, sandbox.clock.clone(), attempt.task.as_ref(), attempt.attempt, attempt.log_prints);
     let meter = Meter::new(&attempt.limits);
     let mut store = store(sandbox, host, Some(attempt.clone()), sink.clone(), seed, &attempt.limits, meter.clone());
     let running = sandbox.ticker.running();

@@ -168,7 +168,7 @@ impl Sandbox {
         impl retake_core::port::Logs for Nowhere {
             fn line(&self, _: LogLine) {}
         }
-        let sink = Sink::new(std::sync::Arc::new(Nowhere), self.clock.clone(), 0, 1, false);
+        let sink = Sink::new(std::sync::Arc::new(Nowhere), self.clock.clone(), None, 1, false);
         let now = Timestamp::from_unix_ms(time.wrapping_mul(0x5DEE_CE66D));
         let meter = Meter::new(&DESCRIBE);
         let mut store =

@@ -8,7 +8,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use retake_core::failure::cut;
 use retake_core::limits;
-use retake_core::port::Logs;
+use retake_core::port::{Logs, TaskAttempt};
+use retake_core::replay::Identity;
 use retake_core::task::{Level, LogLine};
 use retake_core::time::Clock;
 use retake_core::value::Json;
@@ -31,6 +32,8 @@ struct Kept {
     clock: Arc<dyn Clock>,
     call: u32,
     attempt: u32,
+    /// Whose they are, when they are a task's.
+    identity: Option<Arc<Identity>>,
     log_prints: bool,
     head_bytes: usize,
     head_lines: usize,
@@ -53,12 +56,19 @@ pub(crate) struct Closed {
 }
 
 impl Sink {
-    pub(crate) fn new(to: Arc<dyn Logs>, clock: Arc<dyn Clock>, call: u32, attempt: u32, log_prints: bool) -> Self {
+    pub(crate) fn new(
+        to: Arc<dyn Logs>,
+        clock: Arc<dyn Clock>,
+        task: Option<&TaskAttempt>,
+        attempt: u32,
+        log_prints: bool,
+    ) -> Self {
         Self(Arc::new(Mutex::new(Kept {
             to,
             clock,
-            call,
+            call: task.map_or(0, |it| it.number),
             attempt,
+            identity: task.map(|it| it.identity.clone()),
             log_prints,
             head_bytes: 0,
             head_lines: 0,
@@ -114,7 +124,8 @@ impl Sink {
 
 impl Kept {
     fn stamp(&self, level: Level, message: String, fields: Option<Json>) -> LogLine {
-        LogLine { at: self.clock.now(), call: self.call, attempt: self.attempt, level, message, fields }
+        let task = self.identity.as_ref().map(|it| it.name.as_str().into());
+        LogLine { at: self.clock.now(), call: self.call, attempt: self.attempt, level, message, fields, task }
     }
 
     fn line(&mut self, level: Level, message: String, fields: Option<Json>) {
@@ -263,7 +274,7 @@ mod tests {
 
     fn printed(pieces: &[&str]) -> (Vec<String>, Closed) {
         let lines = Arc::new(Lines::default());
-        let sink = Sink::new(lines.clone(), Arc::new(Zero), 0, 1, true);
+        let sink = Sink::new(lines.clone(), Arc::new(Zero), None, 1, true);
         for piece in pieces {
             sink.stdout().write(Bytes::copy_from_slice(piece.as_bytes())).unwrap();
         }

@@ -213,6 +213,7 @@ async fn room(dir: &Path, runs: u64) -> Result<()> {
                     result: Some(Json::trusted("{\"ok\":true}")),
                     evidence: Evidence::default(),
                     logs: vec![],
+                    cancel: vec![],
                     now: time(n),
                 };
                 store.end_attempt(run, fence, commit).await?;

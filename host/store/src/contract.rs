@@ -40,6 +40,10 @@ macro_rules! contract_tests {
         $crate::contract_tests!($home:
             a_run_is_made_once_under_its_id
             a_child_is_made_only_while_its_parent_runs
+            a_run_is_cancelled_with_what_is_below_it
+            an_attempt_ends_with_the_children_it_names
+            what_is_below_a_run_that_ends_with_its_hosts_is_cancelled
+            a_forgotten_child_is_so_until_it_is_retried
             a_run_that_is_cancelled_at_once_has_ended_then
             the_lines_of_an_attempt_are_counted
             a_run_is_made_once_under_its_key
@@ -198,7 +202,15 @@ pub fn alone(task: TaskRun) -> TaskCommit {
 
 /// A log line.
 pub fn line(n: u64) -> LogLine {
-    LogLine { at: at(n), call: 0, attempt: 1, level: Level::Info, message: format!("line {n}"), fields: None }
+    LogLine {
+        at: at(n),
+        call: 0,
+        attempt: 1,
+        level: Level::Info,
+        message: format!("line {n}"),
+        fields: None,
+        task: None,
+    }
 }
 
 /// A failure.
@@ -208,7 +220,7 @@ pub fn failure(code: &str) -> Failure {
 
 /// The end of an attempt, and nothing else.
 pub fn end(end: AttemptEnd, now: u64) -> AttemptCommit {
-    AttemptCommit { end, result: None, evidence: Evidence::default(), logs: vec![], now: at(now) }
+    AttemptCommit { end, result: None, evidence: Evidence::default(), logs: vec![], cancel: vec![], now: at(now) }
 }
 
 /// The end of an attempt that failed, `retries` of which are tried again a second later.
@@ -224,6 +236,7 @@ pub fn retry(now: u64) -> RetryRequest {
         expected_attempt: None,
         completed_too: false,
         forget: vec![],
+        forget_children: vec![],
         component: None,
         parameters: None,
         overrides: None,
@@ -307,6 +320,86 @@ mod cases {
         assert!(!store.create(child(2)).await.unwrap().1);
         store.end_attempt(id(1), fence(1), end(AttemptEnd::Cancelled, 30)).await.unwrap();
         refused(store.create(child(3)).await);
+    }
+
+    /// Run 1 is running, its children 2 and 3 too, and so is 4, which is below 2; 5 is apart.
+    async fn family(store: &dyn Store) {
+        ready(store).await;
+        running(store, 1).await;
+        let child = |n, parent| NewRun {
+            parent: Some(Parent { run: id(parent), call: n as u32 }),
+            root: id(1),
+            depth: 1,
+            ..new_run(n)
+        };
+        for (n, parent) in [(2, 1), (3, 1), (4, 2)] {
+            assert!(store.begin(child(n, parent), fence(n)).await.unwrap().1);
+        }
+        running(store, 5).await;
+    }
+
+    async fn words(store: &dyn Store) -> Vec<Shown> {
+        let mut words = Vec::new();
+        for n in 1..=5 {
+            words.push(store.run(id(n)).await.unwrap().run.shown(at(0)));
+        }
+        words
+    }
+
+    pub async fn a_run_is_cancelled_with_what_is_below_it(home: impl Home) {
+        use Shown::{Cancelled, Cancelling, Completed, Running};
+        let store = home.store();
+        family(store).await;
+        store.end_attempt(id(3), fence(3), end(AttemptEnd::Completed, 10)).await.unwrap();
+        store.command(id(1), Command::Cancel, at(20)).await.unwrap();
+        assert_eq!(words(store).await, [Cancelling, Cancelling, Completed, Cancelling, Running]);
+        for n in [4, 2, 1] {
+            store.end_attempt(id(n), fence(n), end(AttemptEnd::Cancelled, 30)).await.unwrap();
+        }
+        assert_eq!(words(store).await, [Cancelled, Cancelled, Completed, Cancelled, Running]);
+        let told = store.events(id(4)).await.unwrap();
+        assert_eq!(told.iter().map(|it| it.kind.as_str()).collect::<Vec<_>>(), ["cancel"]);
+    }
+
+    pub async fn an_attempt_ends_with_the_children_it_names(home: impl Home) {
+        use Shown::{AwaitingRetry, Cancelling, Running};
+        let store = home.store();
+        family(store).await;
+        let commit = AttemptCommit { cancel: vec![id(2), id(77)], ..end(failed("e", 1), 10) };
+        store.end_attempt(id(1), fence(1), commit.clone()).await.unwrap();
+        assert_eq!(words(store).await, [AwaitingRetry, Cancelling, Running, Cancelling, Running]);
+        // Under an old fence it cancels nobody.
+        let commit = AttemptCommit { cancel: vec![id(3)], ..commit };
+        refused(store.end_attempt(id(1), fence(1), commit).await, Refused::StaleFence);
+        assert_eq!(words(store).await[2], Running);
+    }
+
+    pub async fn what_is_below_a_run_that_ends_with_its_hosts_is_cancelled(home: impl Home) {
+        use Shown::{Cancelled, Scheduled};
+        family(home.store()).await;
+        home.store().command(id(2), Command::Cancel, at(20)).await.unwrap();
+        let home = home.reopen();
+        let recovered = home.store().recover(at(30)).await.unwrap();
+        assert_eq!(words(home.store()).await, [Scheduled, Cancelled, Scheduled, Cancelled, Scheduled]);
+        for (id, run) in recovered {
+            assert_eq!(home.store().run(id).await.unwrap().run, run, "it is told as it is");
+        }
+    }
+
+    pub async fn a_forgotten_child_is_so_until_it_is_retried(home: impl Home) {
+        let store = home.store();
+        family(store).await;
+        for n in [2, 1] {
+            store.end_attempt(id(n), fence(n), end(failed("e", 0), 10)).await.unwrap();
+        }
+        let request = RetryRequest { forget_children: vec![id(2), id(5), id(77)], ..retry(20) };
+        store.retry(id(1), request).await.unwrap();
+        let forgotten = async |n| store.run(id(n)).await.unwrap().forgotten;
+        assert_eq!((forgotten(2).await, forgotten(3).await, forgotten(5).await), (true, false, false));
+        let told = store.events(id(1)).await.unwrap();
+        assert!(told[0].details.as_str().contains("forget_children"), "{told:?}");
+        store.retry(id(2), retry(30)).await.unwrap();
+        assert!(!forgotten(2).await);
     }
 
     pub async fn a_run_that_is_cancelled_at_once_has_ended_then(home: impl Home) {
@@ -679,6 +772,7 @@ mod cases {
             level: Level::Error,
             message: "a\u{0}\u{1b}[31m\n".into(),
             fields: Some(json(r#"{"k":[1]}"#)),
+            task: Some("extract".into()),
             ..line(9)
         };
         store.append_logs(run, fence(1), vec![line(3), line(1)]).await.unwrap();

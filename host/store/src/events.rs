@@ -20,6 +20,9 @@ pub(crate) fn manual_retry(before: &RunRecord, round: u32, request: &RetryReques
     if !request.forget.is_empty() {
         details.insert("forget", Json::of(&request.forget));
     }
+    if !request.forget_children.is_empty() {
+        details.insert("forget_children", Json::of(&request.forget_children));
+    }
     let asked = &before.asked;
     let mut changed = |what, from: Json, to: Json| {
         if from != to {

@@ -118,6 +118,8 @@ pub struct RunRecord {
     pub failure: Option<Failure>,
     /// When its last attempt ended.
     pub ended: Option<Timestamp>,
+    /// Whether its parent's next attempt has it run anew, whatever it came to.
+    pub forgotten: bool,
 }
 
 /// A claim on runs that are due.
@@ -158,6 +160,8 @@ pub struct AttemptCommit {
     pub evidence: Evidence,
     /// What was printed and logged since the last commit.
     pub logs: Vec<LogLine>,
+    /// Children to be cancelled in the same breath, each with what is below it.
+    pub cancel: Vec<FlowRunId>,
     /// The present instant.
     pub now: Timestamp,
 }
@@ -173,6 +177,8 @@ pub struct RetryRequest {
     pub completed_too: bool,
     /// Calls whose results are not to be fed back, by number.
     pub forget: Vec<u32>,
+    /// Children whose results are not to be fed back: those that ended unanswered are no calls with a number.
+    pub forget_children: Vec<FlowRunId>,
     /// Other code to run.
     pub component: Option<ContentDigest>,
     /// Other parameters.
@@ -259,12 +265,13 @@ pub trait Store: Send + Sync {
     async fn end_attempt(&self, run: FlowRunId, fence: Fence, commit: AttemptCommit) -> Result<Run, StoreError>;
     /// Begins a new round.
     async fn retry(&self, run: FlowRunId, request: RetryRequest) -> Result<Run, StoreError>;
-    /// Does what a person asks of a run, and keeps an event that says so.
+    /// Does what a person asks of a run, and keeps an event that says so. To cancel it cancels what is below it in the
+    /// same breath: with a host that dies in between, nobody would.
     async fn command(&self, run: FlowRunId, command: Command, now: Timestamp) -> Result<Run, StoreError>;
     /// Keeps a result that a person sets for a call that has none, of a run that nobody works on.
     async fn set_result(&self, run: FlowRunId, number: u32, result: Json, now: Timestamp) -> Result<(), StoreError>;
     /// Takes back the runs of workers that are gone: all that were claimed before this boot. Returns them as they
-    /// are then.
+    /// are then. What is below one that ends by it is cancelled.
     async fn recover(&self, now: Timestamp) -> Result<Vec<(FlowRunId, Run)>, StoreError>;
 
     /// Returns a run.

@@ -111,6 +111,34 @@ impl Everything {
         self.runs[index].past.entry((past.call, past.attempt)).or_insert(past);
     }
 
+    fn commanded(&mut self, index: usize, before: &Run, after: &Run, command: Command, now: Timestamp) {
+        let record = &mut self.runs[index].record;
+        record.run = after.clone();
+        if after.state.is_terminal() {
+            record.ended = Some(now);
+        }
+        self.event(index, now, events::command(before, command));
+    }
+
+    fn cancel_tree(&mut self, index: usize, now: Timestamp) {
+        let RunRecord { asked, run: before, .. } = self.runs[index].record.clone();
+        if let Ok(after) = before.command(Command::Cancel, now)
+            && after != before
+        {
+            self.commanded(index, &before, &after, Command::Cancel, now);
+            self.cancel_below(asked.id, now);
+        }
+    }
+
+    fn cancel_below(&mut self, id: FlowRunId, now: Timestamp) {
+        for index in 0..self.runs.len() {
+            let RunRecord { asked, run, .. } = &self.runs[index].record;
+            if asked.parent.is_some_and(|it| it.run == id) && !run.state.is_terminal() {
+                self.cancel_tree(index, now);
+            }
+        }
+    }
+
     fn attempt_ended(&mut self, index: usize, now: Timestamp, failure: Option<Failure>, evidence: Evidence) {
         let record = &mut self.runs[index].record;
         record.ended = Some(now);
@@ -149,7 +177,7 @@ impl MemStore {
         let parameters = kept.keep(new.parameters);
         let asked = NewRun { parameters, ..new };
         let run = first_state(&asked, fence.map(|it| (it, self.boot)));
-        let record = RunRecord { asked, run, result: None, failure: None, ended: None };
+        let record = RunRecord { asked, run, result: None, failure: None, ended: None, forgotten: false };
         let index = kept.runs.len();
         kept.places.insert(record.asked.id, index);
         kept.runs.push(MemRun {
@@ -313,6 +341,11 @@ impl Store for MemStore {
             _ => kept.attempt_ended(index, commit.now, cancelled(), commit.evidence),
         }
         kept.logs(index, commit.logs);
+        for child in commit.cancel {
+            if let Ok(child) = kept.index(child) {
+                kept.cancel_tree(child, commit.now);
+            }
+        }
         Ok(after)
     }
 
@@ -339,11 +372,19 @@ impl Store for MemStore {
             result: None,
             failure: None,
             ended: None,
+            forgotten: false,
         };
         for number in request.forget {
             if let Some(task) = kept.runs[index].tasks.get_mut(&number) {
                 task.state = TaskState::Forgotten;
                 task.result = None;
+            }
+        }
+        for child in request.forget_children {
+            if let Ok(child) = kept.index(child)
+                && kept.runs[child].record.asked.parent.is_some_and(|it| it.run == run)
+            {
+                kept.runs[child].record.forgotten = true;
             }
         }
         Ok(after)
@@ -354,12 +395,10 @@ impl Store for MemStore {
         let index = kept.index(run)?;
         let before = kept.runs[index].record.run.clone();
         let after = before.command(command, now)?;
-        let record = &mut kept.runs[index].record;
-        record.run = after.clone();
-        if after.state.is_terminal() {
-            record.ended = Some(now);
+        kept.commanded(index, &before, &after, command, now);
+        if command == Command::Cancel {
+            kept.cancel_below(run, now);
         }
-        kept.event(index, now, events::command(&before, command));
         Ok(after)
     }
 
@@ -398,7 +437,10 @@ impl Store for MemStore {
             kept.event(index, now, events::lost(&before, &after));
             recovered.push((asked.id, after));
         }
-        Ok(recovered)
+        for (id, _) in recovered.iter().filter(|(_, run)| run.state.is_terminal()) {
+            kept.cancel_below(*id, now);
+        }
+        recovered.into_iter().map(|(id, _)| Ok((id, kept.run(id)?.record.run.clone()))).collect()
     }
 
     async fn run(&self, id: FlowRunId) -> Result<RunRecord, StoreError> {

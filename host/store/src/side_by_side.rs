@@ -170,13 +170,15 @@ async fn answer(store: &dyn Store, world: &World, op: &Op) -> String {
                 },
                 _ => failed("e", retries),
             };
-            let commit = AttemptCommit { result: result(kept), logs: vec![line(now)], ..end(how, now) };
+            let cancel = if retries == 1 { vec![id(2), id(3)] } else { Vec::new() };
+            let commit = AttemptCommit { result: result(kept), logs: vec![line(now)], cancel, ..end(how, now) };
             format!("{:?}", store.end_attempt(id(run), world.fence(run, stale), commit).await)
         }
         Op::Retry { run, expected, completed_too, forget, component: other_component, other } => {
             let request = RetryRequest {
                 expected_attempt: expected,
                 completed_too,
+                forget_children: forget.iter().map(|it| id(u64::from(*it))).collect(),
                 forget,
                 component: other_component.map(|it| component(it).digest),
                 parameters: result(other),

@@ -15,7 +15,7 @@ use retake_core::time::Timestamp;
 use retake_core::value::Json;
 use retake_store::{NewRun, Parent, RetryRequest, RunRecord, StoreError, TaskCommit};
 
-use super::{Calls, Given, Interrupt, Status};
+use super::{Call, Calls, Given, Interrupt, Status};
 use crate::Progress;
 
 impl Calls {
@@ -221,17 +221,26 @@ impl Calls {
 
     /// Keeps what a call came to and shows it to the body, after all that were done before it.
     pub(super) async fn keep(&self, index: u32, mut task: Box<TaskRun>, past: Option<PastAttempt>, given: Given) {
-        let logs = {
+        let (logs, has_place) = {
             let mut table = self.table();
-            table.done_given += 1;
-            task.done = table.done_given;
-            table.take_logs()
+            let promised = table.calls[index as usize].promised;
+            task.done = promised.unwrap_or_else(|| {
+                table.done_given += 1;
+                table.done_given
+            });
+            (table.take_logs(), promised.is_some())
         };
         let (done, ended) = (task.done, task.told.unwrap_or(task.ended));
         self.commit(TaskCommit { task: task.into(), past: past.into_iter().collect(), logs }).await;
         {
             let mut table = self.table();
-            table.unshown.insert(done, (index, given, ended));
+            if has_place {
+                // Its place among the others was taken in an earlier go.
+                let call = &mut table.calls[index as usize];
+                (call.task.done, call.status) = (done, Status::Done(given, ended));
+            } else {
+                table.unshown.insert(done, (index, given, ended));
+            }
             while let Some((index, given, ended)) = {
                 let next = table.done_shown + 1;
                 table.unshown.remove(&next)
@@ -261,31 +270,9 @@ impl Calls {
 
     /// Has a child run made, and waits for its end.
     async fn make_child(&self, index: u32, mut task: Box<TaskRun>) {
-        let asked = &self.record.asked;
-        let child = task.identity.child_of(asked.id);
-        let (input, policy) = {
-            let table = self.table();
-            let call = &table.calls[index as usize];
-            (call.input.clone(), call.policy.clone())
-        };
-        let own = self.component.info.flow(&task.identity.name).map(|it| &it.retry);
-        let retry = (own != Some(&policy)).then_some(policy);
         let began = self.engine.outside.clock.now();
-        let run = NewRun {
-            id: child,
-            component: asked.component,
-            flow: task.identity.name.clone(),
-            deployment: None,
-            queue: asked.queue.clone(),
-            parameters: Kept::Inline(input),
-            overrides: Overrides { retry, ..Overrides::default() },
-            idempotency_key: None,
-            parent: Some(Parent { run: asked.id, call: task.number }),
-            root: asked.root,
-            depth: asked.depth + 1,
-            due: began,
-            created: began,
-        };
+        let run = self.child(index, began);
+        let child = run.id;
         let previous = past(&task);
         task.attempts += 1;
         if task.round_began == Timestamp::default() {
@@ -315,6 +302,43 @@ impl Calls {
         self.observe(|| Progress::TaskEnded { number, name, attempt, took, failure, retry_at: None });
     }
 
+    /// Returns the run that a call of a child flow asks for.
+    pub(super) fn child(&self, index: u32, now: Timestamp) -> NewRun {
+        let asked = &self.record.asked;
+        let table = self.table();
+        let Call { task, policy, input, .. } = &table.calls[index as usize];
+        let own = self.component.info.flow(&task.identity.name).map(|it| &it.retry);
+        let retry = (own != Some(policy)).then(|| policy.clone());
+        NewRun {
+            id: task.identity.child_of(asked.id),
+            component: asked.component,
+            flow: task.identity.name.clone(),
+            deployment: None,
+            queue: asked.queue.clone(),
+            parameters: Kept::Inline(input.clone()),
+            overrides: Overrides { retry, ..Overrides::default() },
+            idempotency_key: None,
+            parent: Some(Parent { run: asked.id, call: task.number }),
+            root: asked.root,
+            depth: asked.depth + 1,
+            due: now,
+            created: now,
+        }
+    }
+
+    /// Cancels the child of a call. One that may be on its way to be made is made first: if it came after it was
+    /// cancelled, it would be worked on for nobody.
+    pub(super) async fn cancel_child(&self, run: NewRun, on_its_way: bool) -> Result<(), StoreError> {
+        let (engine, store, id) = (&self.engine, &self.engine.outside.store, run.id);
+        let cancel = || engine.cancel(id);
+        match engine.until_answered(id, "cancelling a child run", cancel).await {
+            Err(StoreError::NoRun(_)) if on_its_way => {}
+            answer => return answer.map(drop),
+        }
+        engine.until_answered(id, "making a child run to be cancelled", || store.create(run.clone())).await?;
+        engine.until_answered(id, "cancelling a child run", cancel).await.map(drop)
+    }
+
     /// Asks the store about a child until it answers.
     async fn until_answered<T, F: Future<Output = Result<T, StoreError>>>(
         &self,
@@ -329,7 +353,7 @@ impl Calls {
         let (engine, store, id) = (&self.engine, &self.engine.outside.store, run.id);
         let depth = run.depth;
         let (record, _) = self.until_answered(id, || engine.make(run.clone())).await?;
-        let forgotten = self.table().calls[index as usize].forgotten;
+        let forgotten = self.table().calls[index as usize].forgotten || record.forgotten;
         // What it came to in an earlier attempt of ours is not this one's answer; what it came to since then is.
         let began = self.record.run.attempt_began;
         let earlier = record.ended.is_some_and(|ended| Some(ended) < began);
@@ -376,15 +400,17 @@ impl Calls {
     /// Begins a new round of a child that ended in an earlier attempt; with nothing kept if it was forgotten.
     async fn retry_child(&self, record: &RunRecord, forgotten: bool) -> Result<(), Failure> {
         let (engine, store, id) = (&self.engine, &self.engine.outside.store, record.asked.id);
-        let forget = match forgotten {
-            true => self.until_answered(id, || store.task_runs(id)).await?.iter().map(|it| it.number).collect(),
-            false => Vec::new(),
-        };
+        let (mut forget, mut forget_children) = (Vec::new(), Vec::new());
+        if forgotten {
+            forget.extend(self.until_answered(id, || store.task_runs(id)).await?.iter().map(|it| it.number));
+            forget_children.extend(self.until_answered(id, || engine.children(id)).await?.iter().map(|it| it.asked.id));
+        }
         let request = RetryRequest {
             now: engine.outside.clock.now(),
             expected_attempt: Some(record.run.attempt),
             completed_too: forgotten,
             forget,
+            forget_children,
             component: (record.asked.component != self.component.digest).then_some(self.component.digest),
             parameters: None,
             overrides: None,

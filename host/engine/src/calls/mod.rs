@@ -219,6 +219,13 @@ impl Calls {
         children.map(|it| it.task.identity.child_of(self.record.asked.id)).collect()
     }
 
+    /// Whether the body has asked for this child.
+    pub(crate) fn asked_for(&self, child: FlowRunId) -> bool {
+        let run = self.record.asked.id;
+        let is_it = |it: &Call| it.task.identity.kind == CallKind::Flow && it.task.identity.child_of(run) == child;
+        self.table().calls.iter().any(is_it)
+    }
+
     /// Takes the lines that were logged and are not written yet.
     pub(crate) fn take_logs(&self) -> Vec<LogLine> {
         self.table().take_logs()
@@ -470,6 +477,7 @@ impl FlowHost for Calls {
                 evidence: Evidence::default(),
             },
         };
+        let mut promised = None;
         let status = match answer {
             Answer::Result => {
                 let kept = task.result.clone().expect("what is fed back was kept");
@@ -496,6 +504,7 @@ impl FlowHost for Calls {
             Answer::Again(why) => {
                 let told_before = why == Again::NotKept && task.flow_attempt == attempt;
                 task.told = told_before.then_some(task.told.unwrap_or(task.ended));
+                promised = told_before.then_some(task.done);
                 task.round += 1;
                 task.spent = Spent::default();
                 task.round_began = Timestamp::default();
@@ -517,6 +526,7 @@ impl FlowHost for Calls {
             input,
             refused,
             forgotten,
+            promised,
             status,
             past: None,
             abort: None,
@@ -563,7 +573,7 @@ impl FlowHost for Calls {
     }
 
     fn cancel(&self, call: u32) {
-        let (mut task, past) = {
+        let (mut task, past, never_begun) = {
             let mut table = self.table();
             let found = &mut table.calls[call as usize];
             if matches!(found.status, Status::Done(..) | Status::Committing) {
@@ -581,7 +591,7 @@ impl FlowHost for Calls {
             if was_waiting || was_pending {
                 table.busy += 1;
             }
-            (task, past)
+            (task, past, was_pending)
         };
         let Some(me) = self.me.upgrade() else { return };
         let now = self.engine.outside.clock.now();
@@ -591,12 +601,13 @@ impl FlowHost for Calls {
         if task.began == Timestamp::default() {
             task.began = now;
         }
-        let child = (task.identity.kind == CallKind::Flow).then(|| task.identity.child_of(self.record.asked.id));
+        let child = (task.identity.kind == CallKind::Flow).then(|| self.child(call, now));
         self.spawn(async move {
-            if let Some(child) = child
-                && let Err(error) = me.engine.cancel(child).await
-            {
-                tracing::debug!(run = %child, %error, "not cancelled with its call");
+            if let Some(child) = child {
+                let id = child.id;
+                if let Err(error) = me.cancel_child(child, !never_begun).await {
+                    tracing::debug!(run = %id, %error, "not cancelled with its call");
+                }
             }
             me.keep(call, Box::new(task), past, Given::Failure(failure)).await;
         });
@@ -612,11 +623,14 @@ impl FlowHost for Calls {
                     let table = self.table();
                     let done = calls.iter().enumerate().filter_map(|(place, call)| {
                         let call = &table.calls[*call as usize];
-                        matches!(call.status, Status::Done(..)).then_some((call.task.done, place))
+                        let is_done = matches!(call.status, Status::Done(..));
+                        let place_of = call.promised.or(is_done.then_some(call.task.done))?;
+                        Some((place_of, place, is_done))
                     });
                     done.min()
                 };
-                if let Some((_, place)) = first {
+                // One that was first before is waited for.
+                if let Some((_, place, true)) = first {
                     self.told(calls[place]);
                     return place as u32;
                 }
@@ -641,16 +655,16 @@ impl FlowHost for Calls {
                     table.occurrences.identify(CallKind::Sleep, "sleep", "", asked)
                 });
                 let known = slept.as_ref().and_then(|it| table.known.get(it));
-                let known = known.map(|it| it.flow_attempt);
+                let known = known.map(|it| (it.number, it.flow_attempt, it.state == TaskState::Forgotten));
                 let number = match (&slept, known) {
-                    (Some(_), Some(_)) => {
+                    (Some(_), Some((number, _, forgotten))) => {
                         table.place_known();
-                        None
+                        forgotten.then_some(number)
                     }
                     (Some(_), None) => Some(table.number()),
                     (None, _) => None,
                 };
-                if known.is_some_and(|it| it < attempt) {
+                if known.is_some_and(|(_, slept_in, forgotten)| slept_in < attempt && !forgotten) {
                     // An earlier attempt has slept this sleep.
                     return;
                 }

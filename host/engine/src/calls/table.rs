@@ -65,6 +65,9 @@ pub(super) struct Call {
     pub(super) refused: Option<Failure>,
     /// A person asked for it to be run again.
     pub(super) forgotten: bool,
+    /// Its place in the order of completion, when an earlier go at this attempt was told of it and its result was not
+    /// kept: it is made again, and those that came after it wait for it.
+    pub(super) promised: Option<u32>,
     pub(super) status: Status,
     /// The attempt that is kept under this call's number while the next one is being made.
     pub(super) past: Option<PastAttempt>,

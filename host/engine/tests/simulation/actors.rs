@@ -181,6 +181,7 @@ impl Actors {
             level: Level::Info,
             message: "working".into(),
             fields: None,
+            task: None,
         });
         let mut rng = self.world().chance();
         if rng.u32(..100) < script.fails {

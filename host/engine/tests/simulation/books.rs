@@ -2,16 +2,17 @@
 //! semantics.md says, and what guests are told must be what is kept.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use futures_util::FutureExt;
-use retake_core::failure::{RetryAdvice, code};
+use retake_core::failure::{Failure, RetryAdvice, code};
 use retake_core::id::{ContentDigest, Fence, FlowRunId};
 use retake_core::retry::{Delay, RetryPolicy};
 use retake_core::run::{AttemptEnd, RunState, Waiting};
 use retake_core::task::{Kept, TaskRun, TaskState};
 use retake_core::time::Timestamp;
 use retake_core::value::Json;
-use retake_store::{MemStore, RunRecord, Store};
+use retake_store::{MemStore, RunFilter, RunRecord, Store};
 
 /// What was asked of a store.
 #[derive(Debug, Clone)]
@@ -19,11 +20,32 @@ pub(crate) enum Op {
     Read,
     Made,
     Claimed,
-    Committed { run: FlowRunId, fence: Fence, late: bool },
-    Logged { run: FlowRunId, fence: Fence },
-    Ended { run: FlowRunId, fence: Fence, end: AttemptEnd, late: bool },
-    Retried { run: FlowRunId, forget: Vec<u32>, component: Option<ContentDigest> },
-    Commanded { run: FlowRunId },
+    Committed {
+        run: FlowRunId,
+        fence: Fence,
+        late: bool,
+    },
+    Logged {
+        run: FlowRunId,
+        fence: Fence,
+    },
+    Ended {
+        run: FlowRunId,
+        fence: Fence,
+        end: AttemptEnd,
+        ended: Timestamp,
+        late: bool,
+    },
+    Retried {
+        run: FlowRunId,
+        forget: Vec<u32>,
+        component: Option<ContentDigest>,
+    },
+    Commanded {
+        run: FlowRunId,
+    },
+    /// Something was done to a run above it.
+    Cascaded,
     Recovered,
 }
 
@@ -51,6 +73,8 @@ pub(crate) struct Books {
     pub(crate) wrong: Option<String>,
     /// Of each flow, by name.
     pub(crate) policies: HashMap<String, RetryPolicy>,
+    /// Of each task, by name.
+    pub(crate) task_policies: HashMap<String, RetryPolicy>,
     runs: HashMap<FlowRunId, Seen>,
     /// By run and call; 0 for the flow.
     bodies: HashMap<(FlowRunId, u32), Body>,
@@ -106,12 +130,18 @@ impl Books {
             Op::Read => return Ok(()),
             Op::Committed { run, .. } | Op::Logged { run, .. } | Op::Ended { run, .. } => Some(*run),
             Op::Retried { run, .. } | Op::Commanded { run } => Some(*run),
-            Op::Made | Op::Claimed | Op::Recovered => None,
+            Op::Made | Op::Claimed | Op::Recovered | Op::Cascaded => None,
         };
         let mut runs: Vec<FlowRunId> = touched.iter().copied().chain(one).collect();
         runs.sort_unstable();
         runs.dedup();
-        for id in runs {
+        let cascade = match op {
+            Op::Ended { .. } | Op::Commanded { .. } | Op::Recovered => below(kept, &runs),
+            _ => Vec::new(),
+        };
+        let touched = runs.into_iter().map(|id| (id, op.clone()));
+        for (id, op) in touched.chain(cascade.into_iter().map(|id| (id, Op::Cascaded))) {
+            let op = &op;
             let Ok(record) = now(kept.run(id)) else { continue };
             let tasks = now(kept.task_runs(id)).unwrap();
             let late_results = now(kept.events(id)).unwrap().iter().filter(|it| it.kind == "late-result").count();
@@ -126,7 +156,11 @@ impl Books {
                 continue;
             };
             let policy = &self.policies[&before.record.asked.flow];
-            let balanced = balance(&before, seen, policy, op, at);
+            let parent = before.record.asked.parent.and_then(|it| now(kept.run(it.run)).ok());
+            let orphaned = parent.is_some_and(|it| it.run.state.is_terminal());
+            let balanced = tasks_are_due(&before.tasks, &seen.tasks, &self.task_policies)
+                .and_then(|()| balance(&before, seen, policy, op, at, orphaned));
+            let balanced = balanced.and_then(|after| left_behind(kept, &before, &after).map(|()| after));
             let after = balanced.map_err(|wrong| format!("{id} ({}) at {op:?}: {wrong}", id.friendly_name()))?;
             self.runs.insert(id, after);
         }
@@ -233,12 +267,76 @@ impl Books {
     }
 }
 
+/// Returns what is below these runs, without them.
+fn below(kept: &MemStore, runs: &[FlowRunId]) -> Vec<FlowRunId> {
+    let mut all = runs.to_vec();
+    let mut next = 0;
+    while let Some(parent) = all.get(next).copied() {
+        let filter = RunFilter { parent: Some(parent), limit: usize::MAX, ..RunFilter::default() };
+        let children = now(kept.list(filter, Timestamp::default())).unwrap();
+        let fresh: Vec<_> = children.iter().map(|it| it.asked.id).filter(|it| !all.contains(it)).collect();
+        all.extend(fresh);
+        next += 1;
+    }
+    all.split_off(runs.len())
+}
+
+/// What is below a run that ends does not go on, unless somebody retried it.
+fn left_behind(kept: &MemStore, before: &Seen, after: &Seen) -> Result<(), String> {
+    let RunRecord { asked, run, .. } = &after.record;
+    match run.state.is_terminal() && before.record.run.state != run.state {
+        true => goes_on_below(kept, asked.id),
+        false => Ok(()),
+    }
+}
+
+fn goes_on_below(kept: &MemStore, parent: FlowRunId) -> Result<(), String> {
+    let filter = RunFilter { parent: Some(parent), limit: usize::MAX, ..RunFilter::default() };
+    let children = now(kept.list(filter, Timestamp::default())).unwrap();
+    for RunRecord { asked, run, .. } in children.iter().filter(|it| it.run.round == 1) {
+        let goes_on = matches!(run.state, RunState::Running { .. } | RunState::Scheduled { .. });
+        ensure!(!goes_on, "it ended, and {} below it is {:?}", asked.id, run.state);
+        goes_on_below(kept, asked.id)?;
+    }
+    Ok(())
+}
+
+/// A task is retried neither early nor late: as long after its failure as its policy says.
+fn tasks_are_due(before: &[TaskRun], after: &[TaskRun], policies: &HashMap<String, RetryPolicy>) -> Result<(), String> {
+    for task in after {
+        let TaskState::AwaitingRetry(due) = task.state else { continue };
+        let Some(policy) = policies.get(&task.identity.name) else { continue };
+        if before.contains(task) {
+            continue;
+        }
+        let failure = task.failure.as_ref().ok_or("a task waits for a retry and did not fail")?;
+        let wait = wait(failure, policy, task.spent.policy);
+        ensure!(due == task.ended + wait, "call {} is due at {due}, {wait:?} after {}", task.number, task.ended);
+    }
+    Ok(())
+}
+
+/// How long the next attempt waits after the `n`th failure of a round.
+fn wait(failure: &Failure, policy: &RetryPolicy, n: u32) -> Duration {
+    match (&failure.retry, &policy.delay) {
+        (RetryAdvice::After(wait), _) | (_, Delay::Fixed(wait)) => *wait,
+        (_, delay) => delay.after(n),
+    }
+}
+
 fn inline(json: &Json) -> Kept {
     Kept::Inline(json.clone())
 }
 
 /// Whether one change is allowed.
-fn balance(before: &Seen, mut after: Seen, policy: &RetryPolicy, op: &Op, at: Timestamp) -> Result<Seen, String> {
+fn balance(
+    before: &Seen,
+    mut after: Seen,
+    policy: &RetryPolicy,
+    op: &Op,
+    at: Timestamp,
+    orphaned: bool,
+) -> Result<Seen, String> {
     let (was, is) = (&before.record.run, &after.record.run);
     let retried = matches!(op, Op::Retried { .. });
     (after.failures, after.lost) = (before.failures, before.lost);
@@ -292,8 +390,12 @@ fn balance(before: &Seen, mut after: Seen, policy: &RetryPolicy, op: &Op, at: Ti
     }
     match op {
         Op::Retried { .. } if was != is => (after.failures, after.lost) = (0, 0),
-        Op::Recovered => after.lost = recovered(before, &after)?,
-        Op::Ended { end, .. } if was != is => {
+        Op::Recovered => after.lost = recovered(before, &after, orphaned)?,
+        Op::Cascaded if was != is => {
+            let cancelled = matches!(is.state, RunState::Cancelled | RunState::Cancelling { .. });
+            ensure!(cancelled, "what is above it ended, and it is {:?}", is.state);
+        }
+        Op::Ended { end, ended, .. } if was != is => {
             after.lost = 0;
             if let AttemptEnd::Failed { failure, .. } = end
                 && !matches!(was.state, RunState::Cancelling { .. })
@@ -301,15 +403,12 @@ fn balance(before: &Seen, mut after: Seen, policy: &RetryPolicy, op: &Op, at: Ti
                 after.failures += 1;
                 let is_final = failure.retry == RetryAdvice::Never || failure.code == code::CANCELLED;
                 let left = after.failures <= policy.retries && !is_final;
-                let wait = match (&failure.retry, &policy.delay) {
-                    (RetryAdvice::After(wait), _) | (_, Delay::Fixed(wait)) => *wait,
-                    (_, delay) => delay.after(after.failures),
-                };
+                let wait = wait(failure, policy, after.failures);
                 match is.state {
                     RunState::Scheduled { due, waiting: Waiting::Retry } => {
                         ensure!(left, "it is retried after {} failures", after.failures);
                         // The end of an attempt is timed by whoever reports it, not by the store.
-                        ensure!(due <= at + wait, "it is retried at {due}, after a wait of {wait:?} from {at}");
+                        ensure!(due == *ended + wait, "it is retried at {due}, after a wait of {wait:?} from {ended}");
                     }
                     RunState::Failed { .. } => ensure!(!left, "it was given up after {} failures", after.failures),
                     other => return Err(format!("it failed and is {other:?}")),
@@ -322,12 +421,13 @@ fn balance(before: &Seen, mut after: Seen, policy: &RetryPolicy, op: &Op, at: Ti
 }
 
 /// Whether a run was rightly taken from a host that is gone. Returns how many it has lost in a row.
-fn recovered(before: &Seen, after: &Seen) -> Result<u32, String> {
+fn recovered(before: &Seen, after: &Seen, orphaned: bool) -> Result<u32, String> {
     let lost = before.lost + 1;
     match (before.record.run.state, after.record.run.state) {
         (RunState::Running { .. }, RunState::Scheduled { waiting: Waiting::Worker, .. }) if lost < 3 => Ok(lost),
         (RunState::Running { .. }, RunState::Crashed) if lost == 3 => Ok(lost),
         (RunState::Cancelling { .. }, RunState::Cancelled) => Ok(lost),
+        (_, RunState::Cancelled) if orphaned => Ok(lost),
         (was, is) => Err(format!("it lost its host for the {lost}th time: {was:?} became {is:?}")),
     }
 }

@@ -62,6 +62,7 @@ fn live(seed: u64, bug: Option<Bug>) -> Outcome {
 async fn lives(world: &Arc<World>, bug: Option<Bug>) {
     let scripts = Arc::new(Scripts::draw(&mut world.chance()));
     world.books().policies = scripts.component().flows.into_iter().map(|it| (it.name, it.retry)).collect();
+    world.books().task_policies = scripts.component().tasks.into_iter().map(|it| (it.name, it.retry)).collect();
     let mut kept = Arc::new(MemStore::new());
     let record = ComponentRecord { digest: component(), bytes: 1, info: scripts.component(), uploaded: world.now() };
     kept.put_component(record, vec![0]).await.unwrap();
@@ -234,9 +235,9 @@ async fn deliver_late(store: &Unreliable) {
                 Op::Committed { run, fence, late: true }
             }
             Late::End(run, fence, commit) => {
-                let end = commit.end.clone();
+                let (end, ended) = (commit.end.clone(), commit.now);
                 let _ = planted::end_attempt(kept, *bug, run, fence, *commit).await;
-                Op::Ended { run, fence, end, late: true }
+                Op::Ended { run, fence, end, ended, late: true }
             }
         };
         world.write(|books| books.changed(kept, &op, &[], world.now()));

@@ -1,9 +1,11 @@
 //! Bugs that are planted in the store, each to be found (safety.md, H4).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use retake_core::id::{ContentDigest, Fence, FlowRunId};
-use retake_core::run::{Command, Refused, Run, RunState};
+use retake_core::retry::Delay;
+use retake_core::run::{AttemptEnd, Command, Refused, Run, RunState};
 use retake_core::task::{TaskRun, TaskState};
 use retake_core::time::Timestamp;
 use retake_store::{
@@ -49,10 +51,14 @@ pub(crate) enum Bug {
     FailuresRunAgain,
     /// The budget of a round is never used up.
     BudgetForgotten,
+    /// The next attempt begins sooner than its policy says.
+    DelayIgnored,
+    /// A run ends, and its children go on.
+    ChildrenLeft,
 }
 
 impl Bug {
-    pub(crate) const ALL: [Bug; 16] = [
+    pub(crate) const ALL: [Bug; 18] = [
         Self::NoFence,
         Self::OneFence,
         Self::AnswerBeforeCommit,
@@ -69,6 +75,8 @@ impl Bug {
         Self::OldFailuresFedBack,
         Self::FailuresRunAgain,
         Self::BudgetForgotten,
+        Self::DelayIgnored,
+        Self::ChildrenLeft,
     ];
 }
 
@@ -135,9 +143,15 @@ pub(crate) async fn end_attempt(
     bug: Option<Bug>,
     run: FlowRunId,
     mut fence: Fence,
-    commit: AttemptCommit,
+    mut commit: AttemptCommit,
 ) -> Answer<Run> {
     match bug {
+        Some(Bug::ChildrenLeft) => commit.cancel.clear(),
+        Some(Bug::DelayIgnored) => {
+            if let AttemptEnd::Failed { policy, .. } = &mut commit.end {
+                policy.delay = Delay::Fixed(Duration::from_millis(1));
+            }
+        }
         Some(Bug::NoFence) => fence = held(kept, run).await.unwrap_or(fence),
         Some(Bug::LateResultDropped) if held(kept, run).await != Some(fence) => return Err(Refused::StaleFence.into()),
         _ => {}
@@ -179,6 +193,7 @@ pub(crate) async fn command(
             expected_attempt: None,
             completed_too: true,
             forget: Vec::new(),
+            forget_children: Vec::new(),
             component: None,
             parameters: None,
             overrides: None,
@@ -206,6 +221,7 @@ pub(crate) async fn recover(kept: &MemStore, bug: Option<Bug>, now: Timestamp) -
                         expected_attempt: None,
                         completed_too: false,
                         forget: Vec::new(),
+                        forget_children: Vec::new(),
                         component: None,
                         parameters: None,
                         overrides: None,

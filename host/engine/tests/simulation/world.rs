@@ -425,7 +425,7 @@ impl Store for Unreliable {
     }
     async fn end_attempt(&self, run: FlowRunId, fence: Fence, commit: AttemptCommit) -> Result<Run, StoreError> {
         let late = Late::End(run, fence, Box::new(commit.clone()));
-        let op = Op::Ended { run, fence, end: commit.end.clone(), late: false };
+        let op = Op::Ended { run, fence, end: commit.end.clone(), ended: commit.now, late: false };
         self.ask(op, Some(late), planted::end_attempt(&self.kept, self.bug, run, fence, commit)).await
     }
     async fn retry(&self, run: FlowRunId, request: RetryRequest) -> Result<Run, StoreError> {

@@ -235,13 +235,13 @@ impl Store for SqliteStore {
     }
 
     async fn end_attempt(&self, run: FlowRunId, fence: Fence, commit: AttemptCommit) -> Result<Run, StoreError> {
-        let AttemptCommit { end, result, evidence, logs, now } = commit;
+        let AttemptCommit { end, result, evidence, logs, cancel, now } = commit;
         let mut result = result.map(Kept::Inline);
         if let Some(result) = &mut result {
             self.keep(result).await?;
         }
         let bytes = result.as_ref().map_or(0, inline_bytes) + log_bytes(&logs);
-        let end = End { end, result, evidence, logs, now };
+        let end = End { end, result, evidence, logs, cancel, now };
         self.change(bytes, move |db| writes::end_attempt(db, run, fence, &end)).await
     }
 

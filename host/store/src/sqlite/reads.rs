@@ -140,7 +140,7 @@ pub(super) fn logs(db: &Connection, id: FlowRunId, after: u64, limit: usize) -> 
     let row = row_of(db, id)?;
     let after = i64::try_from(after).unwrap_or(i64::MAX);
     let mut found = db.prepare_cached(
-        "SELECT row, at, call, attempt, level, message, fields FROM log WHERE run = ?1 AND row > ?2 \
+        "SELECT row, at, call, attempt, level, message, fields, task FROM log WHERE run = ?1 AND row > ?2 \
          ORDER BY row LIMIT ?3",
     )?;
     let found = found.query_map(params![row, after, sql_limit(limit)], |row| Columns::after(0, row).log())?;

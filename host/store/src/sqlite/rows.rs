@@ -23,7 +23,7 @@ pub(super) const RUN: &str =
 pub(super) const RECORD: &str = "state, waiting, due, fence, boot, attempt, round, spent, round_began, attempt_began, \
     lost, id, component, flow, deployment, queue, overrides, idempotency_key, parent, parent_call, root, depth, \
     created, begin_from, ended, failure, result, result_blob, result_bytes, parameters, parameters_blob, \
-    parameters_bytes";
+    parameters_bytes, forgotten";
 pub(super) const TASK: &str = "number, kind, name, version, input_digest, key, occurrence, label, state, due, \
     flow_attempt, attempts, round, spent, round_began, began, ended, told, done, by_hand, failure, cpu_us, peak_memory, bytes_out, \
     log_dropped, input, input_blob, input_bytes, result, result_blob, result_bytes";
@@ -164,6 +164,7 @@ impl<'r> Columns<'r> {
         let (ended, failure, result) = (self.time_or_none()?, self.json::<Failure>()?, self.kept()?);
         let parameters = self.kept()?;
         let parameters = self.needed(parameters)?;
+        let forgotten = self.next()?;
         let asked = NewRun {
             id,
             component,
@@ -179,7 +180,7 @@ impl<'r> Columns<'r> {
             due,
             created,
         };
-        Ok(RunRecord { asked, run, result, failure, ended })
+        Ok(RunRecord { asked, run, result, failure, ended, forgotten })
     }
 
     /// Reads the columns of [`TASK`].
@@ -249,7 +250,7 @@ impl<'r> Columns<'r> {
         })
     }
 
-    /// Reads `row, at, call, attempt, level, message, fields`.
+    /// Reads `row, at, call, attempt, level, message, fields, task`.
     pub(super) fn log(&mut self) -> Sql<(u64, LogLine)> {
         let row = self.unsigned()?;
         let (at, call, attempt) = (self.time()?, self.next()?, self.next()?);
@@ -263,7 +264,8 @@ impl<'r> Columns<'r> {
         };
         let message = self.next()?;
         let fields = self.next::<Option<std::sync::Arc<str>>>()?.map(Json::trusted);
-        Ok((row, LogLine { at, call, attempt, level, message, fields }))
+        let task = self.next()?;
+        Ok((row, LogLine { at, call, attempt, level, message, fields, task }))
     }
 
     /// Reads `seq, at, kind, details`.

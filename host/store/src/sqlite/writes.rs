@@ -56,6 +56,7 @@ pub(super) struct End {
     pub(super) result: Option<Kept>,
     pub(super) evidence: Evidence,
     pub(super) logs: Vec<LogLine>,
+    pub(super) cancel: Vec<FlowRunId>,
     pub(super) now: Timestamp,
 }
 
@@ -132,7 +133,8 @@ pub(super) fn create(db: &Connection, new: &NewRun, claim: Option<(Fence, u64)>)
         to.round_began,
         to.attempt_began,
     ])?;
-    Ok((RunRecord { asked: new.clone(), run, result: None, failure: None, ended: None }, true))
+    let asked = new.clone();
+    Ok((RunRecord { asked, run, result: None, failure: None, ended: None, forgotten: false }, true))
 }
 
 /// Claims what is due. Finding nothing writes nothing, and a transaction that wrote nothing costs no fsync.
@@ -233,7 +235,38 @@ pub(super) fn end_attempt(db: &Connection, id: FlowRunId, fence: Fence, commit: 
         attempt_ended(db, row, &before, commit.now, failure, result, commit.evidence)?;
     }
     logs(db, row, &commit.logs)?;
+    for child in &commit.cancel {
+        if let Some((row, run)) = load(db, *child)? {
+            cancel_tree(db, *child, row, &run, commit.now)?;
+        }
+    }
     Ok(after)
+}
+
+/// Cancels a run and what is below it. One that is being cancelled was so with what is below it.
+fn cancel_tree(db: &Connection, id: FlowRunId, row: i64, before: &Run, now: Timestamp) -> Done<()> {
+    if let Ok(after) = before.command(Command::Cancel, now)
+        && after != *before
+    {
+        commanded(db, row, before, &after, Command::Cancel, now)?;
+        cancel_below(db, id, now)?;
+    }
+    Ok(())
+}
+
+fn cancel_below(db: &Connection, id: FlowRunId, now: Timestamp) -> Done<()> {
+    let sql = with_columns(
+        "SELECT row, id, ",
+        RUN,
+        " FROM flow_run WHERE parent = ?1 AND state IN (0, 1, 2, 3, 9) ORDER BY row",
+    );
+    let children = db
+        .prepare_cached(&sql)?
+        .query_map([id.to_bytes()], |row| {
+            Ok((row.get::<_, i64>(0)?, FlowRunId::from_bytes(row.get(1)?), Columns::after(2, row).run()?))
+        })?
+        .collect::<Result<Vec<_>, _>>()?;
+    children.into_iter().try_for_each(|(row, id, run)| cancel_tree(db, id, row, &run, now))
 }
 
 pub(super) fn retry(db: &Connection, id: FlowRunId, request: &RetryRequest, parameters: Option<&Kept>) -> Done<Run> {
@@ -247,7 +280,7 @@ pub(super) fn retry(db: &Connection, id: FlowRunId, request: &RetryRequest, para
     let (text, blob, bytes) = kept_columns(Some(parameters.unwrap_or(&asked.parameters)));
     db.prepare_cached(
         "UPDATE flow_run SET component = ?2, overrides = ?3, parameters = ?4, parameters_blob = ?5, \
-         parameters_bytes = ?6, ended = NULL, failure = NULL, result = NULL, result_blob = NULL, result_bytes = NULL \
+         parameters_bytes = ?6, forgotten = 0, ended = NULL, failure = NULL, result = NULL, result_blob = NULL, result_bytes = NULL \
          WHERE row = ?1",
     )?
     .execute(params![
@@ -265,6 +298,10 @@ pub(super) fn retry(db: &Connection, id: FlowRunId, request: &RetryRequest, para
     for number in &request.forget {
         forget.execute(params![row, number])?;
     }
+    let mut forget = db.prepare_cached("UPDATE flow_run SET forgotten = 1 WHERE id = ?1 AND parent = ?2")?;
+    for child in &request.forget_children {
+        forget.execute(params![child.to_bytes(), id.to_bytes()])?;
+    }
     event(db, row, request.now, events::manual_retry(&before, after.round, request, parameters))?;
     Ok(after)
 }
@@ -272,12 +309,20 @@ pub(super) fn retry(db: &Connection, id: FlowRunId, request: &RetryRequest, para
 pub(super) fn command(db: &Connection, id: FlowRunId, command: Command, now: Timestamp) -> Done<Run> {
     let (row, before) = needed(load(db, id)?, id)?;
     let after = before.command(command, now)?;
-    write_run(db, row, &after)?;
+    commanded(db, row, &before, &after, command, now)?;
+    if command == Command::Cancel {
+        cancel_below(db, id, now)?;
+    }
+    Ok(after)
+}
+
+/// Keeps what a command came to.
+fn commanded(db: &Connection, row: i64, before: &Run, after: &Run, command: Command, now: Timestamp) -> Done<()> {
+    write_run(db, row, after)?;
     if after.state.is_terminal() {
         db.prepare_cached("UPDATE flow_run SET ended = ?2 WHERE row = ?1")?.execute(params![row, now.as_micros()])?;
     }
-    event(db, row, now, events::command(&before, command))?;
-    Ok(after)
+    event(db, row, now, events::command(before, command))
 }
 
 pub(super) fn set_result(db: &Connection, id: FlowRunId, number: u32, result: &Kept, now: Timestamp) -> Done<()> {
@@ -321,6 +366,13 @@ pub(super) fn recover(db: &Connection, now: Timestamp, boot: u64) -> Done<Vec<(F
         }
         event(db, row, now, events::lost(&before, &after))?;
         recovered.push((id, after));
+    }
+    // Only now: children were lost with their parents, and nobody claims them any more.
+    for (id, _) in recovered.iter().filter(|(_, run)| run.state.is_terminal()) {
+        cancel_below(db, *id, now)?;
+    }
+    for (id, run) in &mut recovered {
+        (_, *run) = needed(load(db, *id)?, *id)?;
     }
     Ok(recovered)
 }
@@ -422,12 +474,22 @@ fn logs(db: &Connection, row: i64, lines: &[LogLine]) -> Done<()> {
         return Ok(());
     }
     let mut insert = db.prepare_cached(
-        "INSERT INTO log (run, at, call, attempt, level, message, fields) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT INTO log (run, at, call, attempt, level, message, fields, task) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     )?;
     for line in lines {
         let fields = line.fields.as_ref().map(|it| it.as_str());
         let level = level_number(line.level);
-        insert.execute(params![row, line.at.as_micros(), line.call, line.attempt, level, line.message, fields])?;
+        insert.execute(params![
+            row,
+            line.at.as_micros(),
+            line.call,
+            line.attempt,
+            level,
+            line.message,
+            fields,
+            line.task
+        ])?;
     }
     Ok(())
 }
