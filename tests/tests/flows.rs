@@ -1,11 +1,19 @@
 //! What a person sees of the example flows.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use retake_tests::{Retake, component, task};
+use std::io::Write;
+use std::process::{Output, Stdio};
+
+use retake_tests::{Retake, Said, component, task};
 use serde_json::{Value, json};
 
 fn path(name: &str) -> String {
     component(name).to_str().unwrap().to_owned()
+}
+
+fn said(output: Output) -> Said {
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Said { exit: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
 /// The first child of a run.
@@ -186,7 +194,9 @@ fn a_parent_that_is_retried_retries_its_failed_child_and_not_its_completed_one()
     retake.expect(1, &["run", &path("parent"), "-p", "child_fails=3"]);
     let name = retake.json(&["ps"])[0]["name"].as_str().unwrap().to_owned();
     let said = retake.expect(0, &["retry", &name]);
-    assert_eq!(said.err.matches("Cached").count(), 1, "{}", said.err);
+    // The child that had completed, and what the other one had completed.
+    assert_eq!(said.err.matches("Cached").count(), 2, "{}", said.err);
+    assert_eq!(said.err.matches("↺ child").count(), 1, "{}", said.err);
     let runs = retake.json(&["ps", "--all"]);
     let mut children: Vec<_> = runs.as_array().unwrap().iter().filter(|it| it["flow"] == "child").collect();
     children.sort_by_key(|it| it["attempt"].as_u64());
@@ -206,7 +216,65 @@ fn parameters_are_checked_before_anything_runs() {
     retake.expect(2, &["run", &orders, "-p", "customer"]).is_an_error_with_a_hint("has no value");
     retake.expect(2, &["run", &orders, "--params", "[1]"]).is_an_error_with_a_hint("not an object");
     retake.expect(3, &["run", &path("parent"), "--flow", "nobody"]).is_an_error_with_a_hint("has no flow `nobody`");
+    let long = format!("[{}]", "1,".repeat(600_000) + "1");
+    let file = retake.dir.path().join("long.json");
+    std::fs::write(&file, format!(r#"{{"customer":{long}}}"#)).unwrap();
+    let too_long = retake.expect(2, &["run", &orders, "--params", &format!("@{}", file.display())]);
+    too_long.is_an_error_with_a_hint("the parameters: 1200");
+    let missing = retake.expect(2, &["run", &orders, "--params", "@/nonexistent"]);
+    missing.is_an_error_with_a_hint("`/nonexistent` cannot be read");
+    let mut garbled = retake.command(&["run", &orders, "--params", "-"]);
+    let mut garbled = garbled.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    garbled.stdin.take().unwrap().write_all(b"\xff").unwrap();
+    said(garbled.wait_with_output().unwrap()).is_an_error_with_a_hint("stdin cannot be read");
     assert_eq!(retake.json(&["ps"]), json!([]), "nothing was made");
+}
+
+#[test]
+fn a_policy_that_is_out_of_bounds_is_told_the_bound() {
+    let retake = Retake::new();
+    let flow = path("retry_it");
+    retake.expect(1, &["run", &flow, "-p", "fail_times=1", "--retries", "0"]);
+    let run = retake.json(&["ps"])[0]["name"].as_str().unwrap().to_owned();
+    for command in [["run", &flow], ["policy", &flow], ["retry", &run]] {
+        for (option, value, most) in [("--retries", "10001", "10000"), ("--retry-delay", "721h", "720h")] {
+            let said = retake.expect(2, &[&command[..], &[option, value]].concat());
+            said.is_an_error_with_a_hint("`retry.");
+            assert!(said.err.contains(&format!("hint: `{option} {most}`")), "{}", said.err);
+        }
+    }
+    for command in [["run", &flow], ["retry", &run]] {
+        let said = retake.expect(2, &[&command[..], &["--memory", "0"]].concat());
+        said.is_an_error_with_a_hint("`memory`: a limit of zero lets nothing run");
+    }
+    assert_eq!(retake.json(&["show", &run])["attempt"], 1, "nothing was retried");
+}
+
+#[test]
+fn what_cannot_be_read_is_answered_with_the_help_to_ask_for() {
+    let retake = Retake::new();
+    for (args, words, help) in [
+        (&["run"][..], "required arguments were not provided", "retake run --help"),
+        (&["run", "x", "--retries", "-1"], "invalid value '-1'", "retake run --help"),
+        (&["policy", "x", "--retry-delay", "5"], "did you mean `5s`?", "retake policy --help"),
+        (&["task", "set-result", "--jsn", "1"], "unexpected argument '--jsn'", "retake task set-result --help"),
+        (&["rnu"], "unrecognized subcommand 'rnu'", "retake --help"),
+        (&["ps", "-o", "yaml"], "invalid value 'yaml'", "retake ps --help"),
+    ] {
+        let said = retake.expect(2, args);
+        said.is_an_error_with_a_hint(words);
+        assert!(said.err.ends_with(&format!("hint: `{help}` shows what can be typed\n")), "{}", said.err);
+        assert!(!said.err.contains("For more information"), "{}", said.err);
+    }
+    assert!(retake.expect(0, &["run", "--help"]).out.contains("Usage: retake run"));
+    assert!(retake.expect(2, &[]).err.contains("Usage: retake"));
+}
+
+#[test]
+fn a_quiet_run_that_fails_is_an_error_with_a_hint() {
+    let retake = Retake::new();
+    let said = retake.expect(1, &["run", &path("orders"), "-p", "load=fail", "-q"]);
+    said.is_an_error_with_a_hint("failed (load.refused");
 }
 
 #[test]
@@ -258,7 +326,6 @@ fn the_schedule_of_attempts_is_exact() {
     assert_eq!(starts, [0, 300_000, 600_000, 900_000, 1_200_000, 1_500_000]);
     let shorter = retake.json(&["policy", &path("retry_it"), "--retries", "1", "--retry-delay", "2s"]);
     assert_eq!(shorter[0]["attempts"], 2);
-    retake.expect(2, &["policy", &path("retry_it"), "--retries", "10001"]);
 }
 
 #[test]

@@ -2,13 +2,22 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use retake_tests::{Retake, component, task};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A run of `orders` whose last task failed, and its name.
 fn failed_orders() -> (Retake, String) {
     let retake = Retake::new();
     let orders = component("orders");
     retake.expect(1, &["run", orders.to_str().unwrap(), "-p", "load=fail-once"]);
+    let name = retake.json(&["ps"])[0]["name"].as_str().unwrap().to_owned();
+    (retake, name)
+}
+
+/// A run of `retry-it` that has failed in its only attempt, and its name.
+fn failed_once() -> (Retake, String) {
+    let retake = Retake::new();
+    let flow = component("retry_it");
+    retake.expect(1, &["run", flow.to_str().unwrap(), "-p", "fail_times=1", "--retries", "0"]);
     let name = retake.json(&["ps"])[0]["name"].as_str().unwrap().to_owned();
     (retake, name)
 }
@@ -116,6 +125,35 @@ fn many_are_retried_by_a_filter() {
 }
 
 #[test]
+fn what_came_of_many_retries_is_one_document() {
+    let retake = Retake::new();
+    let orders = component("orders");
+    let all = ["retry", "--state", "failed"];
+    assert_eq!(retake.json(&all), json!([]), "nothing was ever run");
+    for _ in 0..2 {
+        retake.expect(1, &["run", orders.to_str().unwrap(), "-p", "load=fail"]);
+    }
+    let failed = retake.json(&all);
+    let states: Vec<_> = failed.as_array().unwrap().iter().map(|it| (&it["state"], it["tasks"].is_array())).collect();
+    assert_eq!(states, [(&json!("Failed"), true), (&json!("Failed"), true)]);
+    let lines = retake.expect(0, &[&all[..], &["-p", "load=ok", "-o", "jsonl"]].concat()).out;
+    let lines: Vec<Value> = lines.lines().map(|it| serde_json::from_str(it).unwrap()).collect();
+    assert!(lines.len() == 2 && lines.iter().all(|it| it["state"] == "Completed"), "{lines:#?}");
+    assert_eq!(retake.json(&all), json!([]), "nothing is left to retry");
+}
+
+#[test]
+fn a_bulk_retry_that_is_refused_says_why_and_what_to_try() {
+    let (retake, run) = failed_orders();
+    for dry in [&["--dry-run"][..], &[]] {
+        let said = retake.expect(6, &[&["retry", "--state", "failed", "--rerun", "nobody"], dry].concat());
+        assert!(said.err.contains("the run has made no call of `nobody`"), "{}", said.err);
+        assert!(said.err.ends_with("  hint: `retake show RUN` lists its calls\n"), "{}", said.err);
+    }
+    assert_eq!(retake.json(&["show", &run])["attempt"], 1);
+}
+
+#[test]
 fn a_key_makes_one_run_and_stands_for_one_request() {
     let retake = Retake::new();
     let orders = component("orders");
@@ -149,8 +187,29 @@ fn until_success_retries_until_it_succeeds() {
     let flow = component("orders");
     retake.expect(1, &["run", flow.to_str().unwrap(), "-p", "enrich_fails=100", "-p", "load=fail-once"]);
     let run = retake.json(&["ps"])[0]["name"].as_str().unwrap().to_owned();
-    let said = retake.expect(0, &["retry", &run, "-p", "enrich_fails=0", "--until-success"]);
+    let said = retake.expect(0, &["retry", &run, "-p", "enrich_fails=0", "--until-success", "-o", "json"]);
     assert!(said.err.contains("again in 1"), "{}", said.err);
+    let last: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!((&last["state"], &last["attempt"]), (&"Completed".into(), &3.into()), "only the last is the answer");
+}
+
+#[test]
+fn until_success_stays_before_a_distant_attempt() {
+    let (retake, run) = failed_once();
+    // Its second attempt fails too. The third begins 11 s later, which is longer than a command stays by itself.
+    let policy = ["--retries", "1", "--retry-delay", "11s"];
+    let args = [&["retry", &run, "-p", "fail_times=2", "--until-success"], &policy[..]].concat();
+    assert!(retake.expect(0, &args).err.contains("attempt 3"));
+}
+
+#[test]
+fn until_success_gives_up_when_its_time_is_over() {
+    let (retake, run) = failed_once();
+    let said = retake.expect(124, &["retry", &run, "-p", "fail_times=100", "--until-success", "--timeout", "2900ms"]);
+    assert!(said.err.contains("not again: the wait is over before that"), "{}", said.err);
+    // Pauses of 1 s and of 2 s are more than all retries together may take. None is left behind that nobody stays for.
+    let run = retake.json(&["show", &run]);
+    assert!(run["state"] == "Failed" && run["attempt"].as_u64().unwrap() <= 3, "{run:#}");
 }
 
 #[test]

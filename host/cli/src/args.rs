@@ -197,7 +197,8 @@ pub(crate) struct Retry {
     /// Say what would be fed back and what would run again, and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Retry again and again until it succeeds, after waits from 1 s to 1 min
+    /// Retry again and again until it succeeds, after waits from 1 s to 1 min; stays as with --wait, however long its
+    /// own delays are, or until --timeout is over
     #[arg(long, conflicts_with = "dry_run")]
     pub(crate) until_success: bool,
     /// Refuse unless the run is at this attempt, so that two people do not retry it twice

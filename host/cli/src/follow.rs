@@ -53,11 +53,16 @@ pub(crate) async fn follow(local: &Local, id: FlowRunId, wait: &Wait) -> anyhow:
 /// Works until `shutdown`, or until the database has failed: then nothing can be put in order any more.
 pub(crate) async fn work(local: &Local, scope: Scope, shutdown: impl Future<Output = ()>) -> Result<(), Trouble> {
     let asked = tokio::sync::Notify::new();
+    let going_on = match scope.root {
+        Some(root) => format!("`retake watch {}`", root.friendly_name()),
+        None => "`retake worker --drain`".to_owned(),
+    };
     tokio::select! {
         biased;
         () = local.engine.work(scope, async { shutdown.await; asked.notify_one() }) => Ok(()),
         () = async { asked.notified().await; interrupted().await } => {
-            Err(Trouble::new(Exit::Interrupted, "left at once: what was worked on goes on at the next start"))
+            Err(Trouble::new(Exit::Interrupted, "left at once: what was worked on goes on at the next start")
+                .hint(going_on))
         }
         () = failed(local) => Err(Trouble::new(Exit::Database, "the database failed, and nothing is written any more")
             .hint("mend what is wrong with the disk and start again: what was kept is there; `retake db check`")),

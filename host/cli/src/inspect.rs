@@ -83,13 +83,13 @@ pub(crate) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
 
 /// An upload that was refused is a usage error with a hint.
 pub(crate) fn refused(refusal: Refusal) -> anyhow::Error {
-    let mut trouble = Trouble::new(Exit::Usage, refusal.to_string()).hint(refusal.hint());
+    let mut trouble = Trouble::new(Exit::Usage, refusal.to_string());
     if let Refusal::Describe(failure) = &refusal
         && let Some(details) = &failure.details
     {
         trouble = trouble.cause(details.as_str());
     }
-    trouble.into()
+    trouble.hint(refusal.hint()).into()
 }
 
 fn table(found: &Inspection) -> String {

@@ -130,11 +130,12 @@ pub(crate) fn trouble(error: OpenError, dir: &Path) -> Trouble {
         OpenError::Newer { .. } => (Exit::Failed, "use the newer `retake` that wrote it".to_owned()),
         _ => (Exit::Failed, format!("`retake doctor --data '{}'` checks it", dir.display())),
     };
-    let trouble = Trouble::new(exit, error.to_string()).hint(hint);
-    match std::error::Error::source(&error) {
+    let trouble = Trouble::new(exit, error.to_string());
+    let trouble = match std::error::Error::source(&error) {
         Some(cause) => trouble.cause(cause.to_string()),
         None => trouble,
-    }
+    };
+    trouble.hint(hint)
 }
 
 /// Finds the run that a person means: a name, an id, or an unambiguous beginning of an id.

@@ -30,7 +30,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     end_with_the_reader();
-    let args = Args::parse();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return out::misread(&error).into(),
+    };
     start_tracing(args.verbose, args.quiet);
     match dispatch(&args) {
         Ok(exit) => exit.into(),
@@ -90,11 +93,11 @@ fn dispatch(args: &Args) -> anyhow::Result<Exit> {
 /// As many threads as cores: measured, one less leaves a core idle while the store syncs.
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(cores)
-        .enable_all()
-        .build()
-        .map_err(|error| Trouble::new(Exit::Failed, format!("the runtime could not be started: {error}")))?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(cores).enable_all().build().map_err(|error| {
+            Trouble::new(Exit::Failed, format!("the runtime could not be started: {error}"))
+                .hint("`ulimit -u` says how many threads may be started, `ulimit -n` how many files may be open")
+        })?;
     Ok(runtime)
 }
 

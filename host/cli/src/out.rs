@@ -1,18 +1,23 @@
 //! How answers and errors are written.
 
+use std::ffi::OsString;
 use std::fmt::{self, Write as _};
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anstream::{eprintln, println};
+use clap::CommandFactory;
 use comfy_table::{Table, presets};
+use retake_core::limits;
+use retake_core::retry::BadField;
+use retake_core::run::Refused;
 use retake_core::time::Timestamp;
 use retake_engine::AskError;
 use retake_store::StoreError;
 use serde::Serialize;
 
-use crate::args::Format;
+use crate::args::{Args, Format};
 
 /// What the process says by its exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,17 +46,29 @@ pub(crate) struct Trouble {
     pub(crate) exit: Exit,
     pub(crate) message: String,
     pub(crate) causes: Vec<String>,
-    pub(crate) hint: Option<String>,
+    pub(crate) hint: String,
+}
+
+/// What went wrong, before it is said what to try. Not an error yet, so that none can be told without a hint.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Unhinted {
+    exit: Exit,
+    message: String,
+    causes: Vec<String>,
 }
 
 impl Trouble {
-    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), causes: Vec::new(), hint: None }
+    #[allow(clippy::new_ret_no_self, reason = "there is none before it has a hint")]
+    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Unhinted {
+        Unhinted { exit, message: message.into(), causes: Vec::new() }
     }
+}
 
-    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
-        self
+impl Unhinted {
+    pub(crate) fn hint(self, hint: impl Into<String>) -> Trouble {
+        let Self { exit, message, causes } = self;
+        Trouble { exit, message, causes, hint: hint.into() }
     }
 
     pub(crate) fn cause(mut self, cause: impl Into<String>) -> Self {
@@ -75,9 +92,7 @@ pub(crate) fn report(error: &anyhow::Error) -> Exit {
         for cause in &trouble.causes {
             eprintln!("cause: {}", plain(cause));
         }
-        if let Some(hint) = &trouble.hint {
-            eprintln!("hint: {}", plain(hint));
-        }
+        eprintln!("hint: {}", plain(&trouble.hint));
         return trouble.exit;
     }
     eprintln!("error: {}", plain(&error.to_string()));
@@ -85,40 +100,100 @@ pub(crate) fn report(error: &anyhow::Error) -> Exit {
         eprintln!("cause: {}", plain(&cause.to_string()));
     }
     let (exit, hint) = known(error);
-    if let Some(hint) = hint {
-        eprintln!("hint: {hint}");
-    }
+    eprintln!("hint: {}", plain(&hint));
     exit
 }
 
-/// Returns the exit code and the hint of errors that come from the engine and the store.
-fn known(error: &anyhow::Error) -> (Exit, Option<&'static str>) {
-    use retake_core::run::Refused;
-    let store = error.downcast_ref::<StoreError>().or(match error.downcast_ref::<AskError>() {
-        Some(AskError::Store(error)) => Some(error),
-        _ => None,
-    });
-    match (store, error.downcast_ref::<AskError>()) {
-        (Some(StoreError::NoRun(_)), _) => (Exit::NotFound, Some("`retake ps` lists the runs")),
-        (Some(StoreError::NoComponent(_)), _) => (Exit::NotFound, Some("run its `.wasm` file once, which keeps it")),
-        (Some(StoreError::Refused(refused)), _) => {
-            let hint = match refused {
-                Refused::HasCompleted => "`--rerun TASK`, `--from TASK` or `--all` forget results and run them again",
-                Refused::NotEnded => "`retake explain RUN` says what it waits for",
-                Refused::Active => "whoever works on it has to stop first: Ctrl-C there, or wait until it has ended",
-                Refused::HasEnded => "`retake retry RUN` begins it again",
-                Refused::NotPaused => "`retake explain RUN` says what it waits for",
-                Refused::NotWaiting => "`retake explain RUN` says what it waits for, if it does",
-                Refused::HasResult => "`retake retry RUN --rerun TASK` has it made again",
-                Refused::OtherAttempt { .. } => "somebody else may have retried it: `retake show RUN`",
-                _ => "`retake show RUN` tells where it stands",
-            };
-            (Exit::Conflict, Some(hint))
+/// Returns what to try after an error.
+pub(crate) fn hint(error: &anyhow::Error) -> String {
+    error.downcast_ref::<Trouble>().map_or_else(|| known(error).1, |it| it.hint.clone())
+}
+
+/// Says what clap found wrong with what was typed, so that it ends as every other error does. Help that was asked for
+/// is no error.
+pub(crate) fn misread(error: &clap::Error) -> Exit {
+    use clap::error::ErrorKind;
+    if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        // Whoever does not read the help any more has read enough.
+        let _ = error.print();
+        return if error.use_stderr() { Exit::Usage } else { Exit::Ok };
+    }
+    let text = error.render().ansi().to_string();
+    // What clap says last is the hint, without the command.
+    let text = text.rsplit_once("For more information").map_or(text.as_str(), |(before, _)| before);
+    eprintln!("{}", text.trim_end());
+    eprintln!("hint: `{} --help` shows what can be typed", command_in(std::env::args_os().skip(1)));
+    Exit::Usage
+}
+
+/// Returns the command that was meant, such as `retake task set-result`.
+fn command_in(words: impl Iterator<Item = OsString>) -> String {
+    let (mut command, mut path) = (Args::command(), "retake".to_owned());
+    for word in words {
+        if let Some(found) = command.find_subcommand(&word).cloned() {
+            path += &format!(" {}", found.get_name());
+            command = found;
         }
-        (_, Some(AskError::NoFlow { .. })) => (Exit::NotFound, None),
-        (_, Some(AskError::Parameters(_) | AskError::Result(..) | AskError::Field(_))) => (Exit::Usage, None),
-        (_, Some(AskError::OtherRequest(..))) => (Exit::Conflict, Some("ask for the same, or use another key")),
-        _ => (Exit::Failed, None),
+    }
+    path
+}
+
+/// Returns the exit code and the hint of errors that come from the engine and the store.
+fn known(error: &anyhow::Error) -> (Exit, String) {
+    let (exit, hint) = match (error.downcast_ref::<AskError>(), error.downcast_ref::<StoreError>()) {
+        (Some(AskError::Store(error)), _) | (_, Some(error)) => of_store(error),
+        (Some(AskError::NoFlow { flows, .. }), _) => {
+            let flows: Vec<String> = flows.iter().map(|it| format!("`{}`", one_line(it))).collect();
+            return (Exit::NotFound, format!("it has {}", flows.join(", ")));
+        }
+        (Some(AskError::Field(bad)), _) => return (Exit::Usage, within_bounds(bad)),
+        (Some(AskError::NoCall { .. }), _) => (Exit::NotFound, "`retake show RUN` lists its calls"),
+        (Some(AskError::Parameters(_) | AskError::Result(..)), _) => {
+            (Exit::Usage, "`retake inspect FLOW` shows the schemas of its component")
+        }
+        (Some(AskError::OtherRequest(..)), _) => (Exit::Conflict, "ask for the same, or use another key"),
+        (None, None) => (Exit::Failed, "`retake doctor` checks this machine"),
+    };
+    (exit, hint.to_owned())
+}
+
+fn of_store(error: &StoreError) -> (Exit, &'static str) {
+    match error {
+        StoreError::NoRun(_) => (Exit::NotFound, "`retake ps` lists the runs"),
+        StoreError::NoComponent(_) => (Exit::NotFound, "run its `.wasm` file once, which keeps it"),
+        StoreError::Refused(refused) => (Exit::Conflict, of_rules(refused)),
+        StoreError::Damaged(_) => {
+            (Exit::Failed, "`retake db check` says what else is; a component heals when its `.wasm` file is run again")
+        }
+        StoreError::ReadOnly | StoreError::Unavailable(_) => {
+            (Exit::Failed, "`retake doctor` checks this machine, and `retake db check` the database")
+        }
+    }
+}
+
+fn of_rules(refused: &Refused) -> &'static str {
+    match refused {
+        Refused::HasCompleted => "`--rerun TASK`, `--from TASK` or `--all` forget results and run them again",
+        Refused::NotEnded => "`retake explain RUN` says what it waits for",
+        Refused::Active => "whoever works on it has to stop first: Ctrl-C there, or wait until it has ended",
+        Refused::HasEnded => "`retake retry RUN` begins it again",
+        Refused::NotPaused => "`retake explain RUN` says what it waits for",
+        Refused::NotWaiting => "`retake explain RUN` says what it waits for, if it does",
+        Refused::HasResult => "`retake retry RUN --rerun TASK` has it made again",
+        Refused::OtherAttempt { .. } => "somebody else may have retried it: `retake show RUN`",
+        _ => "`retake show RUN` tells where it stands",
+    }
+}
+
+/// Says what may be typed instead of what was out of bounds.
+fn within_bounds(bad: &BadField) -> String {
+    match bad.field.as_str() {
+        "retry.retries" => format!("`--retries {}` is the most", limits::RETRIES),
+        // In hours, because a duration that is typed has no longer unit.
+        "retry.delay" => format!("`--retry-delay {}h` is the longest", limits::DELAY.as_secs() / 3600),
+        "memory" => "`--memory 64MiB`, or leave it out".into(),
+        // Everything else stands in the metadata.
+        _ => "change the argument of `#[flow]` or `#[task]` that is named, and build again".into(),
     }
 }
 
@@ -247,6 +322,14 @@ mod tests {
     fn text_of_strangers_is_harmless() {
         assert_eq!(plain("a\u{1b}[31mb\rc\u{202e}d\te"), "a\\u{1b}[31mb\\u{d}c\\u{202e}d\te");
         assert_eq!(one_line("a\nb"), "a b");
+    }
+
+    #[test]
+    fn the_command_that_was_meant_is_found() {
+        let meant = |typed: &str| command_in(typed.split(' ').map(OsString::from));
+        assert_eq!(meant("task set-result --jsn"), "retake task set-result");
+        assert_eq!(meant("-o json run show"), "retake run", "a flow may be called like a command");
+        assert_eq!(meant("rnu"), "retake");
     }
 
     #[test]

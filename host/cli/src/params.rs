@@ -31,21 +31,26 @@ pub(crate) fn read_over(typed: &Parameters, flow: &FlowInfo, had: Option<&Json>)
         }
         object.insert(name, value);
     }
-    Json::parse(Value::Object(object).to_string(), limits::VALUE_BYTES)
-        .map_err(|error| Trouble::new(Exit::Usage, format!("the parameters: {error}")).into())
+    Json::parse(Value::Object(object).to_string(), limits::VALUE_BYTES).map_err(|error| {
+        Trouble::new(Exit::Usage, format!("the parameters: {error}"))
+            .hint("keep what is large elsewhere, and pass where it is")
+            .into()
+    })
 }
 
 /// Reads a text from a file, from stdin or as it was typed.
 pub(crate) fn text(source: &str) -> anyhow::Result<String> {
     Ok(match source.strip_prefix('@') {
-        Some(path) => std::fs::read_to_string(path)
-            .map_err(|error| Trouble::new(Exit::Usage, format!("`{path}` cannot be read: {error}")))?,
+        Some(path) => std::fs::read_to_string(path).map_err(|error| {
+            Trouble::new(Exit::Usage, format!("`{path}` cannot be read: {error}"))
+                .hint("after `@` stands a file with JSON; `-` reads stdin instead")
+        })?,
         None if source == "-" => {
             let mut text = String::new();
-            std::io::stdin()
-                .take(limits::VALUE_BYTES as u64 + 1)
-                .read_to_string(&mut text)
-                .map_err(|error| Trouble::new(Exit::Usage, format!("stdin cannot be read: {error}")))?;
+            std::io::stdin().take(limits::VALUE_BYTES as u64 + 1).read_to_string(&mut text).map_err(|error| {
+                Trouble::new(Exit::Usage, format!("stdin cannot be read: {error}"))
+                    .hint("give it JSON, or name a file with JSON: `@FILE`")
+            })?;
             text
         }
         None => source.to_owned(),

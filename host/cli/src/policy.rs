@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use retake_core::component::ComponentInfo;
 use retake_core::retry::{RetryPolicy, WhenExhausted};
+use retake_engine::AskError;
 
 use crate::args::Args;
 use crate::out::{self, Exit, took};
@@ -24,7 +25,7 @@ pub(crate) async fn policy(args: &Args, typed: &crate::args::Policy) -> anyhow::
     };
     let flow = run::choose_flow(&info, named)?;
     let overrides = run::overrides(&typed.policy);
-    overrides.check(flow).map_err(|it| out::Trouble::new(Exit::Usage, it.to_string()))?;
+    overrides.check(flow).map_err(AskError::Field)?;
     let of_flow = overrides.policy(flow);
     let mut views = vec![view("flow", &flow.name, &of_flow, None)];
     for task in &info.tasks {

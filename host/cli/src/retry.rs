@@ -14,10 +14,12 @@ use retake_engine::{Fate, Plan, PlannedCall, RetryAsk, Why};
 use retake_store::{RunFilter, RunRecord, Store};
 use serde::Serialize;
 
-use crate::args::{Args, Format, Retry, Which};
+use crate::args::{Args, Format, Retry, Wait, Which};
 use crate::local::{self, Local};
 use crate::out::{self, Exit, Trouble, one_line};
 use crate::progress::Teller;
+use crate::run::Left;
+use crate::wire::RunView;
 use crate::{inspect, look, params, run};
 
 /// Most runs that one command retries.
@@ -46,25 +48,38 @@ pub(crate) async fn retry(args: &Args, typed: &Retry) -> anyhow::Result<Exit> {
     local.engine.retry(id, ask).await?;
     teller.follow(id);
     teller.say(&format!("run {} again: {}", id.friendly_name(), summary(&plan)));
-    stay(args, &local, &teller, id, typed).await
+    let left = stay(args, &local, &teller, id, typed).await?;
+    run::write_outcome(args, &local, &left.record).await?;
+    Ok(left.exit)
 }
 
-/// Works on a run that was retried; again and again, if that was asked for.
-async fn stay(args: &Args, local: &Local, teller: &Teller, id: FlowRunId, typed: &Retry) -> anyhow::Result<Exit> {
-    let mut exit = run::stay(args, local, teller, id, &typed.wait).await?;
-    let mut wait = AGAIN_FIRST;
-    while typed.until_success && exit == Exit::Failed {
-        teller.say(&format!("again in {}; Ctrl-C leaves it", out::took(wait)));
-        tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            () = crate::follow::interrupted() => return Ok(Exit::Interrupted),
+/// Works on a run that was retried; again and again, if that was asked for. Only what came of it last is an answer.
+async fn stay(args: &Args, local: &Local, teller: &Teller, id: FlowRunId, typed: &Retry) -> anyhow::Result<Left> {
+    let began = tokio::time::Instant::now();
+    let wait = || Wait {
+        // Who wants it to succeed does not want to be left before a distant attempt.
+        wait: typed.wait.wait || typed.until_success,
+        // All retries together may take so long.
+        timeout: typed.wait.timeout.map(|it| it.saturating_sub(began.elapsed())),
+    };
+    let mut left = run::stay(args, local, teller, id, &wait()).await?;
+    let mut pause = AGAIN_FIRST;
+    while typed.until_success && left.exit == Exit::Failed {
+        if wait().timeout.is_some_and(|it| it <= pause) {
+            teller.say("not again: the wait is over before that");
+            return Ok(Left { exit: Exit::WaitEnded, ..left });
         }
-        wait = (wait * 2).min(AGAIN_MAX);
-        // What was asked for expressly was asked for once.
-        local.engine.retry(id, RetryAsk::default()).await?;
-        exit = run::stay(args, local, teller, id, &typed.wait).await?;
+        teller.say(&format!("again in {}; Ctrl-C leaves it", out::took(pause)));
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = crate::follow::interrupted() => return Ok(Left { exit: Exit::Interrupted, ..left }),
+        }
+        pause = (pause * 2).min(AGAIN_MAX);
+        // What was to be forgotten is forgotten; the policy that was asked for is meant for all of these rounds.
+        local.engine.retry(id, RetryAsk { overrides: overrides(typed), ..RetryAsk::default() }).await?;
+        left = run::stay(args, local, teller, id, &wait()).await?;
     }
-    Ok(exit)
+    Ok(left)
 }
 
 /// What was typed, for one run.
@@ -89,8 +104,12 @@ async fn ask(local: &Local, teller: &Teller, record: &RunRecord, typed: &Retry) 
         component: other.map(|(digest, _)| digest),
         parameters,
         expected_attempt: typed.expected_attempt,
-        overrides: Overrides { memory_bytes: typed.memory, ..run::overrides(&typed.policy) },
+        overrides: overrides(typed),
     })
+}
+
+fn overrides(typed: &Retry) -> Overrides {
+    Overrides { memory_bytes: typed.memory, ..run::overrides(&typed.policy) }
 }
 
 /// Lays what was typed over the parameters that the run had.
@@ -156,11 +175,15 @@ fn with_hint(error: retake_engine::AskError, id: FlowRunId, typed: &Retry) -> an
 
 /// A line that says what is fed back.
 fn summary(plan: &Plan) -> String {
-    let fed = plan.calls.iter().filter(|it| matches!(it.fate, Fate::FedBack { .. })).count();
-    match (fed, plan.calls.is_empty()) {
+    let fed = || plan.calls.iter().filter(|it| matches!(it.fate, Fate::FedBack { .. }));
+    let keyed = fed().filter(|it| it.keyed).count();
+    match (fed().count(), plan.calls.is_empty()) {
         (0, true) => "nothing was kept, everything runs again".to_owned(),
         (0, false) => "everything runs again".to_owned(),
-        (n, _) if plan.new_parameters => format!("{n} task results are kept, and fed back where the input is the same"),
+        (n, _) if plan.new_parameters && n > keyed => {
+            let same = if keyed > 0 { "the input or the key" } else { "the input" };
+            format!("{n} task results are kept, and fed back where {same} is the same")
+        }
         (1, _) => "1 task result is fed back".to_owned(),
         (n, _) => format!("{n} task results are fed back"),
     }
@@ -184,26 +207,32 @@ struct CallView<'a> {
     task: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     label: Option<&'a str>,
+    /// Whether its author gave it a key, which stands for its input.
+    keyed: bool,
     /// `fed-back`, `runs-again` or `gone`.
     fate: &'static str,
     why: String,
 }
 
 impl<'a> CallView<'a> {
-    fn new(call: &'a PlannedCall, new_parameters: bool) -> Self {
+    fn new(call: &'a PlannedCall, plan: &Plan) -> Self {
         let fate = match call.fate {
             Fate::FedBack { .. } => "fed-back",
             Fate::RunsAgain(_) => "runs-again",
             Fate::Gone => "gone",
         };
         let (number, kind, task, label) = (call.number, call.kind, call.name.as_str(), call.label.as_deref());
-        Self { number, kind, task, label, fate, why: words(&call.fate, new_parameters) }
+        Self { number, kind, task, label, keyed: call.keyed, fate, why: words(call, plan) }
     }
 }
 
-fn words(fate: &Fate, new_parameters: bool) -> String {
-    match fate {
-        Fate::FedBack { from_attempt } if new_parameters => {
+fn words(call: &PlannedCall, plan: &Plan) -> String {
+    match &call.fate {
+        // Pointed out because the result may be the answer to what is not asked any more.
+        Fate::FedBack { from_attempt } if call.keyed && (plan.new_parameters || plan.new_code) => {
+            format!("fed back from attempt {from_attempt}, by its key, whatever its input")
+        }
+        Fate::FedBack { from_attempt } if plan.new_parameters => {
             format!("fed back from attempt {from_attempt}, if its input is still the same")
         }
         Fate::FedBack { from_attempt } => format!("fed back from attempt {from_attempt}"),
@@ -224,7 +253,7 @@ fn write_plan(format: Format, id: FlowRunId, plan: &Plan) {
         component: plan.component,
         new_code: plan.new_code,
         new_parameters: plan.new_parameters,
-        calls: plan.calls.iter().map(|it| CallView::new(it, plan.new_parameters)).collect(),
+        calls: plan.calls.iter().map(|it| CallView::new(it, plan)).collect(),
     };
     out::one(
         format,
@@ -236,8 +265,10 @@ fn write_plan(format: Format, id: FlowRunId, plan: &Plan) {
                 lines.push(format!("with the code {} instead of its own", plan.component.short()));
             }
             if plan.new_parameters {
-                lines
-                    .push("with other parameters: a call that passes them on has another input, and runs again".into());
+                let unless = if plan.calls.iter().any(|it| it.keyed) { ", unless it has a key" } else { "" };
+                lines.push(format!(
+                    "with other parameters: a call that passes them on has another input, and runs again{unless}"
+                ));
             }
             if plan.calls.is_empty() {
                 lines.push("it has called nothing yet: everything runs".into());
@@ -265,20 +296,18 @@ async fn several(args: &Args, typed: &Retry) -> anyhow::Result<Exit> {
         return Err(Trouble::new(Exit::Usage, message).hint("`retake retry RUN`, or `--state failed`").into());
     }
     let Some(store) = local::look(args)? else {
-        teller.say("no runs match: nothing was ever run with this data directory");
-        return Ok(Exit::Ok);
+        return Ok(none(args, &teller, "no runs match: nothing was ever run with this data directory"));
     };
     let found = find(store.as_ref(), &typed.which).await?;
     drop(store);
     if found.is_empty() {
-        teller.say("no runs match");
-        return Ok(Exit::Ok);
+        return Ok(none(args, &teller, "no runs match"));
     }
     let local = local::open(args, Some(teller.clone())).await?;
     if typed.dry_run {
         return would_be(args, &local, &teller, &found, typed).await;
     }
-    let mut retried = Vec::new();
+    let (mut retried, mut refused) = (Vec::new(), None);
     for record in &found {
         let id = record.asked.id;
         let one = async {
@@ -288,18 +317,55 @@ async fn several(args: &Args, typed: &Retry) -> anyhow::Result<Exit> {
         };
         match one.await {
             Ok(()) => retried.push(id),
-            Err(error) => teller.say(&format!("run {} was not retried: {error}", id.friendly_name())),
+            Err(error) => {
+                teller.say(&format!("run {} was not retried: {error}", id.friendly_name()));
+                refused.get_or_insert(error);
+            }
         }
     }
     teller.say(&format!("{} of {} retried", retried.len(), runs(found.len())));
-    let mut exit = if retried.len() < found.len() { Exit::Conflict } else { Exit::Ok };
+    if let Some(error) = &refused {
+        teller.say(&format!("  hint: {}", out::hint(error)));
+    }
+    let all = stay_with_each(args, &local, &teller, retried, typed).await?;
+    Ok(if refused.is_some() && all != Exit::Interrupted { Exit::Conflict } else { all })
+}
+
+/// There is nothing to retry. In JSON that is an answer too, and a script reads it.
+fn none(args: &Args, teller: &Teller, message: &str) -> Exit {
+    teller.say(message);
+    if args.output == Format::Json {
+        out::list::<RunView>(args.output, &[], |it| it.id.to_string(), || out::table(&[]));
+    }
+    Exit::Ok
+}
+
+/// Works on runs that were retried, one after the other, and writes what came of them. Returns the first exit code
+/// that is not 0, or that of an interruption.
+async fn stay_with_each(
+    args: &Args,
+    local: &Local,
+    teller: &Teller,
+    retried: Vec<FlowRunId>,
+    typed: &Retry,
+) -> anyhow::Result<Exit> {
+    let mut exit = Exit::Ok;
+    // JSON is one document, so what belongs into it is held until the last has ended. `-o jsonl` holds nothing.
+    let mut views = Vec::new();
     for id in retried {
         teller.follow(id);
-        let one = stay(args, &local, &teller, id, typed).await?;
-        if one == Exit::Interrupted {
-            return Ok(one);
+        let left = stay(args, local, teller, id, typed).await?;
+        match args.output {
+            Format::Json => views.push(RunView::whole(local.store.as_ref(), &left.record, local.clock.now()).await?),
+            _ => run::write_outcome(args, local, &left.record).await?,
         }
-        exit = if exit == Exit::Ok { one } else { exit };
+        exit = if exit == Exit::Ok || left.exit == Exit::Interrupted { left.exit } else { exit };
+        if left.exit == Exit::Interrupted {
+            break;
+        }
+    }
+    if args.output == Format::Json {
+        out::list(args.output, &views, |it| it.id.to_string(), || out::table(&[]));
     }
     Ok(exit)
 }
@@ -312,7 +378,7 @@ async fn would_be(
     found: &[RunRecord],
     typed: &Retry,
 ) -> anyhow::Result<Exit> {
-    let mut retried = Vec::new();
+    let (mut retried, mut refused) = (Vec::new(), None);
     for record in found {
         let id = record.asked.id;
         let planned = async {
@@ -322,10 +388,16 @@ async fn would_be(
         };
         match planned.await {
             Ok(()) => retried.push(record),
-            Err(error) => teller.say(&format!("run {} would not be retried: {error}", id.friendly_name())),
+            Err(error) => {
+                teller.say(&format!("run {} would not be retried: {error}", id.friendly_name()));
+                refused.get_or_insert(error);
+            }
         }
     }
     teller.say(&format!("{} of {} would be retried", retried.len(), runs(found.len())));
+    if let Some(error) = &refused {
+        teller.say(&format!("  hint: {}", out::hint(error)));
+    }
     match args.output {
         Format::Table => retried.iter().for_each(|it| println!("{}", line(it))),
         _ => {
@@ -337,7 +409,7 @@ async fn would_be(
             out::list(args.output, &views, |it| it["run"].as_str().unwrap_or_default().to_owned(), || out::table(&[]));
         }
     }
-    Ok(if retried.len() < found.len() { Exit::Conflict } else { Exit::Ok })
+    Ok(if refused.is_some() { Exit::Conflict } else { Exit::Ok })
 }
 
 fn runs(n: usize) -> String {

@@ -54,7 +54,9 @@ pub(crate) async fn run(args: &Args, typed: &Run) -> anyhow::Result<Exit> {
         true => teller.say(&format!("run {name} of {}", out::one_line(&record.asked.flow))),
         false => teller.say(&format!("run {name} was made before under this key")),
     }
-    stay(args, &local, &teller, id, &typed.wait).await
+    let left = stay(args, &local, &teller, id, &typed.wait).await?;
+    write_outcome(args, &local, &left.record).await?;
+    Ok(left.exit)
 }
 
 pub(crate) async fn watch(args: &Args, typed: &Watch) -> anyhow::Result<Exit> {
@@ -66,7 +68,9 @@ pub(crate) async fn watch(args: &Args, typed: &Watch) -> anyhow::Result<Exit> {
     let local = local::open(args, Some(teller.clone())).await?;
     teller.follow(id);
     teller.say(&format!("run {}", id.friendly_name()));
-    stay(args, &local, &teller, id, &typed.wait).await
+    let left = stay(args, &local, &teller, id, &typed.wait).await?;
+    write_outcome(args, &local, &left.record).await?;
+    Ok(left.exit)
 }
 
 pub(crate) async fn worker(args: &Args, typed: &Worker) -> anyhow::Result<Exit> {
@@ -194,18 +198,24 @@ async fn kept_results(store: &dyn Store, id: FlowRunId) -> anyhow::Result<usize>
     Ok(kept.filter(|it| it.state == TaskState::Completed && it.result.is_some()).count())
 }
 
-/// Follows a run and says how it ended: in words on stderr, as data on stdout, and by the exit code.
+/// A run that is not followed any more.
+pub(crate) struct Left {
+    pub(crate) record: Box<RunRecord>,
+    pub(crate) exit: Exit,
+}
+
+/// Follows a run and says in words how it ended. The data is left to the caller, who may have more of it to write.
 pub(crate) async fn stay(
     args: &Args,
     local: &Local,
     teller: &Teller,
     id: FlowRunId,
     wait: &Wait,
-) -> anyhow::Result<Exit> {
+) -> anyhow::Result<Left> {
     let over = follow(local, id, wait).await?;
     teller.clear();
     let name = id.friendly_name();
-    let (record, exit) = match &over {
+    let (record, exit) = match over {
         Over::Ended(record) => {
             let exit = match record.run.state {
                 RunState::Completed => Exit::Ok,
@@ -220,7 +230,7 @@ pub(crate) async fn stay(
         }
         Over::Idle(record, due) => {
             let shown = record.run.shown(local.clock.now());
-            teller.say(&format!("run {name} is {shown} until {}", due_words(*due)));
+            teller.say(&format!("run {name} is {shown} until {}", due_words(due)));
             teller.say(&format!("  hint: retake watch {name} --wait"));
             (record, Exit::WaitEnded)
         }
@@ -244,16 +254,15 @@ pub(crate) async fn stay(
         let shown = record.run.shown(local.clock.now()).to_string().to_lowercase();
         let why = record.failure.as_ref().map(|it| format!(" ({})", words(it))).unwrap_or_default();
         match args.quiet {
-            true => anstream::eprintln!("error: run {name} {shown}{why}"),
-            false => teller.say(&format!("run {name} {shown}{why}{kept}")),
+            true => anstream::eprintln!("error: run {name} {shown}{why}\nhint: retake retry {name}"),
+            false => teller.say(&format!("run {name} {shown}{why}{kept}\n  hint: retake retry {name}")),
         }
-        teller.say(&format!("  hint: retake retry {name}"));
     }
-    write_outcome(args, local, record).await?;
-    Ok(exit)
+    Ok(Left { record, exit })
 }
 
-async fn write_outcome(args: &Args, local: &Local, record: &RunRecord) -> anyhow::Result<()> {
+/// Writes what came of a run to stdout.
+pub(crate) async fn write_outcome(args: &Args, local: &Local, record: &RunRecord) -> anyhow::Result<()> {
     let store = local.store.as_ref();
     match args.output {
         Format::Table => {
