@@ -108,6 +108,8 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
     }
     report.bytes_per_task = ours.bytes_per_task(10_000)?;
     report.line(format!("database bytes per task attempt after 10,000 runs: {:.0}", report.bytes_per_task));
+    report.growth = ours.growth()?;
+    report.line(format!("CPU of a task attempt in a run of 10,000 tasks ÷ in runs of ten: {:.2}", report.growth));
     report.parked_bytes = ours.parked(500)?;
     report.line(format!("resident memory of a parked run: {:.1} KiB", report.parked_bytes / 1024.0));
     report.suspended_bytes = ours.suspended(FILLING, SUSPENDED)?;

@@ -218,12 +218,36 @@ impl Ours {
             let engine = host.engine.clone();
             let run = move || {
                 let engine = engine.clone();
-                async move { run_once(&engine, digest).await }
+                async move { run_once(&engine, digest, 10).await }
             };
             let cost = measure::many(concurrency, length, run).await;
             let _ = stop.send(());
             tasks.join_all().await;
             Ok(cost)
+        })
+    }
+
+    /// Processor time of a task attempt in a run of 10,000 tasks over that in runs of ten, each alone.
+    pub(crate) fn growth(&self) -> anyhow::Result<f64> {
+        const TASKS: u32 = 10_000;
+        self.runtime()?.block_on(async {
+            let host = self.host().await?;
+            let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+            let engine = host.engine.clone();
+            let mut tasks = tokio::task::JoinSet::new();
+            tasks.spawn(async move { engine.work(Scope::default(), async { drop(stopped.await) }).await });
+            let cost = async |runs: u32| {
+                let before = measure::cpu();
+                for _ in 0..runs {
+                    run_once(&host.engine, self.digest, TASKS / runs).await;
+                }
+                measure::cpu() - before
+            };
+            cost(TASKS / 100).await; // What is cold at first is nobody's.
+            let (small, large) = (cost(TASKS / 10).await, cost(1).await);
+            let _ = stop.send(());
+            tasks.join_all().await;
+            Ok(large.as_secs_f64() / small.as_secs_f64())
         })
     }
 
@@ -240,7 +264,7 @@ impl Ours {
                 let (engine, digest) = (host.engine.clone(), self.digest);
                 clients.spawn(async move {
                     for _ in 0..runs / 100 {
-                        run_once(&engine, digest).await;
+                        run_once(&engine, digest, 10).await;
                     }
                 });
             }
@@ -355,8 +379,9 @@ fn request(component: ContentDigest, flow: &str, parameters: &str) -> StartReque
     }
 }
 
-async fn run_once(engine: &Engine, component: ContentDigest) {
-    let (record, _) = engine.start(request(component, "ten-tasks", "{\"n\":10}")).await.unwrap();
+async fn run_once(engine: &Engine, component: ContentDigest, tasks: u32) {
+    let parameters = format!("{{\"n\":{tasks}}}");
+    let (record, _) = engine.start(request(component, "ten-tasks", &parameters)).await.unwrap();
     let ended = engine.watch(record.asked.id);
     // A run takes several commits, so that the watch is there before it ends; should it not be, we would hang here.
     tokio::time::timeout(Duration::from_secs(60), ended.notified()).await.expect("the run ended unseen");

@@ -16,6 +16,7 @@ pub(crate) struct Report {
     /// The median fdatasync around one run alone, and the median of such runs, in milliseconds, for each repeat.
     pub(crate) alone: Vec<(f64, f64)>,
     pub(crate) bytes_per_task: f64,
+    pub(crate) growth: f64,
     pub(crate) parked_bytes: f64,
     pub(crate) suspended_bytes: f64,
     lines: Vec<String>,
@@ -108,6 +109,7 @@ impl Report {
         row("P7 resident memory of a parked run", Some(self.parked_bytes / 1024.0), " KiB", 64.0, true);
         // Nothing: what is left is what the store's caches and the allocator do.
         row("P7 resident memory of a suspended run", Some(self.suspended_bytes), " B", 64.0, true);
+        row("P11 CPU of a task attempt, 10,000-task run ÷ 10-task runs", Some(self.growth), "", 1.2, true);
         let fine = rows.iter().all(|(_, fine)| *fine);
         for (line, _) in rows {
             self.line(line);

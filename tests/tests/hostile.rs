@@ -227,6 +227,10 @@ fn t15_what_would_take_minutes_to_compile_is_refused_at_once() {
     bomb("i32.const 1 drop ".repeat(200_000)).is_an_error_with_a_hint("bytes in one function");
     let targets = format!("block i32.const 0 br_table {} end", "0 ".repeat(100_000));
     bomb(targets).is_an_error_with_a_hint("targets of one branch");
+    let side_by_side = |blocks| "i32.const 0 if end ".repeat(blocks);
+    bomb(side_by_side(20_000)).is_an_error_with_a_hint("blocks in one function");
+    let many = vec![side_by_side(4_000); 100].join(") (func ");
+    bomb(many).is_an_error_with_a_hint("squares of blocks over all functions");
 }
 
 #[test]
