@@ -8,13 +8,13 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::guests::{self, Which};
-use crate::steps::{cargo, command, run, say, target};
+use crate::steps::{command, run, say, target};
+use crate::suite;
 
 pub(crate) fn demo(args: &[String]) -> Result<()> {
     let [once] = crate::flags(args, ["--once"])?;
-    say("building the host (some minutes the first time)");
-    run(cargo().args(["build", "--package", "retake-cli"]))?;
     guests::build(&Which::Examples)?;
+    suite::build_binary()?;
     walk(once)
 }
 

@@ -35,10 +35,10 @@ pub(crate) fn test(args: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Builds `retake` as the tests are built, so that both share what they are made of: with another choice of packages
-/// some dependencies have other features, and wasmtime would be compiled twice.
+/// Builds `retake` as the tests are built, so that the demo, the tests and the lints share what they are made of: with
+/// another choice of packages some dependencies have other features, and wasmtime would be compiled twice.
 pub(crate) fn build_binary() -> Result<()> {
-    say("building the host and the tests");
+    say("building the host and the tests (some minutes the first time)");
     run(cargo().args(["build", "--quiet", "--workspace", "--bins", "--tests"]))
 }
 

@@ -807,6 +807,8 @@ pub mod retake {
             }
             impl Call {
                 #[allow(unused_unsafe, clippy::all)]
+                /// Whether the outcome is there now. The one answer that is not replayed: an attempt that goes on after a wait or a
+                /// restart may be told true where it was told false. For a choice that must not change, use `wait-any`.
                 #[allow(async_fn_in_trait)]
                 pub fn is_done(&self) -> bool {
                     unsafe {

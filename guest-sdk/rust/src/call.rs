@@ -47,6 +47,9 @@ impl<T> Call<T> {
 
     /// Tells whether the outcome is there, without waiting.
     ///
+    /// The one answer that is not replayed: an attempt that goes on after a wait or a restart may be told `true` where it
+    /// was told `false`. For a choice that must not change use [`wait_any`](crate::wait_any).
+    ///
     /// ```no_run
     /// # fn f(call: retake::Call<u32>) {
     /// if call.is_done() {
