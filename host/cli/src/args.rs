@@ -154,10 +154,10 @@ pub(crate) struct Parameters {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct PolicyOverrides {
-    /// Retries of the flow, instead of what the metadata says
+    /// Retries of the flow, instead of what the metadata says; where a run is retried, in the round that begins
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) retries: Option<u32>,
-    /// Delay before each retry of the flow, such as 0s or 5m, instead of what the metadata says
+    /// Delay before each retry of the flow, such as 0s or 5m; where a run is retried, in the round that begins
     #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
     pub(crate) retry_delay: Option<Duration>,
 }

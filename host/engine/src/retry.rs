@@ -193,7 +193,10 @@ impl Engine {
             flow: record.asked.flow.clone(),
             flows: component.info.flows.iter().map(|it| it.name.clone()).collect(),
         })?;
-        let overrides = record.asked.overrides.in_round(ask.overrides.clone());
+        // The policy counts for a round. Who gave a run more memory found out that it needs it, and it does from then on.
+        let (kept, memory_bytes) = (&record.asked.overrides, ask.overrides.memory_bytes);
+        let kept = Overrides { memory_bytes: memory_bytes.or(kept.memory_bytes), ..kept.clone() };
+        let overrides = kept.in_round(Overrides { memory_bytes: None, ..ask.overrides.clone() });
         overrides.check(flow)?;
         if let Some(parameters) = &ask.parameters {
             let misfits = component.misfits_of_parameters(&record.asked.flow, parameters);
