@@ -27,7 +27,24 @@ fn opened(fixture: &str) -> Retake {
 
 #[test]
 fn runs_of_schema_1_go_on() {
-    let retake = opened("schema-1");
+    go_on(&opened("schema-1"));
+}
+
+#[test]
+fn runs_of_schema_2_go_on() {
+    let retake = opened("schema-2");
+    go_on(&retake);
+    let runs = retake.json(&["ps", "--all"]);
+    let run = |flow: &str| runs.as_array().unwrap().iter().find(|it| it["flow"] == flow).unwrap().clone();
+    let (parent, child) = (run("fail-beside-a-child"), run("sleep"));
+    assert_eq!((&parent["state"], &child["state"]), (&"Failed".into(), &"Cancelled".into()));
+    retake.expect(0, &["retry", parent["id"].as_str().unwrap(), "--all", "--wait"]);
+    let child = retake.json(&["show", child["id"].as_str().unwrap()]);
+    assert_eq!((&child["state"], &child["round"]), (&"Completed".into(), &2.into()), "{child:#}");
+}
+
+/// Goes on with the runs that every fixture has.
+fn go_on(retake: &Retake) {
     retake.expect(0, &["db", "migrate"]);
     assert!(retake.expect(0, &["db", "check"]).out.contains("all is well"));
     let runs = retake.json(&["ps"]);
