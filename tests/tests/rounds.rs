@@ -96,3 +96,37 @@ fn lines_of_a_task_that_is_still_running_are_its_own() {
     child.wait().unwrap();
     assert!(found);
 }
+
+#[test]
+fn what_is_refused_keeps_nothing() {
+    let retake = Retake::new();
+    let digest = || retake.json(&["inspect", "orders"])["digest"].as_str().unwrap().to_owned();
+    retake.expect(0, &["run", &path("orders")]);
+    let first = digest();
+    // The same code with a section more.
+    let other = retake.dir.path().join("other.wasm");
+    let mut bytes = std::fs::read(path("orders")).unwrap();
+    bytes.extend([0, 5, 4, b'n', b'o', b't', b'e']);
+    std::fs::write(&other, bytes).unwrap();
+    let other = other.to_str().unwrap();
+    retake.expect(2, &["run", other, "-p", "load=nonsense"]);
+    assert_eq!(digest(), first, "a refused run changes nothing");
+    retake.expect(0, &["run", other]);
+    assert_ne!(digest(), first);
+    retake.expect(0, &["run", &path("orders")]);
+    assert_eq!(digest(), first, "a name is what was run last");
+}
+
+#[test]
+fn a_task_to_be_made_again_is_named_before_or_after_its_run() {
+    let retake = Retake::new();
+    retake.expect(0, &["run", &path("orders")]);
+    let run = newest(&retake);
+    let plan = |args: &[&str]| {
+        let plan = retake.json(&[&["retry", "--dry-run"], args].concat());
+        plan["calls"].as_array().unwrap().iter().filter(|it| it["fate"] == "runs-again").count()
+    };
+    assert_eq!(plan(&["--rerun", "enrich", &run]), 1);
+    assert_eq!(plan(&[&run, "--rerun", "enrich,load"]), 2);
+    assert_eq!(plan(&[&run, "--rerun", "enrich", "--rerun", "load"]), 2);
+}

@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 #[derive(Debug, Parser)]
 #[command(
     name = "retake",
-    disable_version_flag = true,
+    version,
     after_help = "Exit codes: 0 ok, 1 the run failed, 2 usage, 3 not found, 4 denied, 6 conflict, \
                   70 the database failed (start again: what was kept is there), 124 the wait ended before the run did, 130 interrupted (the run is left where it is)."
 )]
@@ -177,13 +177,11 @@ pub(crate) struct Retry {
     /// The run: its name, its id, or an unambiguous beginning of its id
     #[arg(value_name = "RUN", conflicts_with_all = ["state", "flow", "since", "code"])]
     pub(crate) run: Option<String>,
-    #[command(flatten)]
-    pub(crate) which: Which,
     /// Forget the results of this task too, and of every call first made after it
     #[arg(long, value_name = "TASK")]
     pub(crate) from: Option<String>,
-    /// Forget the results of these tasks too, by name, label or number
-    #[arg(long, value_name = "TASK", num_args = 1..)]
+    /// Forget the results of these tasks too, by name, label or number; may be given again
+    #[arg(long, value_name = "TASK,…", value_delimiter = ',')]
     pub(crate) rerun: Vec<String>,
     /// Forget all kept results, and run everything again, even if the run has completed
     #[arg(long)]
@@ -211,6 +209,9 @@ pub(crate) struct Retry {
     pub(crate) memory: Option<u64>,
     #[command(flatten)]
     pub(crate) wait: Wait,
+    // Last: its heading is for all that follows.
+    #[command(flatten)]
+    pub(crate) which: Which,
 }
 
 /// Which runs, where none is named.
@@ -223,7 +224,7 @@ pub(crate) struct Which {
     /// are of this flow
     #[arg(long, value_name = "NAME")]
     pub(crate) flow: Option<String>,
-    /// were made within this time, such as 2h
+    /// ended within this time, such as 2h
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) since: Option<Duration>,
     /// failed with this code; `http.*` is every code that begins with `http.`
@@ -369,10 +370,18 @@ pub(crate) struct Policy {
 
 /// Reads a duration such as `5m`, `1h 30m` or `250ms`.
 fn duration(text: &str) -> Result<Duration, String> {
-    let expected = || "expected a duration such as `30s`, `5m` or `1h 30m`".to_owned();
+    let expected = || "expected a duration such as `30s`, `5m`, `1h 30m` or `7d`".to_owned();
     // Zero is zero in any unit, and people leave it out.
     if text == "0" {
         return Ok(Duration::ZERO);
+    }
+    // Days and weeks are of 24 hours and of 7 days here: nothing that is typed so means a calendar.
+    let unit = |name: char, hours: u64| {
+        let number = text.strip_suffix(name)?.trim().parse::<u64>().ok()?;
+        Some(Duration::from_secs(number.checked_mul(hours * 3600)?))
+    };
+    if let Some(whole) = unit('d', 24).or_else(|| unit('w', 24 * 7)) {
+        return Ok(whole);
     }
     let span: jiff::SignedDuration = text.parse().map_err(|_| match text.parse::<f64>() {
         Ok(_) => format!("{}; did you mean `{text}s`?", expected()),
@@ -414,6 +423,9 @@ mod tests {
     fn durations_and_sizes_are_read_or_explained() {
         assert_eq!(duration("0s"), Ok(Duration::ZERO));
         assert_eq!(duration("1h 30m"), Ok(Duration::from_secs(5400)));
+        assert_eq!(duration("7d"), Ok(Duration::from_secs(7 * 24 * 3600)));
+        assert_eq!(duration("1w"), duration("7d"));
+        assert!(duration("99999999999999999999d").is_err());
         assert!(duration("5").unwrap_err().contains("did you mean `5s`?"));
         assert!(duration("-5s").unwrap_err().contains("negative"));
         assert_eq!(size("64MiB"), Ok(64 << 20));

@@ -127,6 +127,9 @@ pub(crate) fn trouble(error: OpenError, dir: &Path) -> Trouble {
         OpenError::Missing { .. } => {
             (Exit::NotFound, "nothing was ever kept there: is it the right directory? `--data DIR`".to_owned())
         }
+        OpenError::Unavailable { source, .. } if is_denied(source.as_ref()) => {
+            (Exit::Denied, "ask its owner, or keep runs elsewhere: `--data DIR`".to_owned())
+        }
         OpenError::Newer { .. } => (Exit::Failed, "use the newer `retake` that wrote it".to_owned()),
         _ => (Exit::Failed, format!("`retake doctor --data '{}'` checks it", dir.display())),
     };
@@ -136,6 +139,10 @@ pub(crate) fn trouble(error: OpenError, dir: &Path) -> Trouble {
         None => trouble,
     };
     trouble.hint(hint)
+}
+
+fn is_denied(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|it| it.kind() == std::io::ErrorKind::PermissionDenied)
 }
 
 /// Finds the run that a person means: a name, an id, or an unambiguous beginning of an id.

@@ -41,7 +41,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Who reads what is printed may have read enough, as `head` has: then the process ends without a word.
+/// Who reads what is printed may have read enough, as `head` has: then the process ends without a word. What cannot be
+/// written for another reason, as to a full disk, ends it with one.
 fn end_with_the_reader() {
     let told = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -49,6 +50,12 @@ fn end_with_the_reader() {
         if message.starts_with("failed printing to") && message.contains("Broken pipe") {
             // As if by the signal.
             std::process::exit(141);
+        }
+        if message.starts_with("failed printing to") {
+            use std::io::Write;
+            // Perhaps stderr can still be written.
+            let _ = writeln!(std::io::stderr(), "error: {message}\nhint: look at where the output goes");
+            std::process::exit(Exit::Failed as i32);
         }
         told(panic);
     }));

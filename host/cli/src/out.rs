@@ -174,9 +174,11 @@ fn of_store(error: &StoreError) -> (Exit, &'static str) {
 fn of_rules(refused: &Refused) -> &'static str {
     match refused {
         Refused::HasCompleted => "`--rerun TASK`, `--from TASK` or `--all` forget results and run them again",
-        Refused::NotEnded => "`retake explain RUN` says what it waits for",
+        Refused::NotEnded => {
+            "it was put aside or waits: `retake watch RUN` goes on with it, `retake cancel RUN` ends it"
+        }
         Refused::Active => "whoever works on it has to stop first: Ctrl-C there, or wait until it has ended",
-        Refused::HasEnded => "`retake retry RUN` begins it again",
+        Refused::HasEnded => "it has ended: `retake retry RUN` begins it again, with `--all` also where it completed",
         Refused::NotPaused => "`retake explain RUN` says what it waits for",
         Refused::NotWaiting => "`retake explain RUN` says what it waits for, if it does",
         Refused::HasResult => "`retake retry RUN --rerun TASK` has it made again",
@@ -191,7 +193,7 @@ fn within_bounds(bad: &BadField) -> String {
         "retry.retries" => format!("`--retries {}` is the most", limits::RETRIES),
         // In hours, because a duration that is typed has no longer unit.
         "retry.delay" => format!("`--retry-delay {}h` is the longest", limits::DELAY.as_secs() / 3600),
-        "memory" => "`--memory 64MiB`, or leave it out".into(),
+        "memory" => format!("`--memory {}MiB` is the most", limits::MEMORY_MAX >> 20),
         // Everything else stands in the metadata.
         _ => "change the argument of `#[flow]` or `#[task]` that is named, and build again".into(),
     }

@@ -354,6 +354,7 @@ async fn stay_with_each(
     let mut views = Vec::new();
     for id in retried {
         teller.follow(id);
+        teller.say(&format!("run {}", id.friendly_name()));
         let left = stay(args, local, teller, id, typed).await?;
         match args.output {
             Format::Json => views.push(RunView::whole(local.store.as_ref(), &left.record, local.clock.now()).await?),
@@ -428,19 +429,15 @@ async fn find(store: &dyn Store, which: &Which) -> anyhow::Result<Vec<RunRecord>
     if shown.is_empty() {
         shown = vec![Shown::Failed, Shown::TimedOut, Shown::Crashed, Shown::Parked];
     }
-    let filter = RunFilter {
-        flow: which.flow.clone(),
-        shown,
-        since: which.since.map(|it| look::ago(now, it)),
-        roots_only: true,
-        limit: MOST,
-        ..RunFilter::default()
-    };
+    let filter = RunFilter { flow: which.flow.clone(), shown, roots_only: true, limit: MOST, ..RunFilter::default() };
     let mut found = store.list(filter, now).await?;
     found.retain(|it| match &which.code {
         Some(pattern) => it.failure.as_ref().is_some_and(|failure| fits(&failure.code, pattern)),
         None => true,
     });
+    // What failed since then, whenever it was made: a retry that failed just now is of an old run.
+    let since = which.since.map(|it| look::ago(now, it));
+    found.retain(|it| since.is_none_or(|since| it.ended.is_some_and(|ended| ended >= since)));
     found.retain(|it| it.run.state.is_terminal() || it.run.state == RunState::Parked);
     found.reverse();
     Ok(found)

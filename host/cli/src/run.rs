@@ -27,8 +27,8 @@ pub(crate) async fn run(args: &Args, typed: &Run) -> anyhow::Result<Exit> {
     let file = inspect::is_file(&typed.target).then(|| inspect::read(typed.target.as_ref())).transpose()?;
     let teller = Arc::new(Teller::new(args.quiet));
     let local = local::open(args, Some(teller.clone())).await?;
-    let (digest, info) = match file {
-        Some(bytes) => keep(&local, &teller, bytes).await?,
+    let (digest, info) = match &file {
+        Some(bytes) => known(&local, &teller, bytes).await?,
         None => find_flow(local.store.as_ref(), &typed.target).await?,
     };
     let named = typed.flow.as_deref().or((!inspect::is_file(&typed.target)).then_some(typed.target.as_str()));
@@ -46,6 +46,11 @@ pub(crate) async fn run(args: &Args, typed: &Run) -> anyhow::Result<Exit> {
             .hint("leave it out, or name what is asked for")
             .into());
     }
+    // What is refused keeps nothing, and changes nothing about which code a name means.
+    local.engine.check(&request).await.map_err(explain)?;
+    if let Some(bytes) = file {
+        local.engine.register(digest, info.clone(), bytes).await?;
+    }
     let (record, made) = local.engine.start(request).await.map_err(explain)?;
     let id = record.asked.id;
     teller.follow(id);
@@ -56,7 +61,9 @@ pub(crate) async fn run(args: &Args, typed: &Run) -> anyhow::Result<Exit> {
     }
     let left = stay(args, &local, &teller, id, &typed.wait).await?;
     write_outcome(args, &local, &left.record).await?;
-    Ok(left.exit)
+    // Who asked for later did not wait for it in vain.
+    let as_asked = left.exit == Exit::WaitEnded && left.record.run.attempt == 0 && !typed.wait.wait;
+    Ok(if as_asked && (typed.at.is_some() || typed.in_.is_some()) { Exit::Ok } else { left.exit })
 }
 
 pub(crate) async fn watch(args: &Args, typed: &Watch) -> anyhow::Result<Exit> {
@@ -88,6 +95,12 @@ pub(crate) async fn worker(args: &Args, typed: &Worker) -> anyhow::Result<Exit> 
     };
     work(&local, Scope::default(), shutdown).await?;
     teller.clear();
+    if typed.drain {
+        match local.store.next_due(None).await? {
+            Some(due) => teller.say(&format!("nothing is due; the next is at {}", due_words(due))),
+            None => teller.say("nothing is due, and nothing waits"),
+        }
+    }
     Ok(Exit::Ok)
 }
 
@@ -106,24 +119,31 @@ async fn drained(local: &Local) {
     }
 }
 
-/// Inspects and keeps a component, unless it is known already.
+/// Inspects a component, unless it is kept already, and makes it known without keeping it.
+pub(crate) async fn known(
+    local: &Local,
+    teller: &Teller,
+    bytes: &[u8],
+) -> anyhow::Result<(ContentDigest, ComponentInfo)> {
+    let digest = ContentDigest::of(bytes);
+    if let Some(kept) = local.store.component(digest).await? {
+        return Ok((digest, kept.info));
+    }
+    teller.wait("inspecting and compiling the component".into());
+    let inspection = local.sandbox.inspect(bytes.to_vec()).await.map_err(inspect::refused)?;
+    local.engine.preview(digest, inspection.info.clone())?;
+    Ok((digest, inspection.info))
+}
+
+/// Inspects and keeps a component. It is the newest then, and what was damaged of it on the disk heals.
 pub(crate) async fn keep(
     local: &Local,
     teller: &Teller,
     bytes: Vec<u8>,
 ) -> anyhow::Result<(ContentDigest, ComponentInfo)> {
-    let digest = ContentDigest::of(&bytes);
-    if let Some(known) = local.store.component(digest).await? {
-        // What was damaged on the disk heals, as the same bytes are here.
-        if local.store.component_bytes(digest).await.is_err() {
-            local.engine.register(digest, known.info.clone(), bytes).await?;
-        }
-        return Ok((digest, known.info));
-    }
-    teller.wait("inspecting and compiling the component".into());
-    let inspection = local.sandbox.inspect(bytes.clone()).await.map_err(inspect::refused)?;
-    let record = local.engine.register(digest, inspection.info, bytes).await?;
-    Ok((digest, record.info))
+    let (digest, info) = known(local, teller, &bytes).await?;
+    local.engine.register(digest, info.clone(), bytes).await?;
+    Ok((digest, info))
 }
 
 /// Finds the newest component that has a flow of this name.

@@ -185,7 +185,7 @@ impl RunView {
             },
             created: asked.created,
             began: record.run.attempt_began,
-            ended: record.ended,
+            ended: record.ended.filter(|_| record.run.state.is_terminal() || record.run.state == RunState::Parked),
             parent: asked.parent.map(|it| it.run),
             parameters: value(store, &asked.parameters).await,
             overrides: asked.overrides.clone(),

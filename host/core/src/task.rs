@@ -222,6 +222,11 @@ impl Overrides {
         self.policy(flow).check("retry")?;
         let nothing_runs = || "a limit of zero lets nothing run".into();
         BadField::unless(self.own_or(|it| it.timeout) != Some(Duration::ZERO), "timeout", nothing_runs)?;
-        BadField::unless(self.own_or(|it| it.memory_bytes) != Some(0), "memory", nothing_runs)
+        let memory = self.own_or(|it| it.memory_bytes);
+        BadField::unless(memory != Some(0), "memory", nothing_runs)?;
+        let most = crate::limits::MEMORY_MAX;
+        BadField::unless(memory.is_none_or(|it| it <= most), "memory", || {
+            format!("{} bytes, at most {most} are allowed", memory.unwrap_or_default())
+        })
     }
 }

@@ -276,8 +276,8 @@ impl Engine {
         Ok(record)
     }
 
-    /// Makes a run; `false` when its idempotency key had made one before.
-    pub async fn start(&self, request: StartRequest) -> Result<(RunRecord, bool), AskError> {
+    /// Says what [`Engine::start`] would find wrong with a request. Its component need not be kept, only known.
+    pub async fn check(&self, request: &StartRequest) -> Result<(), AskError> {
         let component = self.0.catalog.get(request.component).await?;
         let flow = component.info.flow(&request.flow).ok_or_else(|| AskError::NoFlow {
             component: component.info.name.clone(),
@@ -286,9 +286,15 @@ impl Engine {
         })?;
         request.overrides.check(flow)?;
         let misfits = component.misfits_of_parameters(&request.flow, &request.parameters);
-        if !misfits.is_empty() {
-            return Err(AskError::Parameters(misfits));
+        match misfits.is_empty() {
+            true => Ok(()),
+            false => Err(AskError::Parameters(misfits)),
         }
+    }
+
+    /// Makes a run; `false` when its idempotency key had made one before.
+    pub async fn start(&self, request: StartRequest) -> Result<(RunRecord, bool), AskError> {
+        self.check(&request).await?;
         let now = self.0.outside.clock.now();
         let random = u128::from(self.0.outside.entropy.next()) << 64 | u128::from(self.0.outside.entropy.next());
         let id = FlowRunId::new(now, random);

@@ -461,11 +461,19 @@ mod cases {
         let store = home.store();
         store.put_component(component(1), bytes(1)).await.unwrap();
         store.put_component(component(2), bytes(2)).await.unwrap();
-        let again = ComponentRecord { uploaded: at(99), ..component(1) };
-        store.put_component(again, bytes(1)).await.unwrap();
-        assert_eq!(store.component(component(1).digest).await.unwrap(), Some(component(1)));
-        assert_eq!(store.component_bytes(component(1).digest).await.unwrap(), bytes(1));
         assert_eq!(store.components().await.unwrap(), [component(2), component(1)]);
+        let again = ComponentRecord { uploaded: at(99), bytes: 7, ..component(1) };
+        store.put_component(again, bytes(1)).await.unwrap();
+        let newest = ComponentRecord { uploaded: at(99), ..component(1) };
+        assert_eq!(store.component(component(1).digest).await.unwrap(), Some(newest.clone()));
+        assert_eq!(store.component_bytes(component(1).digest).await.unwrap(), bytes(1));
+        assert_eq!(
+            store.components().await.unwrap(),
+            [newest.clone(), component(2)],
+            "what was put last is the newest"
+        );
+        store.put_component(component(1), bytes(1)).await.unwrap();
+        assert_eq!(store.component(component(1).digest).await.unwrap(), Some(newest), "it is as new as it was");
         let wrong = store.put_component(component(3), bytes(4)).await;
         assert!(matches!(wrong, Err(StoreError::Damaged(_))), "{wrong:?}");
         assert_eq!(store.component(component(3).digest).await.unwrap(), None);

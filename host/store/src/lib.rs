@@ -236,7 +236,7 @@ pub trait Store: Send + Sync {
     /// Whether it has failed so that nothing is written any more until it is opened again (F13): the host should end.
     fn has_failed(&self) -> bool;
 
-    /// Keeps a component. One that is there already is left as it is.
+    /// Keeps a component. One that is there already becomes the newest, and is left as it is otherwise.
     async fn put_component(&self, record: ComponentRecord, bytes: Vec<u8>) -> Result<(), StoreError>;
     /// Returns a component without its bytes.
     async fn component(&self, digest: ContentDigest) -> Result<Option<ComponentRecord>, StoreError>;

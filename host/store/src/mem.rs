@@ -206,8 +206,9 @@ impl Store for MemStore {
             return Err(StoreError::Damaged(record.digest));
         }
         let mut kept = self.kept();
-        if kept.has_component(record.digest).is_err() {
-            kept.components.push((record, bytes.into()));
+        match kept.components.iter_mut().find(|(it, _)| it.digest == record.digest) {
+            Some((there, _)) => there.uploaded = there.uploaded.max(record.uploaded),
+            None => kept.components.push((record, bytes.into())),
         }
         Ok(())
     }

@@ -81,7 +81,8 @@ impl SqliteStore {
     /// Opens the store in `dir` beside whoever has it open, to read what is committed. Blocks.
     pub fn open_read_only(dir: &Path) -> Result<Self, OpenError> {
         let files = Files::of(dir);
-        if !files.database.exists() {
+        // What may not be looked at is not missing.
+        if !files.database.try_exists().map_err(OpenError::at(&files.database))? {
             return Err(OpenError::Missing { dir: dir.to_owned() });
         }
         let bad = |error: rusqlite::Error| OpenError::at(&files.database)(error);

@@ -63,7 +63,7 @@ pub(super) struct End {
 pub(super) fn put_component(db: &Connection, record: &ComponentRecord) -> Done<()> {
     db.prepare_cached(
         "INSERT INTO component (digest, bytes, name, version, info, uploaded) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
-         ON CONFLICT (digest) DO NOTHING",
+         ON CONFLICT (digest) DO UPDATE SET uploaded = max(uploaded, excluded.uploaded)",
     )?
     .execute(params![
         record.digest.as_bytes(),
