@@ -1,4 +1,5 @@
-/* Preloaded into the real binary: makes the n-th durable call on a file below FAULT_DIR go wrong.
+/* Preloaded into the real binary: makes the n-th durable call below FAULT_DIR go wrong: a write, a
+ * sync, a truncation, a renaming, a removal, a new directory.
  *
  * FAULT_AT    which call, from 1; 0 counts only
  * FAULT_KIND  kill-before, kill-after: the process dies before or after the call
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -21,17 +23,21 @@ enum fate { FINE, KILL_BEFORE, KILL_AFTER, FAIL_IO, FAIL_FULL, SHORT };
 
 static atomic_long calls;
 
-static int is_ours(int fd) {
+static int is_ours_by_path(const char *path) {
     const char *dir = getenv("FAULT_DIR");
-    char link[64], path[4096];
     if (!dir) return 0;
+    /* The index of the log is shared memory, and what is compiled can be compiled again. */
+    if (strstr(path, "-shm") || strstr(path, "/compiled")) return 0;
+    return strncmp(path, dir, strlen(dir)) == 0;
+}
+
+static int is_ours(int fd) {
+    char link[64], path[4096];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t length = readlink(link, path, sizeof path - 1);
     if (length <= 0) return 0;
     path[length] = 0;
-    /* The index of the log is shared memory, and what is compiled can be compiled again. */
-    if (strstr(path, "-shm") || strstr(path, "/compiled")) return 0;
-    return strncmp(path, dir, strlen(dir)) == 0;
+    return is_ours_by_path(path);
 }
 
 static enum fate next(void) {
@@ -58,8 +64,9 @@ static enum fate next(void) {
 }
 
 /* Makes a call with its fate; `half` is what is made of a write that is cut short. */
-#define CALL(type, real, half)                                      \
-    enum fate fate = is_ours(fd) ? next() : FINE;                   \
+#define CALL(type, real, half) CALL_OF(is_ours(fd), type, real, half)
+#define CALL_OF(ours, type, real, half)                             \
+    enum fate fate = (ours) ? next() : FINE;                        \
     if (fate == KILL_BEFORE) raise(SIGKILL);                        \
     if (fate == FAIL_IO) { errno = EIO; return -1; }                \
     if (fate == FAIL_FULL) { errno = ENOSPC; return -1; }           \
@@ -92,4 +99,19 @@ int fsync(int fd) {
 int ftruncate64(int fd, off64_t length) {
     REAL(ftruncate64);
     CALL(int, real(fd, length), real(fd, length))
+}
+
+int rename(const char *from, const char *to) {
+    REAL(rename);
+    CALL_OF(is_ours_by_path(from), int, real(from, to), real(from, to))
+}
+
+int unlink(const char *path) {
+    REAL(unlink);
+    CALL_OF(is_ours_by_path(path), int, real(path), real(path))
+}
+
+int mkdir(const char *path, mode_t mode) {
+    REAL(mkdir);
+    CALL_OF(is_ours_by_path(path), int, real(path, mode), real(path, mode))
 }

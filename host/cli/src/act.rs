@@ -45,7 +45,7 @@ pub(crate) async fn several(args: &Args, typed: &Several, act: Act) -> anyhow::R
                 refused.push(error);
                 continue;
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(local.told(error)),
         };
         let shown = run.shown(local.clock.now());
         match args.output {
@@ -62,7 +62,7 @@ pub(crate) async fn several(args: &Args, typed: &Several, act: Act) -> anyhow::R
         out::list(args.output, &views, |it| it["run"].as_str().unwrap_or_default().to_owned(), || out::table(&[]));
     }
     match refused.into_iter().next() {
-        Some(error) => Err(error.into()),
+        Some(error) => Err(local.told(error)),
         None => Ok(Exit::Ok),
     }
 }
@@ -108,7 +108,7 @@ pub(crate) async fn set_result(args: &Args, typed: &SetResult) -> anyhow::Result
     };
     drop(store);
     let local = local::open(args, None).await?;
-    local.engine.set_result(id, number, result).await.map_err(run::explain)?;
+    local.engine.set_result(id, number, result).await.map_err(|it| local.told(run::explain(it)))?;
     let name = id.friendly_name();
     if !args.quiet {
         anstream::eprintln!("call {number} of run {name} has its result, set by hand");

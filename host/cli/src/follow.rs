@@ -10,7 +10,7 @@ use retake_engine::Scope;
 use retake_store::RunRecord;
 
 use crate::args::Wait;
-use crate::local::Local;
+use crate::local::{Local, database_failed};
 use crate::out::{Exit, Trouble};
 
 /// Why the wait is over.
@@ -64,8 +64,7 @@ pub(crate) async fn work(local: &Local, scope: Scope, shutdown: impl Future<Outp
             Err(Trouble::new(Exit::Interrupted, "left at once: what was worked on goes on at the next start")
                 .hint(going_on))
         }
-        () = failed(local) => Err(Trouble::new(Exit::Database, "the database failed, and nothing is written any more")
-            .hint("mend what is wrong with the disk and start again: what was kept is there; `retake db check`")),
+        () = failed(local) => Err(database_failed()),
     }
 }
 

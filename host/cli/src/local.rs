@@ -98,6 +98,19 @@ pub(crate) fn host_is_gone(args: &Args) -> bool {
     data_dir(args).is_ok_and(|dir| !retake_store::upkeep::is_worked_on(&dir))
 }
 
+impl Local {
+    /// Returns what people are told about an error. After one that failed the database, that is what they are told.
+    pub(crate) fn told(&self, error: impl Into<anyhow::Error>) -> anyhow::Error {
+        if self.store.has_failed() { database_failed().into() } else { error.into() }
+    }
+}
+
+/// The database failed: nothing can be put in order any more.
+pub(crate) fn database_failed() -> Trouble {
+    Trouble::new(Exit::Database, "the database failed, and nothing is written any more")
+        .hint("mend what is wrong with the disk and start again: what was kept is there; `retake db check`")
+}
+
 /// Makes a sandbox host whose compiled code is kept in the data directory.
 pub(crate) fn sandbox(dir: Option<&PathBuf>, store: Arc<dyn Store>) -> anyhow::Result<Sandbox> {
     let settings = Settings { slots: Settings::SLOTS, cache: dir.map(|it| it.join("compiled")) };

@@ -45,7 +45,7 @@ pub(crate) async fn retry(args: &Args, typed: &Retry) -> anyhow::Result<Exit> {
         write_plan(args.output, id, &plan);
         return Ok(Exit::Ok);
     }
-    local.engine.retry(id, ask).await?;
+    local.engine.retry(id, ask).await.map_err(|it| local.told(it))?;
     teller.follow(id);
     teller.say(&format!("run {} again: {}", id.friendly_name(), summary(&plan)));
     let left = stay(args, &local, &teller, id, typed).await?;

@@ -51,7 +51,7 @@ pub(crate) async fn run(args: &Args, typed: &Run) -> anyhow::Result<Exit> {
     if let Some(bytes) = file {
         local.engine.register(digest, info.clone(), bytes).await?;
     }
-    let (record, made) = local.engine.start(request).await.map_err(explain)?;
+    let (record, made) = local.engine.start(request).await.map_err(|it| local.told(explain(it)))?;
     let id = record.asked.id;
     teller.follow(id);
     let name = id.friendly_name();

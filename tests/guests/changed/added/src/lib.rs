@@ -1,0 +1,34 @@
+//! A new task comes in between.
+
+use retake::prelude::*;
+
+#[path = "../../done.rs"]
+mod done;
+use done::{Done, done};
+
+#[task]
+fn a(number: u32) -> Done {
+    done("a", number)
+}
+
+#[task]
+fn b(number: u32) -> Done {
+    done("b", number)
+}
+
+#[task]
+fn c(number: u32) -> Done {
+    done("c", number)
+}
+
+#[task]
+fn d(number: u32) -> Done {
+    done("d", number)
+}
+
+#[flow(name = "changed")]
+fn changed() -> Result<Vec<Done>> {
+    Ok(vec![a(1)?, d(4)?, b(2)?, c(3)?])
+}
+
+retake::component!(name: "changed", flows: [changed], tasks: [a, b, c, d]);

@@ -1,0 +1,29 @@
+//! The last task takes a text instead of a number.
+
+use retake::prelude::*;
+
+#[path = "../../done.rs"]
+mod done;
+use done::{Done, done};
+
+#[task]
+fn a(number: u32) -> Done {
+    done("a", number)
+}
+
+#[task]
+fn b(number: u32) -> Done {
+    done("b", number)
+}
+
+#[task]
+fn c(text: String) -> Done {
+    done("c", text)
+}
+
+#[flow(name = "changed")]
+fn changed() -> Result<Vec<Done>> {
+    Ok(vec![a(1)?, b(2)?, c("three".to_owned())?])
+}
+
+retake::component!(name: "changed", flows: [changed], tasks: [a, b, c]);
