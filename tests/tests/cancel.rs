@@ -77,7 +77,8 @@ async fn cancelled(engine: &Engine, store: &SqliteStore, digest: ContentDigest, 
     tokio::time::sleep(Duration::from_millis(300)).await;
     let before = ticks();
     tokio::time::sleep(Duration::from_millis(300)).await;
-    assert!(ticks() - before > 15, "the guest does not spin");
+    // A guest that waits takes none; on a busy machine one that spins has to share.
+    assert!(ticks() - before > 3, "the guest does not spin");
     let began = Instant::now();
     engine.cancel(id).await.unwrap();
     until(engine, store, id, RunState::Cancelled).await;
