@@ -1,6 +1,8 @@
 //! What a killed process leaves behind is taken up by the next one, and nothing that was done is done again.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::time::{Duration, Instant};
+
 use retake_tests::{Retake, component, task};
 use serde_json::Value;
 
@@ -79,6 +81,25 @@ fn f35_a_run_whose_host_dies_three_times_in_a_row_is_crashed() {
     }
     retake.expect(1, &["watch", &name]);
     assert_eq!(retake.json(&["show", &name])["state"], "Crashed");
+}
+
+/// G-R3: no run is left with nobody for longer than 2 s after the next start.
+#[test]
+fn a_killed_run_is_gone_on_with_within_two_seconds_of_the_next_start() {
+    let mut longest = Duration::ZERO;
+    for _ in 0..8 {
+        let retake = Retake::new();
+        let mut child = retake.start(&["run", &orders(), "-p", "pause_ms=60000"], "extract: attempt");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let began = Instant::now();
+        let mut child = retake.start(&["worker"], "goes on");
+        longest = longest.max(began.elapsed());
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    eprintln!("crashes: 8 runs were gone on with, the slowest {longest:.2?} after the start");
+    assert!(longest < Duration::from_secs(2), "{longest:?}");
 }
 
 #[test]
