@@ -106,6 +106,29 @@ struct Host {
     engine: Engine,
 }
 
+/// Somebody who works on the runs of a host.
+struct Worker {
+    stop: tokio::sync::oneshot::Sender<()>,
+    working: tokio::task::JoinSet<()>,
+}
+
+impl Host {
+    fn work(&self) -> Worker {
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let engine = self.engine.clone();
+        let mut working = tokio::task::JoinSet::new();
+        working.spawn(async move { engine.work(Scope::default(), async { drop(stopped.await) }).await });
+        Worker { stop, working }
+    }
+}
+
+impl Worker {
+    async fn stop(self) {
+        let _ = self.stop.send(());
+        self.working.join_all().await;
+    }
+}
+
 impl Ours {
     pub(crate) fn new(guest: &[u8], dir: &Path, threads: usize) -> anyhow::Result<Self> {
         let settings =
@@ -210,10 +233,7 @@ impl Ours {
     pub(crate) fn end_to_end(&self, concurrency: usize, length: Duration) -> anyhow::Result<Cost> {
         self.runtime()?.block_on(async {
             let host = self.host().await?;
-            let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-            let engine = host.engine.clone();
-            let mut tasks = tokio::task::JoinSet::new();
-            tasks.spawn(async move { engine.work(Scope::default(), async { drop(stopped.await) }).await });
+            let worker = host.work();
             let digest = self.digest;
             let engine = host.engine.clone();
             let run = move || {
@@ -221,8 +241,7 @@ impl Ours {
                 async move { run_once(&engine, digest, 10).await }
             };
             let cost = measure::many(concurrency, length, run).await;
-            let _ = stop.send(());
-            tasks.join_all().await;
+            worker.stop().await;
             Ok(cost)
         })
     }
@@ -232,10 +251,7 @@ impl Ours {
         const TASKS: u32 = 10_000;
         self.runtime()?.block_on(async {
             let host = self.host().await?;
-            let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-            let engine = host.engine.clone();
-            let mut tasks = tokio::task::JoinSet::new();
-            tasks.spawn(async move { engine.work(Scope::default(), async { drop(stopped.await) }).await });
+            let worker = host.work();
             let cost = async |runs: u32| {
                 let before = measure::cpu();
                 for _ in 0..runs {
@@ -245,8 +261,7 @@ impl Ours {
             };
             cost(TASKS / 100).await; // What is cold at first is nobody's.
             let (small, large) = (cost(TASKS / 10).await, cost(1).await);
-            let _ = stop.send(());
-            tasks.join_all().await;
+            worker.stop().await;
             Ok(large.as_secs_f64() / small.as_secs_f64())
         })
     }
@@ -255,10 +270,7 @@ impl Ours {
     pub(crate) fn bytes_per_task(&self, runs: u64) -> anyhow::Result<f64> {
         self.runtime()?.block_on(async {
             let host = self.host().await?;
-            let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-            let engine = host.engine.clone();
-            let mut tasks = tokio::task::JoinSet::new();
-            tasks.spawn(async move { engine.work(Scope::default(), async { drop(stopped.await) }).await });
+            let worker = host.work();
             let mut clients = tokio::task::JoinSet::new();
             for _ in 0..100 {
                 let (engine, digest) = (host.engine.clone(), self.digest);
@@ -269,8 +281,7 @@ impl Ours {
                 });
             }
             clients.join_all().await;
-            let _ = stop.send(());
-            tasks.join_all().await;
+            worker.stop().await;
             let path = host.path.join("retake.db");
             drop(host.engine);
             let database = rusqlite::Connection::open(path)?;
@@ -296,10 +307,7 @@ impl Ours {
         self.runtime()?.block_on(async {
             let counter = Arc::new(Counter::default());
             let host = self.watched_host(Some(counter.clone())).await?;
-            let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-            let engine = host.engine.clone();
-            let mut tasks = tokio::task::JoinSet::new();
-            tasks.spawn(async move { engine.work(Scope::default(), async { drop(stopped.await) }).await });
+            let worker = host.work();
             let suspend = async |until: usize| {
                 let mut asked = counter.0.load(Ordering::Relaxed);
                 while counter.0.load(Ordering::Relaxed) < until {
@@ -313,8 +321,7 @@ impl Ours {
             };
             let first = suspend(before).await;
             let all = suspend(before + runs).await;
-            let _ = stop.send(());
-            tasks.join_all().await;
+            worker.stop().await;
             Ok(all.saturating_sub(first) as f64 / runs as f64)
         })
     }

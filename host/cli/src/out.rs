@@ -191,7 +191,6 @@ fn of_rules(refused: &Refused) -> &'static str {
 fn within_bounds(bad: &BadField) -> String {
     match bad.field.as_str() {
         "retry.retries" => format!("`--retries {}` is the most", limits::RETRIES),
-        // In hours, because a duration that is typed has no longer unit.
         "retry.delay" => format!("`--retry-delay {}h` is the longest", limits::DELAY.as_secs() / 3600),
         "memory" => format!("`--memory {}MiB` is the most", limits::MEMORY_MAX >> 20),
         // Everything else stands in the metadata.

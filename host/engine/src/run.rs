@@ -70,9 +70,7 @@ async fn attempt(engine: Arc<Inner>, record: RunRecord, claimed: Timestamp, is_n
     if limits.timeout.is_some_and(|it| it <= elapsed) {
         let end = AttemptEnd::Failed { failure: limits.timed_out(), policy };
         // Which of them the body would have waited for is not known, as it did not run.
-        let all = || engine.children(id);
-        let children = engine.until_answered(id, "looking for its children", all).await.unwrap_or_default();
-        let open = children.iter().map(|it| it.asked.id).collect();
+        let open = children(&engine, id).await.iter().map(|it| it.asked.id).collect();
         return finish(&engine, id, fence, end, Last { open, ..Last::default() }).await;
     }
     let deadline = limits.timeout.map(|it| began + it);
@@ -130,10 +128,13 @@ async fn attempt(engine: Arc<Inner>, record: RunRecord, claimed: Timestamp, is_n
 /// Returns the children that an earlier go at the attempt made and this one did not ask for: it took another way, because
 /// a result that is not kept was another. Nobody waits for them.
 async fn not_asked_again(engine: &Inner, id: FlowRunId, calls: &Calls) -> Vec<FlowRunId> {
-    let all = || engine.children(id);
-    let children = engine.until_answered(id, "looking for its children", all).await.unwrap_or_default();
     let goes_on = |it: &&RunRecord| !it.run.state.is_terminal() && it.run.state != RunState::Parked;
-    children.iter().filter(goes_on).map(|it| it.asked.id).filter(|it| !calls.asked_for(*it)).collect()
+    children(engine, id).await.iter().filter(goes_on).map(|it| it.asked.id).filter(|it| !calls.asked_for(*it)).collect()
+}
+
+async fn children(engine: &Inner, id: FlowRunId) -> Vec<RunRecord> {
+    let all = || engine.children(id);
+    engine.until_answered(id, "looking for its children", all).await.unwrap_or_default()
 }
 
 /// What an attempt needs to begin.

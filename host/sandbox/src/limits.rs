@@ -164,9 +164,7 @@ impl Meter {
         self.ticked.store(true, Ordering::Relaxed);
         Tick::Computes
     }
-}
 
-impl Meter {
     /// Runs a future to its end, its polls charged to this meter.
     pub(crate) async fn charge<F: Future>(&self, future: F) -> F::Output {
         let mut future = pin!(future);
