@@ -27,7 +27,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 const GUESTS: (&[&str], &[&str]) = (&["example-", "guest-"], &["retake"]);
 
 /// All that the rules may use: nothing that waits, reads a clock, draws lots or knows the outside.
-const CORE_USES: &[&str] = &["serde", "serde_json", "sha2", "thiserror"];
+const CORE_USES: &[&str] = &["jiff", "serde", "serde_json", "sha2", "thiserror"];
 
 /// What one package alone of the host may use, so that its releases and its review concern one place.
 const ONLY: &[(&str, &str)] = &[

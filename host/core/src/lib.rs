@@ -12,6 +12,7 @@ pub mod port;
 pub mod replay;
 pub mod retry;
 pub mod run;
+pub mod schedule;
 pub mod task;
 pub mod time;
 pub mod value;

@@ -81,3 +81,17 @@ pub const SUSPEND_AFTER: Duration = Duration::from_secs(10);
 pub const LATE_AFTER: Duration = Duration::from_secs(15);
 /// Lost hosts in a row on one attempt before the run is Crashed: nothing loops for ever.
 pub const LOST_HOSTS: u32 = 3;
+
+/// Longest cron expression, in bytes; a longer one is refused unread.
+pub const CRON_BYTES: usize = 256;
+/// Shortest and longest time between two slots of a schedule. Below it one schedule would be all that a node does.
+pub const SCHEDULE_INTERVAL: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(366 * 24 * 3600);
+/// Longest jitter of a schedule.
+pub const SCHEDULE_JITTER: Duration = Duration::from_secs(24 * 3600);
+/// Most slots that are caught up at once: a server that comes back after a month must not drown in what it missed.
+/// The latest ones count, earlier ones make no runs.
+pub const CATCH_UP_SLOTS: usize = 100;
+/// How long past its instant a slot counts as missed. A restart and a busy minute of the server are within it, so that
+/// a schedule which catches nothing up still makes the run that a person saw announced.
+pub const MISSED_AFTER: Duration = Duration::from_secs(60);

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::Add;
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -68,6 +69,26 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// A text is not an instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected an instant as in RFC 3339, such as `2026-03-29T01:00:00Z`")]
+pub struct BadTimestamp;
+
+impl FromStr for Timestamp {
+    type Err = BadTimestamp;
+
+    /// Reads RFC 3339 with any offset. What is finer than a microsecond is dropped.
+    fn from_str(text: &str) -> Result<Self, BadTimestamp> {
+        text.parse::<jiff::Timestamp>().map(|it| Self(it.as_microsecond())).map_err(|_| BadTimestamp)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 /// On the wire a timestamp is RFC 3339 text.
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -122,6 +143,17 @@ mod tests {
         assert_eq!(shown(951_782_400_000_000), "2000-02-29T00:00:00.000Z");
         assert_eq!(shown(1_795_461_896_789_012), "2026-11-23T19:24:56.789Z");
         assert_eq!(shown(-1), "1969-12-31T23:59:59.999Z");
+    }
+
+    #[test]
+    fn is_read_from_rfc_3339() {
+        let read = |text: &str| text.parse().map(Timestamp::as_micros);
+        assert_eq!(read("1970-01-01T00:00:00.000001Z"), Ok(1));
+        assert_eq!(read("2000-02-29T02:00:00+02:00"), Ok(951_782_400_000_000));
+        assert_eq!(read("1969-12-31T23:59:59.999Z"), Ok(-1000));
+        for odd in ["", "tomorrow", "2026-02-30T00:00:00Z", "2026-03-29", "2026-03-29T01:00:00"] {
+            assert_eq!(read(odd), Err(BadTimestamp), "{odd}");
+        }
     }
 
     #[test]
