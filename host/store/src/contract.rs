@@ -23,6 +23,10 @@ use crate::{
     StoreError, TaskCommit,
 };
 
+mod server;
+
+pub use server::*;
+
 /// A place where a store is kept.
 pub trait Home {
     /// Makes an empty store.
@@ -80,6 +84,23 @@ macro_rules! contract_tests {
             every_word_is_the_same_in_a_filter
             runs_are_found_by_name_and_prefix
             what_is_not_there_is_said_to_be_missing
+            a_component_is_removed_once_nothing_refers_to_it
+            a_definition_counts_its_changes
+            a_definition_needs_its_component
+            definitions_are_listed_by_name
+            who_did_what_is_paged
+            notices_are_kept_only_while_there_is_a_rule
+            the_end_of_an_attempt_makes_a_notice
+            a_cancelled_run_makes_a_notice_once_it_has_ended
+            children_make_no_notices
+            lost_hosts_make_a_notice_when_the_run_ends_by_it
+            a_notice_is_taken_once
+            deliveries_are_tried_when_they_are_due
+            deliveries_are_paged
+            runs_are_listed_by_deployment
+            runs_are_listed_by_failure_and_text
+            runs_are_listed_by_when_they_were_made
+            what_was_defined_is_there_after_a_restart
         );
     };
     ($home:ty: $($case:ident)*) => {
@@ -1222,6 +1243,17 @@ async fn zoo(home: impl Home, now: u64) -> impl Home {
 pub async fn everything(store: &dyn Store) -> String {
     use std::fmt::Write;
     let mut all_of_it = format!("{:#?}\n", store.components().await.unwrap());
+    for kind in crate::kind::ALL {
+        writeln!(all_of_it, "{:#?}", store.definitions(kind).await.unwrap()).expect("a string takes everything");
+    }
+    write!(
+        all_of_it,
+        "{:#?}\n{:#?}\n{:#?}\n",
+        store.audited(None, None, usize::MAX).await.unwrap(),
+        store.notices(usize::MAX).await.unwrap(),
+        store.deliveries(None, None, usize::MAX).await.unwrap(),
+    )
+    .expect("a string takes everything");
     for record in store.list(all(), at(0)).await.unwrap() {
         let id = record.asked.id;
         write!(

@@ -43,6 +43,15 @@ pub enum StoreError {
     /// What was kept is not what was written: its digest differs (F38).
     #[error("what is kept as {} is damaged", .0.short())]
     Damaged(ContentDigest),
+    /// Somebody changed it meanwhile.
+    #[error("it was changed meanwhile: it is at version {is}")]
+    Changed {
+        /// Where it stands now; 0 when it is not there.
+        is: u64,
+    },
+    /// Something refers to it.
+    #[error("it is in use: {0}")]
+    InUse(String),
     /// It was opened for reading only.
     #[error("the store is open for reading only")]
     ReadOnly,
@@ -202,11 +211,118 @@ pub struct Event {
     pub details: Json,
 }
 
+/// Something that people define beside runs, such as a deployment or a token. A store does not look into it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Definition {
+    /// Of what kind; see [`kind`].
+    pub kind: &'static str,
+    /// Its name, unique among those of its kind.
+    pub name: String,
+    /// What it says.
+    pub body: Json,
+    /// The component that it refers to, which cannot be removed meanwhile.
+    pub component: Option<ContentDigest>,
+    /// How often it was changed, from 1.
+    pub version: u64,
+    /// When it was changed last.
+    pub updated: Timestamp,
+}
+
+/// The kinds of [`Definition`].
+pub mod kind {
+    /// A flow under a name, ready to be run.
+    pub const DEPLOYMENT: &str = "deployment";
+    /// When runs of a deployment begin by themselves.
+    pub const SCHEDULE: &str = "schedule";
+    /// Who is told of what. Only while there is one, [`Notice`](super::Notice)s are kept.
+    pub const NOTIFICATION: &str = "notification";
+    /// Who may ask for what.
+    pub const TOKEN: &str = "token";
+    /// How much of a queue is worked on at once.
+    pub const QUEUE: &str = "queue";
+    /// All kinds.
+    pub const ALL: [&str; 5] = [DEPLOYMENT, SCHEDULE, NOTIFICATION, TOKEN, QUEUE];
+}
+
+/// Who did what, and to what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditEntry {
+    /// When.
+    pub at: Timestamp,
+    /// The name of the token that asked for it.
+    pub actor: String,
+    /// What was done, such as `retry`.
+    pub action: String,
+    /// What it was done to: the id of a run, the name of a deployment.
+    pub subject: String,
+    /// A JSON object.
+    pub details: Json,
+}
+
+/// A run without a parent has come to a state that people may want to be told of: it has ended, is Parked, or waits for
+/// a retry. Kept in the same breath as the state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// Its place among all notices.
+    pub seq: u64,
+    /// Which run.
+    pub run: FlowRunId,
+    /// When.
+    pub at: Timestamp,
+    /// The state.
+    pub shown: Shown,
+    /// After which attempt.
+    pub attempt: u32,
+}
+
+/// A message that is to be sent to somebody, or was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// Its place among all deliveries; 0 before it is kept.
+    pub seq: u64,
+    /// The rule that asked for it.
+    pub rule: String,
+    /// The run that it tells of; `None` for a test.
+    pub run: Option<FlowRunId>,
+    /// What is sent.
+    pub body: Json,
+    /// Where it stands.
+    pub state: DeliveryState,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// What the receiver answered last, or why there was no answer.
+    pub answer: Option<String>,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it was delivered or given up.
+    pub ended: Option<Timestamp>,
+}
+
+/// Where a delivery stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeliveryState {
+    /// It is tried at this instant.
+    Pending(Timestamp),
+    /// The receiver took it.
+    Delivered,
+    /// It was tried often enough.
+    GivenUp,
+}
+
 /// Which runs to list, newest first.
 #[derive(Debug, Clone, Default)]
 pub struct RunFilter {
     /// Only of this flow.
     pub flow: Option<String>,
+    /// Only of one of these deployments; empty for all.
+    pub deployments: Vec<String>,
+    /// Only those whose last attempt failed with this code; `http.*` is every code that begins with `http.`.
+    pub code: Option<String>,
+    /// Only those whose friendly name, flow, deployment or failure message holds this text, whatever the case of its
+    /// ASCII letters.
+    pub text: Option<String>,
+    /// Only made before this instant.
+    pub until: Option<Timestamp>,
     /// Only shown as one of these words.
     pub shown: Vec<Shown>,
     /// Only made at or after this instant.
@@ -227,6 +343,29 @@ fn first_state(asked: &NewRun, claim: Option<(Fence, u64)>) -> Run {
     claim.and_then(|(fence, boot)| run.claim(asked.created, fence, boot).ok()).unwrap_or(run)
 }
 
+/// Whether a run that has come there makes a [`Notice`].
+fn makes_notice(shown: Shown) -> bool {
+    use Shown::{AwaitingRetry, Cancelled, Completed, Crashed, Failed, Parked, TimedOut};
+    matches!(shown, AwaitingRetry | Cancelled | Completed | Crashed | Failed | Parked | TimedOut)
+}
+
+/// Says what refers to a component: so many runs, and these definitions, each a kind and a name. `None` when nothing
+/// does.
+fn in_use(runs: u64, definitions: &[(String, String)]) -> Option<StoreError> {
+    const NAMED: usize = 3;
+    let mut by: Vec<String> = match runs {
+        0 => vec![],
+        1 => vec!["1 run".into()],
+        runs => vec![format!("{runs} runs")],
+    };
+    by.extend(definitions.iter().take(NAMED).map(|(kind, name)| format!("{kind} `{name}`")));
+    match definitions.len().saturating_sub(NAMED) {
+        0 => {}
+        more => by.push(format!("{more} more")),
+    }
+    (!by.is_empty()).then(|| StoreError::InUse(by.join(", ")))
+}
+
 /// Keeps everything, and changes each run atomically.
 #[async_trait]
 pub trait Store: Send + Sync {
@@ -240,6 +379,8 @@ pub trait Store: Send + Sync {
     async fn put_component(&self, record: ComponentRecord, bytes: Vec<u8>) -> Result<(), StoreError>;
     /// Returns a component without its bytes.
     async fn component(&self, digest: ContentDigest) -> Result<Option<ComponentRecord>, StoreError>;
+    /// Forgets a component. Refused as [`StoreError::InUse`] while a run or a definition refers to it.
+    async fn remove_component(&self, digest: ContentDigest) -> Result<(), StoreError>;
     /// Returns a component's bytes, checked against its digest.
     async fn component_bytes(&self, digest: ContentDigest) -> Result<Vec<u8>, StoreError>;
     /// Returns all components, the newest upload first.
@@ -292,4 +433,41 @@ pub trait Store: Send + Sync {
     async fn events(&self, run: FlowRunId) -> Result<Vec<Event>, StoreError>;
     /// Returns a value that is kept, checked against its digest.
     async fn value(&self, kept: &Kept) -> Result<Json, StoreError>;
+
+    /// Keeps a definition and returns its version; the one that it was given does not count. With `expected`, refused
+    /// as [`StoreError::Changed`] unless it is at that version, 0 for one that is not there. Refused as
+    /// [`StoreError::NoComponent`] when it refers to one that is not there.
+    async fn define(&self, definition: Definition, expected: Option<u64>) -> Result<u64, StoreError>;
+    /// Forgets a definition; `false` when there was none.
+    async fn undefine(&self, kind: &'static str, name: &str) -> Result<bool, StoreError>;
+    /// Returns a definition.
+    async fn definition(&self, kind: &'static str, name: &str) -> Result<Option<Definition>, StoreError>;
+    /// Returns all definitions of a kind, by name.
+    async fn definitions(&self, kind: &'static str) -> Result<Vec<Definition>, StoreError>;
+    /// Keeps who did what.
+    async fn audit(&self, entry: AuditEntry) -> Result<(), StoreError>;
+    /// Returns who did what, each with its place, the newest first: those before the place `before`, of this subject or
+    /// of all.
+    async fn audited(
+        &self,
+        before: Option<u64>,
+        subject: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(u64, AuditEntry)>, StoreError>;
+    /// Returns the notices that nobody has taken, the oldest first.
+    async fn notices(&self, limit: usize) -> Result<Vec<Notice>, StoreError>;
+    /// Takes a notice, and keeps what is to be sent for it; with no notice, what is to be sent for none. Nothing is kept
+    /// when the notice was taken before.
+    async fn deliver(&self, notice: Option<u64>, deliveries: Vec<Delivery>) -> Result<(), StoreError>;
+    /// Keeps what became of a delivery: its state, attempts, answer and end.
+    async fn delivered(&self, delivery: Delivery) -> Result<(), StoreError>;
+    /// Returns the deliveries that are to be tried by this instant, the longest due first.
+    async fn deliveries_due(&self, by: Timestamp, limit: usize) -> Result<Vec<Delivery>, StoreError>;
+    /// Returns the deliveries before this place, of this rule or of all, the newest first.
+    async fn deliveries(
+        &self,
+        before: Option<u64>,
+        rule: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Delivery>, StoreError>;
 }

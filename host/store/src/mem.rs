@@ -14,8 +14,8 @@ use retake_core::value::Json;
 
 use crate::events::{self, Told};
 use crate::{
-    AttemptCommit, ClaimRequest, ComponentRecord, Event, NewRun, RetryRequest, RunFilter, RunRecord, Store, StoreError,
-    TaskCommit, first_state,
+    AttemptCommit, AuditEntry, ClaimRequest, ComponentRecord, Definition, Delivery, DeliveryState, Event, NewRun,
+    Notice, RetryRequest, RunFilter, RunRecord, Store, StoreError, TaskCommit, first_state, in_use, kind, makes_notice,
 };
 
 /// A store that forgets everything when it is dropped.
@@ -35,6 +35,13 @@ struct Everything {
     places: HashMap<FlowRunId, usize>,
     log_lines: u64,
     events: u64,
+    /// By kind and name.
+    definitions: BTreeMap<(&'static str, String), Definition>,
+    audit: Vec<(u64, AuditEntry)>,
+    notices: Vec<Notice>,
+    /// That were ever made.
+    noticed: u64,
+    deliveries: Vec<Delivery>,
 }
 
 #[derive(Debug, Clone)]
@@ -139,6 +146,17 @@ impl Everything {
         }
     }
 
+    /// Keeps a notice of where a run stands now, if it has no parent and somebody may want to be told.
+    fn notice(&mut self, index: usize, now: Timestamp) {
+        let RunRecord { asked, run, .. } = &self.runs[index].record;
+        let shown = run.shown(now);
+        let is_rule = self.definitions.values().any(|it| it.kind == kind::NOTIFICATION);
+        if asked.parent.is_none() && makes_notice(shown) && is_rule {
+            self.noticed += 1;
+            self.notices.push(Notice { seq: self.noticed, run: asked.id, at: now, shown, attempt: run.attempt });
+        }
+    }
+
     fn attempt_ended(&mut self, index: usize, now: Timestamp, failure: Option<Failure>, evidence: Evidence) {
         let record = &mut self.runs[index].record;
         record.ended = Some(now);
@@ -154,6 +172,22 @@ fn held(run: &Run) -> Option<Fence> {
 
 fn cancelled() -> Option<Failure> {
     Some(Failure::new(code::CANCELLED, "cancelled"))
+}
+
+/// Whether a run's last attempt failed with this code; one that ends with `*` is the beginning of a code.
+fn failed_with(record: &RunRecord, code: &str) -> bool {
+    let Some(failure) = &record.failure else { return false };
+    match code.strip_suffix('*') {
+        Some(beginning) => failure.code.starts_with(beginning),
+        None => failure.code == code,
+    }
+}
+
+fn holds(RunRecord { asked, failure, .. }: &RunRecord, text: &str) -> bool {
+    let name = asked.id.friendly_name();
+    let message = failure.as_ref().map(|it| it.message.as_str());
+    let places = [Some(name.as_str()), Some(&asked.flow), asked.deployment.as_deref(), message];
+    places.into_iter().flatten().any(|it| it.to_ascii_lowercase().contains(&text.to_ascii_lowercase()))
 }
 
 impl MemStore {
@@ -215,6 +249,19 @@ impl Store for MemStore {
 
     async fn component(&self, digest: ContentDigest) -> Result<Option<ComponentRecord>, StoreError> {
         Ok(self.kept().components.iter().find(|(it, _)| it.digest == digest).map(|(it, _)| it.clone()))
+    }
+
+    async fn remove_component(&self, digest: ContentDigest) -> Result<(), StoreError> {
+        let mut kept = self.kept();
+        let runs = kept.runs.iter().filter(|it| it.record.asked.component == digest).count();
+        let definitions = kept.definitions.values().filter(|it| it.component == Some(digest));
+        let definitions: Vec<_> = definitions.map(|it| (it.kind.to_owned(), it.name.clone())).collect();
+        if let Some(in_use) = in_use(runs as u64, &definitions) {
+            return Err(in_use);
+        }
+        kept.has_component(digest)?;
+        kept.components.retain(|(it, _)| it.digest != digest);
+        Ok(())
     }
 
     async fn component_bytes(&self, digest: ContentDigest) -> Result<Vec<u8>, StoreError> {
@@ -341,6 +388,7 @@ impl Store for MemStore {
             }
             _ => kept.attempt_ended(index, commit.now, cancelled(), commit.evidence),
         }
+        kept.notice(index, commit.now);
         kept.logs(index, commit.logs);
         for child in commit.cancel {
             if let Ok(child) = kept.index(child) {
@@ -398,6 +446,7 @@ impl Store for MemStore {
         let after = before.command(command, now)?;
         kept.commanded(index, &before, &after, command, now);
         if command == Command::Cancel {
+            kept.notice(index, now);
             kept.cancel_below(run, now);
         }
         Ok(after)
@@ -435,6 +484,7 @@ impl Store for MemStore {
                 RunState::Cancelled => kept.attempt_ended(index, now, cancelled(), Evidence::default()),
                 _ => {}
             }
+            kept.notice(index, now);
             kept.event(index, now, events::lost(&before, &after));
             recovered.push((asked.id, after));
         }
@@ -460,10 +510,16 @@ impl Store for MemStore {
     }
 
     async fn list(&self, filter: RunFilter, now: Timestamp) -> Result<Vec<RunRecord>, StoreError> {
-        let fits = |RunRecord { asked, run, .. }: &RunRecord| {
+        let fits = |it: &RunRecord| {
+            let RunRecord { asked, run, .. } = it;
             filter.flow.as_ref().is_none_or(|it| *it == asked.flow)
+                && (filter.deployments.is_empty()
+                    || asked.deployment.as_ref().is_some_and(|it| filter.deployments.contains(it)))
+                && filter.code.as_ref().is_none_or(|code| failed_with(it, code))
+                && filter.text.as_ref().is_none_or(|text| holds(it, text))
                 && (filter.shown.is_empty() || filter.shown.contains(&run.shown(now)))
                 && filter.since.is_none_or(|it| asked.created >= it)
+                && filter.until.is_none_or(|it| asked.created < it)
                 && filter.before.is_none_or(|it| asked.id < it)
                 && filter.parent.is_none_or(|it| asked.parent.is_some_and(|parent| parent.run == it))
                 && !(filter.roots_only && asked.parent.is_some())
@@ -503,5 +559,103 @@ impl Store for MemStore {
             Kept::Inline(json) => Ok(json.clone()),
             Kept::Blob { digest, .. } => self.kept().values.get(digest).cloned().ok_or(StoreError::Damaged(*digest)),
         }
+    }
+
+    async fn define(&self, definition: Definition, expected: Option<u64>) -> Result<u64, StoreError> {
+        let mut kept = self.kept();
+        let at = (definition.kind, definition.name.clone());
+        let is = kept.definitions.get(&at).map_or(0, |it| it.version);
+        if expected.is_some_and(|it| it != is) {
+            return Err(StoreError::Changed { is });
+        }
+        definition.component.map_or(Ok(()), |it| kept.has_component(it))?;
+        let version = is + 1;
+        kept.definitions.insert(at, Definition { version, ..definition });
+        Ok(version)
+    }
+
+    async fn undefine(&self, kind: &'static str, name: &str) -> Result<bool, StoreError> {
+        Ok(self.kept().definitions.remove(&(kind, name.to_owned())).is_some())
+    }
+
+    async fn definition(&self, kind: &'static str, name: &str) -> Result<Option<Definition>, StoreError> {
+        Ok(self.kept().definitions.get(&(kind, name.to_owned())).cloned())
+    }
+
+    async fn definitions(&self, kind: &'static str) -> Result<Vec<Definition>, StoreError> {
+        Ok(self.kept().definitions.values().filter(|it| it.kind == kind).cloned().collect())
+    }
+
+    async fn audit(&self, entry: AuditEntry) -> Result<(), StoreError> {
+        let mut kept = self.kept();
+        let place = kept.audit.len() as u64 + 1;
+        kept.audit.push((place, entry));
+        Ok(())
+    }
+
+    async fn audited(
+        &self,
+        before: Option<u64>,
+        subject: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(u64, AuditEntry)>, StoreError> {
+        let kept = self.kept();
+        let found = kept.audit.iter().rev().filter(|(place, entry)| {
+            before.is_none_or(|it| *place < it) && subject.is_none_or(|it| entry.subject == it)
+        });
+        Ok(found.take(limit).cloned().collect())
+    }
+
+    async fn notices(&self, limit: usize) -> Result<Vec<Notice>, StoreError> {
+        Ok(self.kept().notices.iter().take(limit).cloned().collect())
+    }
+
+    async fn deliver(&self, notice: Option<u64>, deliveries: Vec<Delivery>) -> Result<(), StoreError> {
+        let mut kept = self.kept();
+        if let Some(seq) = notice {
+            let Some(place) = kept.notices.iter().position(|it| it.seq == seq) else { return Ok(()) };
+            kept.notices.remove(place);
+        }
+        for delivery in deliveries {
+            let seq = kept.deliveries.len() as u64 + 1;
+            kept.deliveries.push(Delivery { seq, ..delivery });
+        }
+        Ok(())
+    }
+
+    async fn delivered(&self, delivery: Delivery) -> Result<(), StoreError> {
+        let mut kept = self.kept();
+        if let Some(there) = kept.deliveries.iter_mut().find(|it| it.seq == delivery.seq) {
+            let Delivery { state, attempts, answer, ended, .. } = delivery;
+            *there = Delivery { state, attempts, answer, ended, ..there.clone() };
+        }
+        Ok(())
+    }
+
+    async fn deliveries_due(&self, by: Timestamp, limit: usize) -> Result<Vec<Delivery>, StoreError> {
+        let kept = self.kept();
+        let due = |it: &Delivery| match it.state {
+            DeliveryState::Pending(due) => Some(due),
+            _ => None,
+        };
+        let mut found: Vec<&Delivery> =
+            kept.deliveries.iter().filter(|it| due(it).is_some_and(|due| due <= by)).collect();
+        found.sort_by_key(|it| due(it));
+        Ok(found.into_iter().take(limit).cloned().collect())
+    }
+
+    async fn deliveries(
+        &self,
+        before: Option<u64>,
+        rule: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        let kept = self.kept();
+        let found = kept
+            .deliveries
+            .iter()
+            .rev()
+            .filter(|it| before.is_none_or(|place| it.seq < place) && rule.is_none_or(|name| it.rule == name));
+        Ok(found.take(limit).cloned().collect())
     }
 }

@@ -8,14 +8,16 @@ use retake_core::run::{AttemptEnd, Command, Shown};
 use retake_core::task::{Kept, Overrides, PastAttempt, TaskRun, TaskState};
 
 use crate::contract::{
-    at, bytes, claim, component, end, everything, failed, failure, fence, id, json, large, line, new_run, retry, task,
-    wait_for,
+    at, bytes, claim, component, definition, delivery, end, everything, failed, failure, fence, id, json, large, line,
+    new_run, retry, task, wait_for,
 };
 use crate::{
-    AttemptCommit, ClaimRequest, MemStore, NewRun, Parent, RetryRequest, RunFilter, SqliteStore, Store, TaskCommit,
+    AttemptCommit, ClaimRequest, Definition, Delivery, DeliveryState, MemStore, NewRun, Parent, RetryRequest,
+    RunFilter, SqliteStore, Store, TaskCommit, kind,
 };
 
 const RUNS: u64 = 5;
+const KINDS: [&str; 2] = [kind::NOTIFICATION, kind::DEPLOYMENT];
 
 /// What is done. Runs are named by a number, fences by how many claims ago they were given out.
 #[derive(Debug, Clone)]
@@ -31,7 +33,12 @@ enum Op {
     SetResult(u64, u32, u8),
     Recover,
     Reopen,
-    Look { run: u64, shown: Vec<usize>, filter: u8, limit: usize, text: usize },
+    Look { run: u64, shown: Vec<usize>, filter: u16, limit: usize, text: usize },
+    Define { kind: usize, name: u8, component: Option<u8>, expected: Option<u64> },
+    Undefine { kind: usize, name: u8 },
+    RemoveComponent(u8),
+    Deliver { notice: Option<u64>, deliveries: u8 },
+    Delivered { seq: u64, state: u8 },
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -61,8 +68,22 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (run(), 1u32..4, 0u8..4).prop_map(|(run, number, which)| Op::SetResult(run, number, which)),
         2 => Just(Op::Recover),
         2 => Just(Op::Reopen),
-        3 => (run(), prop::collection::vec(0..Shown::ALL.len(), 0..4), 0u8..32, 0usize..4, 0usize..31)
+        3 => (run(), prop::collection::vec(0..Shown::ALL.len(), 0..4), 0u16..512, 0usize..4, 0usize..31)
             .prop_map(|(run, shown, filter, limit, text)| Op::Look { run, shown, filter, limit, text }),
+        6 => beside(),
+    ]
+}
+
+/// What is done beside runs.
+fn beside() -> impl Strategy<Value = Op> {
+    let optional = |of: std::ops::Range<u64>| prop::option::weighted(0.3, of);
+    prop_oneof![
+        4 => (0..KINDS.len(), 0u8..2, prop::option::weighted(0.3, 1u8..4), optional(0..3))
+            .prop_map(|(kind, name, component, expected)| Op::Define { kind, name, component, expected }),
+        2 => (0..KINDS.len(), 0u8..2).prop_map(|(kind, name)| Op::Undefine { kind, name }),
+        2 => (1u8..4).prop_map(Op::RemoveComponent),
+        2 => (optional(1..4), 0u8..3).prop_map(|(notice, deliveries)| Op::Deliver { notice, deliveries }),
+        1 => (1u64..5, 0u8..3).prop_map(|(seq, state)| Op::Delivered { seq, state }),
     ]
 }
 
@@ -112,6 +133,7 @@ async fn answer(store: &dyn Store, world: &World, op: &Op) -> String {
                 parameters,
                 component: component(1 + (run % 2) as u8).digest,
                 flow: format!("flow-{}", run % 2),
+                deployment: (run % 3 > 0).then(|| format!("Main/{}", run % 3)),
                 ..new_run(run)
             };
             match begin {
@@ -197,30 +219,73 @@ async fn answer(store: &dyn Store, world: &World, op: &Op) -> String {
         }
         Op::Recover => format!("{:?}", store.recover(at(now)).await),
         Op::Reopen => String::new(),
-        Op::Look { run, shown, filter, limit, text } => {
-            let asked = |bit: u8| filter & (1 << bit) != 0;
-            let filter = RunFilter {
-                flow: asked(0).then(|| "flow-1".into()),
-                shown: shown.into_iter().map(|it| Shown::ALL[it]).collect(),
-                since: asked(1).then(|| at(run)),
-                before: asked(2).then(|| id(run)),
-                parent: asked(3).then(|| id(1)),
-                roots_only: asked(4),
-                limit,
-            };
-            // Late or not: asked long after, every other time.
-            let then = if run % 2 == 0 { now } else { now + 15_010 };
-            let prefix = &id(run).to_string()[..text.min(30)];
-            let answers = (
-                store.list(filter, at(then)).await,
-                store.find(prefix, limit).await,
-                store.find(&id(run).friendly_name(), limit).await,
-                store.next_due(None).await,
-                store.next_due(Some(id(run))).await,
-                store.logs(id(run), text as u64, limit).await,
-            );
-            format!("{answers:?}")
+        Op::Look { run, shown, filter, limit, text } => look(store, now, run, shown, filter, limit, text).await,
+        beside => answer_beside(store, now, beside).await,
+    }
+}
+
+async fn look(
+    store: &dyn Store,
+    now: u64,
+    run: u64,
+    shown: Vec<usize>,
+    filter: u16,
+    limit: usize,
+    text: usize,
+) -> String {
+    let asked = |bit: u16| filter & (1 << bit) != 0;
+    let deployments = [vec![], vec!["Main/2".into()], vec!["Main/2".into(), "Main/1".into(), "Main/2".into()]];
+    let codes = [code::TIMEOUT, "e", "e*", "*", "sandbox.*"];
+    let filter = RunFilter {
+        flow: asked(0).then(|| "flow-1".into()),
+        shown: shown.into_iter().map(|it| Shown::ALL[it]).collect(),
+        since: asked(1).then(|| at(run)),
+        before: asked(2).then(|| id(run)),
+        parent: asked(3).then(|| id(1)),
+        roots_only: asked(4),
+        deployments: if asked(5) { deployments[text % 3].clone() } else { vec![] },
+        code: asked(6).then(|| codes[text % codes.len()].into()),
+        text: asked(7).then(|| ["MAIN/1", "flow-0", "Broke", "-"][text % 4].into()),
+        until: asked(8).then(|| at(run)),
+        limit,
+    };
+    // Late or not: asked long after, every other time.
+    let then = if run.is_multiple_of(2) { now } else { now + 15_010 };
+    let prefix = &id(run).to_string()[..text.min(30)];
+    let answers = (
+        store.list(filter, at(then)).await,
+        store.find(prefix, limit).await,
+        store.find(&id(run).friendly_name(), limit).await,
+        store.next_due(None).await,
+        store.next_due(Some(id(run))).await,
+        store.logs(id(run), text as u64, limit).await,
+    );
+    format!("{answers:?}")
+}
+
+async fn answer_beside(store: &dyn Store, now: u64, op: Op) -> String {
+    match op {
+        Op::Define { kind, name, component: other, expected } => {
+            let component = other.map(|it| component(it).digest);
+            let definition = Definition { component, updated: at(now), ..definition(KINDS[kind], &name.to_string()) };
+            format!("{:?}", store.define(definition, expected).await)
         }
+        Op::Undefine { kind, name } => format!("{:?}", store.undefine(KINDS[kind], &name.to_string()).await),
+        Op::RemoveComponent(n) => format!("{:?}", store.remove_component(component(n).digest).await),
+        Op::Deliver { notice, deliveries } => {
+            let deliveries = (0..deliveries).map(|n| delivery(&n.to_string(), now + u64::from(n))).collect();
+            format!("{:?}", store.deliver(notice, deliveries).await)
+        }
+        Op::Delivered { seq, state } => {
+            let state = match state {
+                0 => DeliveryState::Pending(at(now + 3)),
+                1 => DeliveryState::Delivered,
+                _ => DeliveryState::GivenUp,
+            };
+            let changed = store.delivered(Delivery { seq, state, attempts: 1, ..delivery("", 0) }).await;
+            format!("{changed:?} {:?}", store.deliveries_due(at(now), 2).await)
+        }
+        op => unreachable!("{op:?} is about a run"),
     }
 }
 

@@ -12,8 +12,8 @@ use retake_core::time::{Clock, Timestamp};
 use retake_core::value::Json;
 use retake_engine::{Entropy, Observer, Progress};
 use retake_store::{
-    AttemptCommit, ClaimRequest, ComponentRecord, Event, MemStore, NewRun, RetryRequest, RunFilter, RunRecord, Store,
-    StoreError, TaskCommit,
+    AttemptCommit, AuditEntry, ClaimRequest, ComponentRecord, Definition, Delivery, Event, MemStore, NewRun, Notice,
+    RetryRequest, RunFilter, RunRecord, Store, StoreError, TaskCommit,
 };
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -358,7 +358,13 @@ tell_nothing!(
     Vec<(u64, LogLine)>,
     Vec<Event>,
     Json,
-    RunRecord
+    RunRecord,
+    bool,
+    Option<Definition>,
+    Vec<Definition>,
+    Vec<(u64, AuditEntry)>,
+    Vec<Notice>,
+    Vec<Delivery>
 );
 
 impl Told for Vec<RunRecord> {
@@ -468,5 +474,51 @@ impl Store for Unreliable {
     }
     async fn value(&self, kept: &Kept) -> Result<Json, StoreError> {
         self.ask(Op::Read, None, self.kept.value(kept)).await
+    }
+    async fn remove_component(&self, digest: ContentDigest) -> Result<(), StoreError> {
+        self.ask(Op::Read, None, self.kept.remove_component(digest)).await
+    }
+    async fn define(&self, definition: Definition, expected: Option<u64>) -> Result<u64, StoreError> {
+        self.ask(Op::Read, None, self.kept.define(definition, expected)).await
+    }
+    async fn undefine(&self, kind: &'static str, name: &str) -> Result<bool, StoreError> {
+        self.ask(Op::Read, None, self.kept.undefine(kind, name)).await
+    }
+    async fn definition(&self, kind: &'static str, name: &str) -> Result<Option<Definition>, StoreError> {
+        self.ask(Op::Read, None, self.kept.definition(kind, name)).await
+    }
+    async fn definitions(&self, kind: &'static str) -> Result<Vec<Definition>, StoreError> {
+        self.ask(Op::Read, None, self.kept.definitions(kind)).await
+    }
+    async fn audit(&self, entry: AuditEntry) -> Result<(), StoreError> {
+        self.ask(Op::Read, None, self.kept.audit(entry)).await
+    }
+    async fn audited(
+        &self,
+        before: Option<u64>,
+        subject: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(u64, AuditEntry)>, StoreError> {
+        self.ask(Op::Read, None, self.kept.audited(before, subject, limit)).await
+    }
+    async fn notices(&self, limit: usize) -> Result<Vec<Notice>, StoreError> {
+        self.ask(Op::Read, None, self.kept.notices(limit)).await
+    }
+    async fn deliver(&self, notice: Option<u64>, deliveries: Vec<Delivery>) -> Result<(), StoreError> {
+        self.ask(Op::Read, None, self.kept.deliver(notice, deliveries)).await
+    }
+    async fn delivered(&self, delivery: Delivery) -> Result<(), StoreError> {
+        self.ask(Op::Read, None, self.kept.delivered(delivery)).await
+    }
+    async fn deliveries_due(&self, by: Timestamp, limit: usize) -> Result<Vec<Delivery>, StoreError> {
+        self.ask(Op::Read, None, self.kept.deliveries_due(by, limit)).await
+    }
+    async fn deliveries(
+        &self,
+        before: Option<u64>,
+        rule: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        self.ask(Op::Read, None, self.kept.deliveries(before, rule, limit)).await
     }
 }

@@ -23,10 +23,13 @@ use rusqlite::Connection;
 
 use crate::blobs::Blobs;
 use crate::{
-    AttemptCommit, ClaimRequest, ComponentRecord, Event, NewRun, RetryRequest, RunFilter, RunRecord, Store, StoreError,
-    TaskCommit,
+    AttemptCommit, AuditEntry, ClaimRequest, ComponentRecord, Definition, Delivery, Event, NewRun, Notice,
+    RetryRequest, RunFilter, RunRecord, Store, StoreError, TaskCommit,
 };
 
+mod defined;
+mod list;
+mod notices;
 mod open;
 mod readers;
 mod reads;
@@ -38,6 +41,7 @@ mod writes;
 #[cfg(test)]
 mod tests;
 
+use notices::Rules;
 pub use open::OpenError;
 use open::{Access, Files, Lock};
 use readers::Readers;
@@ -56,6 +60,7 @@ pub struct SqliteStore {
     readers: Readers,
     /// `None` when it is open for reading only.
     writer: Option<Writer>,
+    rules: Rules,
     blobs: Arc<Blobs>,
     /// Given back last: fields are dropped in their order.
     _lock: Option<Lock>,
@@ -74,8 +79,9 @@ impl SqliteStore {
         let blobs = Blobs::open(files.blobs.clone()).map_err(OpenError::at(&files.blobs))?;
         let checkpoints = files.connect(Access::Write).map_err(bad)?;
         let readers = start_readers(&files)?;
+        let rules = Rules::watch(&mut db).map_err(bad)?;
         let writer = Writer::start(db, checkpoints, files.log.clone()).map_err(OpenError::at(&files.database))?;
-        Ok(Self { boot, readers, writer: Some(writer), blobs: Arc::new(blobs), _lock: Some(lock) })
+        Ok(Self { boot, readers, writer: Some(writer), rules, blobs: Arc::new(blobs), _lock: Some(lock) })
     }
 
     /// Opens the store in `dir` beside whoever has it open, to read what is committed. Blocks.
@@ -90,7 +96,8 @@ impl SqliteStore {
         files.check_schema(&db)?;
         let boot = open::present_boot(&db).map_err(bad)?;
         let blobs = Blobs::open_read_only(files.blobs.clone());
-        Ok(Self { boot, readers: start_readers(&files)?, writer: None, blobs: Arc::new(blobs), _lock: None })
+        let (readers, rules) = (start_readers(&files)?, Rules::unwatched());
+        Ok(Self { boot, readers, writer: None, rules, blobs: Arc::new(blobs), _lock: None })
     }
 
     /// Returns what the writer has done so far; nothing, when there is none.
@@ -184,6 +191,16 @@ impl Store for SqliteStore {
         self.readers.ask(move |db| reads::component(db, digest)).await
     }
 
+    /// The file stays: whoever keeps the same component at this moment found it there and relies on it.
+    async fn remove_component(&self, digest: ContentDigest) -> Result<(), StoreError> {
+        self.writer()?;
+        // To count may take a while, and the writer has others to serve.
+        match self.readers.ask(move |db| defined::in_use(db, digest)).await? {
+            Some(in_use) => Err(in_use),
+            None => self.change(0, move |db| defined::remove_component(db, digest)).await,
+        }
+    }
+
     async fn component_bytes(&self, digest: ContentDigest) -> Result<Vec<u8>, StoreError> {
         let record = self.component(digest).await?.ok_or(StoreError::NoComponent(digest))?;
         self.with_blobs(move |blobs| blobs.get(digest, record.bytes)).await
@@ -243,7 +260,8 @@ impl Store for SqliteStore {
         }
         let bytes = result.as_ref().map_or(0, inline_bytes) + log_bytes(&logs);
         let end = End { end, result, evidence, logs, cancel, now };
-        self.change(bytes, move |db| writes::end_attempt(db, run, fence, &end)).await
+        let rules = self.rules.clone();
+        self.change(bytes, move |db| writes::end_attempt(db, &rules, run, fence, &end)).await
     }
 
     async fn retry(&self, run: FlowRunId, request: RetryRequest) -> Result<Run, StoreError> {
@@ -255,7 +273,8 @@ impl Store for SqliteStore {
     }
 
     async fn command(&self, run: FlowRunId, command: Command, now: Timestamp) -> Result<Run, StoreError> {
-        self.change(0, move |db| writes::command(db, run, command, now)).await
+        let rules = self.rules.clone();
+        self.change(0, move |db| writes::command(db, &rules, run, command, now)).await
     }
 
     async fn set_result(&self, run: FlowRunId, number: u32, result: Json, now: Timestamp) -> Result<(), StoreError> {
@@ -265,8 +284,8 @@ impl Store for SqliteStore {
     }
 
     async fn recover(&self, now: Timestamp) -> Result<Vec<(FlowRunId, Run)>, StoreError> {
-        let boot = self.boot;
-        self.change(0, move |db| writes::recover(db, now, boot)).await
+        let (boot, rules) = (self.boot, self.rules.clone());
+        self.change(0, move |db| writes::recover(db, &rules, now, boot)).await
     }
 
     async fn run(&self, id: FlowRunId) -> Result<RunRecord, StoreError> {
@@ -279,7 +298,7 @@ impl Store for SqliteStore {
     }
 
     async fn list(&self, filter: RunFilter, now: Timestamp) -> Result<Vec<RunRecord>, StoreError> {
-        self.readers.ask(move |db| reads::list(db, &filter, now)).await
+        self.readers.ask(move |db| list::list(db, &filter, now)).await
     }
 
     async fn task_runs(&self, run: FlowRunId) -> Result<Vec<TaskRun>, StoreError> {
@@ -311,5 +330,66 @@ impl Store for SqliteStore {
                 Ok(Json::trusted(text))
             }
         }
+    }
+
+    async fn define(&self, definition: Definition, expected: Option<u64>) -> Result<u64, StoreError> {
+        let rules = self.rules.clone();
+        let bytes = definition.body.as_str().len();
+        self.change(bytes, move |db| defined::define(db, &rules, &definition, expected)).await
+    }
+
+    async fn undefine(&self, kind: &'static str, name: &str) -> Result<bool, StoreError> {
+        let name = name.to_owned();
+        self.change(0, move |db| defined::undefine(db, kind, &name)).await
+    }
+
+    async fn definition(&self, kind: &'static str, name: &str) -> Result<Option<Definition>, StoreError> {
+        let name = name.to_owned();
+        self.readers.ask(move |db| defined::definition(db, kind, &name)).await
+    }
+
+    async fn definitions(&self, kind: &'static str) -> Result<Vec<Definition>, StoreError> {
+        self.readers.ask(move |db| defined::definitions(db, kind)).await
+    }
+
+    async fn audit(&self, entry: AuditEntry) -> Result<(), StoreError> {
+        self.change(entry.details.as_str().len(), move |db| defined::audit(db, &entry)).await
+    }
+
+    async fn audited(
+        &self,
+        before: Option<u64>,
+        subject: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(u64, AuditEntry)>, StoreError> {
+        let subject = subject.map(str::to_owned);
+        self.readers.ask(move |db| defined::audited(db, before, subject.as_deref(), limit)).await
+    }
+
+    async fn notices(&self, limit: usize) -> Result<Vec<Notice>, StoreError> {
+        self.readers.ask(move |db| notices::notices(db, limit)).await
+    }
+
+    async fn deliver(&self, notice: Option<u64>, deliveries: Vec<Delivery>) -> Result<(), StoreError> {
+        let bytes = deliveries.iter().map(|it| it.body.as_str().len()).sum();
+        self.change(bytes, move |db| notices::deliver(db, notice, &deliveries)).await
+    }
+
+    async fn delivered(&self, delivery: Delivery) -> Result<(), StoreError> {
+        self.change(0, move |db| notices::delivered(db, &delivery)).await
+    }
+
+    async fn deliveries_due(&self, by: Timestamp, limit: usize) -> Result<Vec<Delivery>, StoreError> {
+        self.readers.ask(move |db| notices::deliveries_due(db, by, limit)).await
+    }
+
+    async fn deliveries(
+        &self,
+        before: Option<u64>,
+        rule: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        let rule = rule.map(str::to_owned);
+        self.readers.ask(move |db| notices::deliveries(db, before, rule.as_deref(), limit)).await
     }
 }

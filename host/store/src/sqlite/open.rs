@@ -23,8 +23,11 @@ pub(super) const BUSY: Duration = Duration::from_secs(5);
 const CHECKED_BYTES: u64 = 8 << 20;
 
 /// Moved through in order, each in a transaction of its own. Never changed once released.
-const MIGRATIONS: [(&str, &str); 2] =
-    [("first", include_str!("../migrations/0001_first.sql")), ("trees", include_str!("../migrations/0002_trees.sql"))];
+const MIGRATIONS: [(&str, &str); 3] = [
+    ("first", include_str!("../migrations/0001_first.sql")),
+    ("trees", include_str!("../migrations/0002_trees.sql")),
+    ("server", include_str!("../migrations/0003_server.sql")),
+];
 
 /// Why a store could not be opened.
 #[derive(Debug, thiserror::Error)]

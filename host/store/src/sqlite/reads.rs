@@ -5,12 +5,11 @@ use std::sync::LazyLock;
 use retake_core::id::{ContentDigest, Fence, FlowRunId};
 use retake_core::task::{LogLine, PastAttempt, TaskRun};
 use retake_core::time::Timestamp;
-use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, params};
 
-use super::rows::{Columns, RECORD, TASK, shown_condition};
+use super::rows::{Columns, RECORD, TASK};
 use super::writes::Fault;
-use crate::{ComponentRecord, Event, RunFilter, RunRecord, StoreError};
+use crate::{ComponentRecord, Event, RunRecord, StoreError};
 
 type Done<T> = Result<T, Fault>;
 
@@ -81,42 +80,6 @@ pub(super) fn find(db: &Connection, text: &str, limit: usize) -> Done<Vec<FlowRu
     Ok(found)
 }
 
-pub(super) fn list(db: &Connection, filter: &RunFilter, now: Timestamp) -> Done<Vec<RunRecord>> {
-    let mut conditions = vec!["1".to_owned()];
-    let mut values: Vec<Value> = Vec::new();
-    let mut bound = |condition: &str, value: Value| {
-        values.push(value);
-        conditions.push(format!("{condition} ?{}", values.len()));
-    };
-    if let Some(flow) = &filter.flow {
-        bound("flow =", flow.clone().into());
-    }
-    if let Some(since) = filter.since {
-        bound("created >=", since.as_micros().into());
-    }
-    if let Some(before) = filter.before {
-        bound("id <", before.to_bytes().to_vec().into());
-    }
-    if let Some(parent) = filter.parent {
-        bound("parent =", parent.to_bytes().to_vec().into());
-    }
-    if filter.roots_only {
-        conditions.push("parent IS NULL".into());
-    }
-    if !filter.shown.is_empty() {
-        let shown: Vec<String> = filter.shown.iter().map(|it| shown_condition(*it, now)).collect();
-        conditions.push(format!("({})", shown.join(" OR ")));
-    }
-    let sql = format!(
-        "SELECT {RECORD} FROM flow_run WHERE {} ORDER BY id DESC LIMIT {}",
-        conditions.join(" AND "),
-        sql_limit(filter.limit)
-    );
-    let mut found = db.prepare(&sql)?;
-    let found = found.query_map(params_from_iter(values), |row| Columns::after(0, row).record())?;
-    Ok(found.collect::<Result<_, _>>()?)
-}
-
 pub(super) fn task_runs(db: &Connection, id: FlowRunId) -> Done<Vec<TaskRun>> {
     static SQL: LazyLock<String> =
         LazyLock::new(|| format!("SELECT {TASK} FROM task_run WHERE run = ?1 ORDER BY number"));
@@ -169,6 +132,11 @@ fn row_of(db: &Connection, id: FlowRunId) -> Done<i64> {
     found.ok_or_else(|| StoreError::NoRun(id).into())
 }
 
-fn sql_limit(limit: usize) -> i64 {
+pub(super) fn sql_limit(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+/// The place before which a page ends; that of none is after all.
+pub(super) fn sql_place(before: Option<u64>) -> i64 {
+    before.and_then(|it| i64::try_from(it).ok()).unwrap_or(i64::MAX)
 }

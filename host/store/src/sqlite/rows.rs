@@ -14,7 +14,9 @@ use rusqlite::types::{FromSql, Type};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{ComponentRecord, Event, NewRun, Parent, RunRecord};
+use crate::{
+    AuditEntry, ComponentRecord, Definition, Delivery, DeliveryState, Event, NewRun, Notice, Parent, RunRecord,
+};
 
 type Sql<T> = rusqlite::Result<T>;
 
@@ -27,6 +29,12 @@ pub(super) const RECORD: &str = "state, waiting, due, fence, boot, attempt, roun
 pub(super) const TASK: &str = "number, kind, name, version, input_digest, key, occurrence, label, state, due, \
     flow_attempt, attempts, round, spent, round_began, began, ended, told, done, by_hand, failure, cpu_us, peak_memory, bytes_out, \
     log_dropped, input, input_blob, input_bytes, result, result_blob, result_bytes";
+
+pub(super) const DEFINITION: &str = "name, body, component, version, updated";
+pub(super) const AUDIT: &str = "seq, at, actor, action, subject, details";
+/// Of `notice n JOIN flow_run r`.
+pub(super) const NOTICE: &str = "n.seq, r.id, n.at, n.shown, n.attempt";
+pub(super) const DELIVERY: &str = "seq, rule, run, body, state, due, attempts, answer, created, ended";
 
 /// Reads columns in their order.
 pub(super) struct Columns<'r> {
@@ -67,6 +75,11 @@ impl<'r> Columns<'r> {
             self.row.get_ref(self.at - 1)?.as_str_or_null().map_err(|it| self.bad(it))?
         };
         text.map(serde_json::from_str).transpose().map_err(|it| self.bad(it))
+    }
+
+    /// JSON that was looked at before it was written.
+    fn text(&mut self) -> Sql<Json> {
+        self.next::<std::sync::Arc<str>>().map(Json::trusted)
     }
 
     fn digest(&mut self) -> Sql<Option<ContentDigest>> {
@@ -270,12 +283,7 @@ impl<'r> Columns<'r> {
 
     /// Reads `seq, at, kind, details`.
     pub(super) fn event(&mut self) -> Sql<Event> {
-        Ok(Event {
-            seq: self.unsigned()?,
-            at: self.time()?,
-            kind: self.next()?,
-            details: Json::trusted(self.next::<std::sync::Arc<str>>()?),
-        })
+        Ok(Event { seq: self.unsigned()?, at: self.time()?, kind: self.next()?, details: self.text()? })
     }
 
     /// Reads `digest, bytes, info, uploaded`.
@@ -286,6 +294,50 @@ impl<'r> Columns<'r> {
         let info = self.json()?;
         let info = self.needed(info)?;
         Ok(ComponentRecord { digest, bytes, info, uploaded: self.time()? })
+    }
+
+    /// Reads the columns of [`DEFINITION`], of one of this kind.
+    pub(super) fn definition(&mut self, kind: &'static str) -> Sql<Definition> {
+        Ok(Definition {
+            kind,
+            name: self.next()?,
+            body: self.text()?,
+            component: self.digest()?,
+            version: self.unsigned()?,
+            updated: self.time()?,
+        })
+    }
+
+    /// Reads the columns of [`AUDIT`].
+    pub(super) fn audit(&mut self) -> Sql<(u64, AuditEntry)> {
+        let seq = self.unsigned()?;
+        let (at, actor, action, subject) = (self.time()?, self.next()?, self.next()?, self.next()?);
+        Ok((seq, AuditEntry { at, actor, action, subject, details: self.text()? }))
+    }
+
+    /// Reads the columns of [`NOTICE`].
+    pub(super) fn notice(&mut self) -> Sql<Notice> {
+        let seq = self.unsigned()?;
+        let run = self.id()?;
+        let run = self.needed(run)?;
+        let (at, word) = (self.time()?, self.next::<String>()?);
+        let shown = Shown::ALL.into_iter().find(|it| it.to_string() == word);
+        let shown = shown.ok_or_else(|| self.bad("an unknown word for where a run stands"))?;
+        Ok(Notice { seq, run, at, shown, attempt: self.next()? })
+    }
+
+    /// Reads the columns of [`DELIVERY`].
+    pub(super) fn delivery(&mut self) -> Sql<Delivery> {
+        let (seq, rule, run, body) = (self.unsigned()?, self.next()?, self.id()?, self.text()?);
+        let state = match (self.next::<u8>()?, self.time_or_none()?) {
+            (0, Some(due)) => DeliveryState::Pending(due),
+            (1, None) => DeliveryState::Delivered,
+            (2, None) => DeliveryState::GivenUp,
+            _ => return Err(self.bad("an unknown state of a delivery")),
+        };
+        let (attempts, answer) = (self.next()?, self.next()?);
+        let (created, ended) = (self.time()?, self.time_or_none()?);
+        Ok(Delivery { seq, rule, run, body, state, attempts, answer, created, ended })
     }
 }
 
@@ -376,6 +428,14 @@ pub(super) fn task_state_columns(state: TaskState) -> (u8, Option<i64>) {
         TaskState::Failed => (2, None),
         TaskState::Cancelled => (3, None),
         TaskState::Forgotten => (4, None),
+    }
+}
+
+pub(super) fn delivery_state_columns(state: DeliveryState) -> (u8, Option<i64>) {
+    match state {
+        DeliveryState::Pending(due) => (0, Some(due.as_micros())),
+        DeliveryState::Delivered => (1, None),
+        DeliveryState::GivenUp => (2, None),
     }
 }
 

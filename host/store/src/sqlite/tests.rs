@@ -14,8 +14,11 @@ use tokio::task::JoinSet;
 
 use super::*;
 use crate::contract::{
-    all, alone, at, bytes, claim, component, everything, fence, id, json, large, new_run, task, wait_for,
+    all, alone, at, bytes, claim, component, definition, everything, fence, id, json, large, new_run, task, wait_for,
 };
+use crate::kind;
+
+mod beside;
 
 fn new() -> (TempDir, SqliteStore) {
     let dir = tempfile::tempdir().unwrap();
@@ -98,8 +101,8 @@ fn a_newer_schema_is_refused_and_left_as_it_is() {
     let (dir, store) = new();
     drop(store);
     database(&dir).execute("INSERT INTO migration VALUES (99, 'future', '9.9')", []).unwrap();
-    assert!(matches!(open_error(dir.path()), OpenError::Newer { found: 99, known: 2 }));
-    assert!(matches!(SqliteStore::open_read_only(dir.path()), Err(OpenError::Newer { found: 99, known: 2 })));
+    assert!(matches!(open_error(dir.path()), OpenError::Newer { found: 99, known: 3 }));
+    assert!(matches!(SqliteStore::open_read_only(dir.path()), Err(OpenError::Newer { found: 99, known: 3 })));
     let boot: i64 = database(&dir).query_one("SELECT boot FROM meta", [], |row| row.get(0)).unwrap();
     assert_eq!(boot, 1);
 }
@@ -152,6 +155,9 @@ async fn a_reader_writes_nothing_and_sees_what_is_committed() {
     refused(reader.retry(id(1), crate::contract::retry(1)).await.unwrap_err());
     refused(reader.command(id(1), retake_core::run::Command::Cancel, at(1)).await.unwrap_err());
     refused(reader.recover(at(1)).await.unwrap_err());
+    refused(reader.remove_component(component(1).digest).await.unwrap_err());
+    refused(reader.define(definition(kind::TOKEN, "a"), None).await.unwrap_err());
+    refused(reader.deliver(None, vec![]).await.unwrap_err());
     drop(store);
     assert_eq!(reader.list(all(), at(0)).await.unwrap().len(), 1);
 }

@@ -9,8 +9,9 @@ use retake_core::id::ContentDigest;
 use rusqlite::Connection;
 
 use super::open::{Access, Files, OpenError};
-use super::rows::{Columns, RECORD, TASK};
+use super::rows::{AUDIT, Columns, DEFINITION, DELIVERY, NOTICE, RECORD, TASK};
 use crate::blobs::{self, Blobs};
+use crate::kind;
 
 /// Most problems that are told of.
 const PROBLEMS: usize = 50;
@@ -189,7 +190,28 @@ fn rows(db: &Connection, checked: &mut Checked) -> rusqlite::Result<()> {
             checked.wrong(format!("a call cannot be read: {error}"));
         }
     }
-    Ok(())
+    rows_beside(db, checked)
+}
+
+/// Reads what is kept beside runs.
+fn rows_beside(db: &Connection, checked: &mut Checked) -> rusqlite::Result<()> {
+    let mut read = |what: &str, question: &str, read: fn(Columns<'_>) -> rusqlite::Result<()>| {
+        let mut rows = db.prepare(question)?;
+        let mut rows = rows.query([])?;
+        while let Some(row) = rows.next()? {
+            if let Err(error) = read(Columns::after(0, row)) {
+                checked.wrong(format!("{what} cannot be read: {error}"));
+            }
+        }
+        Ok::<_, rusqlite::Error>(())
+    };
+    let definitions = format!("SELECT {DEFINITION} FROM definition");
+    // Of whatever kind: the columns are the same.
+    read("a definition", &definitions, |mut it| it.definition(kind::DEPLOYMENT).map(drop))?;
+    read("an entry of the audit log", &format!("SELECT {AUDIT} FROM audit"), |mut it| it.audit().map(drop))?;
+    let notices = format!("SELECT {NOTICE} FROM notice n JOIN flow_run r ON r.row = n.run");
+    read("a notice", &notices, |mut it| it.notice().map(drop))?;
+    read("a delivery", &format!("SELECT {DELIVERY} FROM delivery"), |mut it| it.delivery().map(drop))
 }
 
 /// Returns every file that a row speaks of, with its length.

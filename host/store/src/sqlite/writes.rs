@@ -13,6 +13,7 @@ use retake_core::task::{Evidence, Kept, LogLine, PastAttempt, TaskRun, TaskState
 use retake_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::notices::{Rules, notice};
 use super::rows::{
     Columns, KeptColumns, RECORD, RUN, RunColumns, TASK, json, kept_columns, kind_number, level_number,
     task_state_columns, unless_default,
@@ -211,7 +212,7 @@ pub(super) fn append_logs(db: &Connection, id: FlowRunId, fence: Fence, lines: &
     logs(db, row, lines)
 }
 
-pub(super) fn end_attempt(db: &Connection, id: FlowRunId, fence: Fence, commit: &End) -> Done<Run> {
+pub(super) fn end_attempt(db: &Connection, rules: &Rules, id: FlowRunId, fence: Fence, commit: &End) -> Done<Run> {
     let (row, before) = needed(load(db, id)?, id)?;
     let after = match before.end(id, fence, &commit.end, commit.now) {
         Ok(after) => after,
@@ -233,6 +234,7 @@ pub(super) fn end_attempt(db: &Connection, id: FlowRunId, fence: Fence, commit: 
         };
         let result = commit.result.as_ref().filter(|_| after.state == RunState::Completed);
         attempt_ended(db, row, &before, commit.now, failure, result, commit.evidence)?;
+        notice(db, rules, row, &after, commit.now)?;
     }
     logs(db, row, &commit.logs)?;
     for child in &commit.cancel {
@@ -306,11 +308,12 @@ pub(super) fn retry(db: &Connection, id: FlowRunId, request: &RetryRequest, para
     Ok(after)
 }
 
-pub(super) fn command(db: &Connection, id: FlowRunId, command: Command, now: Timestamp) -> Done<Run> {
+pub(super) fn command(db: &Connection, rules: &Rules, id: FlowRunId, command: Command, now: Timestamp) -> Done<Run> {
     let (row, before) = needed(load(db, id)?, id)?;
     let after = before.command(command, now)?;
     commanded(db, row, &before, &after, command, now)?;
     if command == Command::Cancel {
+        notice(db, rules, row, &after, now)?;
         cancel_below(db, id, now)?;
     }
     Ok(after)
@@ -344,7 +347,7 @@ pub(super) fn set_result(db: &Connection, id: FlowRunId, number: u32, result: &K
     event(db, row, now, events::set_result(&task, result))
 }
 
-pub(super) fn recover(db: &Connection, now: Timestamp, boot: u64) -> Done<Vec<(FlowRunId, Run)>> {
+pub(super) fn recover(db: &Connection, rules: &Rules, now: Timestamp, boot: u64) -> Done<Vec<(FlowRunId, Run)>> {
     let sql = with_columns("SELECT row, id, ", RUN, " FROM flow_run WHERE state IN (1, 2) AND boot < ?1 ORDER BY row");
     let lost = db
         .prepare_cached(&sql)?
@@ -363,6 +366,7 @@ pub(super) fn recover(db: &Connection, now: Timestamp, boot: u64) -> Done<Vec<(F
         };
         if failure.is_some() {
             attempt_ended(db, row, &before, now, failure, None, Evidence::default())?;
+            notice(db, rules, row, &after, now)?;
         }
         event(db, row, now, events::lost(&before, &after))?;
         recovered.push((id, after));
@@ -387,7 +391,7 @@ fn needed<T>(found: Option<T>, id: FlowRunId) -> Done<T> {
     found.ok_or_else(|| StoreError::NoRun(id).into())
 }
 
-fn has_component(db: &Connection, digest: ContentDigest) -> Done<()> {
+pub(super) fn has_component(db: &Connection, digest: ContentDigest) -> Done<()> {
     let there = db.prepare_cached("SELECT 1 FROM component WHERE digest = ?1")?.exists([digest.as_bytes()])?;
     if there { Ok(()) } else { Err(StoreError::NoComponent(digest).into()) }
 }

@@ -1,0 +1,166 @@
+//! Pages of runs: which index is walked, and what is asked of the runs on the way.
+
+use retake_core::run::Shown;
+use retake_core::time::Timestamp;
+use rusqlite::types::Value;
+use rusqlite::{Connection, params_from_iter};
+
+use super::reads::sql_limit;
+use super::rows::{Columns, RECORD, shown_condition};
+use super::writes::Fault;
+use crate::{RunFilter, RunRecord};
+
+type Done<T> = Result<T, Fault>;
+
+/// The states of runs that people have to look at, as the index `flow_run_trouble` says it: the planner compares words.
+const TROUBLE: &str = "state IN (3, 5, 6, 7, 8)";
+
+/// What a page is read along, newest first. The planner has no numbers to choose by, so it is told.
+#[derive(Debug, Clone, Copy)]
+enum Way<'f> {
+    Parent,
+    Trouble,
+    Deployment(&'f str),
+    Flow,
+    All,
+}
+
+pub(super) fn list(db: &Connection, filter: &RunFilter, now: Timestamp) -> Done<Vec<RunRecord>> {
+    let mut found: Vec<RunRecord> = Vec::new();
+    for mut question in questions(filter, now) {
+        if found.len() == filter.limit
+            && let Some(last) = found.last()
+        {
+            question.bound("id >", last.asked.id.to_bytes().to_vec());
+        }
+        found.extend(question.ask(db, filter.limit)?);
+        found.sort_unstable_by_key(|it| std::cmp::Reverse(it.asked.id));
+        found.truncate(filter.limit);
+    }
+    Ok(found)
+}
+
+/// Returns the statements that a page is asked for with.
+#[cfg(test)]
+pub(super) fn statements(filter: &RunFilter, now: Timestamp) -> Vec<String> {
+    questions(filter, now).into_iter().map(|it| it.sql(filter.limit)).collect()
+}
+
+/// Returns what is to be asked, one question for each deployment: an index has the runs of one in the order of a page,
+/// and of several not.
+fn questions(filter: &RunFilter, now: Timestamp) -> Vec<Question> {
+    let ways = if filter.parent.is_some() {
+        vec![Way::Parent]
+    } else if !filter.shown.is_empty() && filter.shown.iter().all(|it| is_trouble(*it)) {
+        vec![Way::Trouble]
+    } else if !filter.deployments.is_empty() {
+        let mut names: Vec<&str> = filter.deployments.iter().map(String::as_str).collect();
+        names.sort_unstable();
+        names.dedup();
+        names.into_iter().map(Way::Deployment).collect()
+    } else if filter.flow.is_some() {
+        vec![Way::Flow]
+    } else {
+        vec![Way::All]
+    };
+    ways.into_iter().map(|way| Question::new(filter, way, now)).collect()
+}
+
+fn is_trouble(shown: Shown) -> bool {
+    use Shown::{Cancelled, Crashed, Failed, Parked, TimedOut};
+    matches!(shown, Parked | Failed | TimedOut | Crashed | Cancelled)
+}
+
+/// A question for one page.
+struct Question {
+    index: &'static str,
+    conditions: Vec<String>,
+    values: Vec<Value>,
+}
+
+impl Question {
+    fn new(filter: &RunFilter, way: Way<'_>, now: Timestamp) -> Self {
+        let mut it = Self { index: "", conditions: vec!["1".to_owned()], values: Vec::new() };
+        match way {
+            Way::Parent => it.index = "INDEXED BY flow_run_parent",
+            Way::Trouble => {
+                it.index = "INDEXED BY flow_run_trouble";
+                it.conditions.push(TROUBLE.to_owned());
+            }
+            Way::Deployment(name) => {
+                it.index = "INDEXED BY flow_run_deployment";
+                it.bound("deployment =", name.to_owned());
+            }
+            Way::Flow => it.index = "INDEXED BY flow_run_flow",
+            Way::All => {}
+        }
+        if !matches!(way, Way::Deployment(_)) && !filter.deployments.is_empty() {
+            let names: Vec<String> = filter.deployments.iter().map(|name| it.value(name.clone())).collect();
+            it.conditions.push(format!("deployment IN ({})", names.join(", ")));
+        }
+        it.ask_for(filter, now);
+        it
+    }
+
+    fn ask_for(&mut self, filter: &RunFilter, now: Timestamp) {
+        if let Some(flow) = &filter.flow {
+            self.bound("flow =", flow.clone());
+        }
+        if let Some(since) = filter.since {
+            self.bound("created >=", since.as_micros());
+        }
+        if let Some(until) = filter.until {
+            self.bound("created <", until.as_micros());
+        }
+        if let Some(before) = filter.before {
+            self.bound("id <", before.to_bytes().to_vec());
+        }
+        if let Some(parent) = filter.parent {
+            self.bound("parent =", parent.to_bytes().to_vec());
+        }
+        if filter.roots_only {
+            self.conditions.push("parent IS NULL".into());
+        }
+        if !filter.shown.is_empty() {
+            let shown: Vec<String> = filter.shown.iter().map(|it| shown_condition(*it, now)).collect();
+            self.conditions.push(format!("({})", shown.join(" OR ")));
+        }
+        const CODE: &str = "json_extract(failure, '$.code')";
+        match filter.code.as_deref().map(|it| it.strip_suffix('*').ok_or(it)) {
+            None => {}
+            Some(Err(code)) => self.bound(&format!("{CODE} ="), code.to_owned()),
+            Some(Ok(beginning)) => {
+                let beginning = self.value(beginning.to_owned());
+                self.conditions.push(format!("instr({CODE}, {beginning}) = 1"));
+            }
+        }
+        if let Some(text) = &filter.text {
+            let text = self.value(text.to_ascii_lowercase());
+            let places = ["name", "flow", "deployment", "json_extract(failure, '$.message')"];
+            let holds = places.map(|it| format!("instr(lower({it}), {text})"));
+            self.conditions.push(format!("({})", holds.join(" OR ")));
+        }
+    }
+
+    /// Binds a value and returns what stands for it.
+    fn value(&mut self, value: impl Into<Value>) -> String {
+        self.values.push(value.into());
+        format!("?{}", self.values.len())
+    }
+
+    fn bound(&mut self, condition: &str, value: impl Into<Value>) {
+        let value = self.value(value);
+        self.conditions.push(format!("{condition} {value}"));
+    }
+
+    fn sql(&self, limit: usize) -> String {
+        let (index, conditions, limit) = (self.index, self.conditions.join(" AND "), sql_limit(limit));
+        format!("SELECT {RECORD} FROM flow_run {index} WHERE {conditions} ORDER BY id DESC LIMIT {limit}")
+    }
+
+    fn ask(self, db: &Connection, limit: usize) -> Done<Vec<RunRecord>> {
+        let mut found = db.prepare(&self.sql(limit))?;
+        let found = found.query_map(params_from_iter(self.values), |row| Columns::after(0, row).record())?;
+        Ok(found.collect::<Result<_, _>>()?)
+    }
+}
