@@ -9,6 +9,8 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
+pub mod http;
+
 /// Returns a built component, such as `orders` or `hostile`.
 pub fn component(name: &str) -> PathBuf {
     existing(target().join("components").join(format!("{name}.wasm")))

@@ -57,6 +57,7 @@ fn request(component: ContentDigest, flow: &str, parameters: &str) -> StartReque
         overrides: Overrides::default(),
         idempotency_key: None,
         at: None,
+        through: None,
     }
 }
 

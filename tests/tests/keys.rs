@@ -141,6 +141,7 @@ async fn failed(data: &Path, runner: &Arc<Pages>) -> (FlowRunId, ContentDigest) 
         overrides: Overrides::default(),
         idempotency_key: None,
         at: None,
+        through: None,
     };
     let id = engine.start(request).await.unwrap().0.asked.id;
     work(&engine, &store, id).await;

@@ -13,7 +13,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("retake-store", &["retake-core"]),
     ("retake-sandbox", &["retake-core"]),
     ("retake-engine", &["retake-core", "retake-store"]),
-    ("retake-cli", &["retake-core", "retake-store", "retake-sandbox", "retake-engine"]),
+    ("retake-server", &["retake-core", "retake-store", "retake-engine"]),
+    ("retake-cli", &["retake-core", "retake-store", "retake-sandbox", "retake-engine", "retake-server"]),
     ("retake", &["retake-macros"]),
     ("retake-macros", &[]),
     ("xtask", &[]),
@@ -37,6 +38,9 @@ const ONLY: &[(&str, &str)] = &[
     ("rusqlite", "retake-store"),
     ("libsqlite3-sys", "retake-store"),
     ("clap", "retake-cli"),
+    ("axum", "retake-server"),
+    ("utoipa", "retake-server"),
+    ("reqwest", "retake-server"),
 ];
 
 /// Measures what the machine can do at most, with the bare libraries.

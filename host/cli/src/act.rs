@@ -8,7 +8,7 @@ use retake_core::value::Json;
 use crate::args::{Args, Format, SetResult, Several};
 use crate::local;
 use crate::out::{self, Exit, Trouble, one_line};
-use crate::{params, run};
+use crate::{params, remote, run, server};
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Act {
@@ -21,6 +21,9 @@ pub(crate) enum Act {
 /// Does the same to each run that was named. All names are looked up before anything is done.
 pub(crate) async fn several(args: &Args, typed: &Several, act: Act) -> anyhow::Result<Exit> {
     out::choose_color(args.color);
+    if let Some(client) = server::found(args)? {
+        return remote::act(args, &client, typed, act).await;
+    }
     let store = local::look(args)?.ok_or_else(|| local::nothing_kept(&typed.runs[0]))?;
     let mut ids = Vec::new();
     for text in &typed.runs {
@@ -74,38 +77,19 @@ pub(crate) async fn set_result(args: &Args, typed: &SetResult) -> anyhow::Result
         Trouble::new(Exit::Usage, format!("`--json` is no result: {error}"))
             .hint("a text is written in quotes of its own: `--json '\"done\"'`")
     })?;
+    if let Some(client) = server::found(args)? {
+        return remote::set_result(args, &client, typed, result).await;
+    }
     let store = local::look(args)?.ok_or_else(|| local::nothing_kept(&typed.run))?;
     let id = local::find(store.as_ref(), &typed.run).await?;
     let tasks = store.task_runs(id).await?;
-    let calls = || tasks.iter().filter(|it| it.identity.kind != CallKind::Sleep);
-    let fits = |it: &&retake_core::task::TaskRun| {
-        it.identity.name == typed.task
-            || it.label.as_deref() == Some(&typed.task)
-            || it.number.to_string() == typed.task
-    };
-    let found: Vec<_> = calls().filter(fits).collect();
-    let number = match found.as_slice() {
-        [only] => only.number,
-        [] => {
-            let known: Vec<String> = calls().map(|it| format!("`{}`", one_line(&it.identity.name))).collect();
-            let hint = match known.is_empty() {
-                true => "it has called nothing yet".to_owned(),
-                false => format!("it has called {}", known.join(", ")),
-            };
-            let slept = tasks.iter().any(|it| it.identity.kind == CallKind::Sleep && fits(&it));
-            let message = match slept {
-                true => format!("`{}` is a sleep, which has no result to set", typed.task),
-                false => format!("the run has made no call of `{}`", typed.task),
-            };
-            return Err(Trouble::new(Exit::NotFound, message).hint(hint).into());
-        }
-        several => {
-            let numbers: Vec<String> = several.iter().map(|it| it.number.to_string()).collect();
-            let message = format!("`{}` was called {} times", typed.task, several.len());
-            let hint = format!("name one call by its number: {}", numbers.join(", "));
-            return Err(Trouble::new(Exit::Usage, message).hint(hint).into());
-        }
-    };
+    let calls = tasks.iter().map(|it| Callable {
+        number: it.number,
+        kind: it.identity.kind,
+        name: &it.identity.name,
+        label: it.label.as_deref(),
+    });
+    let number = number_of(&calls.collect::<Vec<_>>(), &typed.task)?;
     drop(store);
     let local = local::open(args, None).await?;
     local.engine.set_result(id, number, result).await.map_err(|it| local.told(run::explain(it)))?;
@@ -115,4 +99,41 @@ pub(crate) async fn set_result(args: &Args, typed: &SetResult) -> anyhow::Result
         anstream::eprintln!("  hint: retake retry {name} --dry-run");
     }
     Ok(Exit::Ok)
+}
+
+/// A call as people name it.
+pub(crate) struct Callable<'a> {
+    pub(crate) number: u32,
+    pub(crate) kind: CallKind,
+    pub(crate) name: &'a str,
+    pub(crate) label: Option<&'a str>,
+}
+
+/// Finds the one call that a person means by a name, a label or a number.
+pub(crate) fn number_of(all: &[Callable<'_>], text: &str) -> anyhow::Result<u32> {
+    let calls = || all.iter().filter(|it| it.kind != CallKind::Sleep);
+    let fits = |it: &&Callable<'_>| it.name == text || it.label == Some(text) || it.number.to_string() == text;
+    let found: Vec<_> = calls().filter(fits).collect();
+    match found.as_slice() {
+        [only] => Ok(only.number),
+        [] => {
+            let known: Vec<String> = calls().map(|it| format!("`{}`", one_line(it.name))).collect();
+            let hint = match known.is_empty() {
+                true => "it has called nothing yet".to_owned(),
+                false => format!("it has called {}", known.join(", ")),
+            };
+            let slept = all.iter().any(|it| it.kind == CallKind::Sleep && fits(&it));
+            let message = match slept {
+                true => format!("`{text}` is a sleep, which has no result to set"),
+                false => format!("the run has made no call of `{text}`"),
+            };
+            Err(Trouble::new(Exit::NotFound, message).hint(hint).into())
+        }
+        several => {
+            let numbers: Vec<String> = several.iter().map(|it| it.number.to_string()).collect();
+            let message = format!("`{text}` was called {} times", several.len());
+            let hint = format!("name one call by its number: {}", numbers.join(", "));
+            Err(Trouble::new(Exit::Usage, message).hint(hint).into())
+        }
+    }
 }

@@ -13,7 +13,7 @@ use retake_store::MemStore;
 use crate::args::Args;
 use crate::local;
 use crate::out::{self, Exit, Trouble, bytes, took};
-use crate::wire::InspectionView;
+use retake_server::wire::InspectionView;
 
 pub(crate) async fn inspect(args: &Args, typed: &crate::args::Inspect) -> anyhow::Result<Exit> {
     out::choose_color(args.color);
@@ -28,8 +28,8 @@ pub(crate) async fn inspect(args: &Args, typed: &crate::args::Inspect) -> anyhow
     let view = InspectionView {
         digest: inspection.digest,
         bytes: inspection.bytes,
-        info: &inspection.info,
-        imports: &inspection.imports,
+        info: inspection.info.clone(),
+        imports: inspection.imports.clone(),
     };
     out::one(args.output, &view, || inspection.digest.to_string(), || table(&inspection));
     Ok(Exit::Ok)
@@ -55,10 +55,13 @@ async fn examine(args: &Args, content: Vec<u8>) -> anyhow::Result<Inspection> {
 
 /// Whether a target means a file and not the name of a flow.
 pub(crate) fn is_file(target: &str) -> bool {
+    names_file(target) || Path::new(target).components().count() > 1
+}
+
+/// Whether a target of a server's command means a file: `flow/name` is a deployment there.
+pub(crate) fn names_file(target: &str) -> bool {
     let path = Path::new(target);
-    path.extension().is_some_and(|it| it.eq_ignore_ascii_case("wasm"))
-        || path.components().count() > 1
-        || path.is_file()
+    path.extension().is_some_and(|it| it.eq_ignore_ascii_case("wasm")) || path.is_file()
 }
 
 /// Reads a component file, as far as one may be long.

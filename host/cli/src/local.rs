@@ -32,7 +32,7 @@ pub(crate) fn now() -> Timestamp {
 }
 
 /// The operating system's randomness.
-struct SystemEntropy;
+pub(crate) struct SystemEntropy;
 
 impl Entropy for SystemEntropy {
     fn next(&self) -> u64 {
@@ -65,6 +65,16 @@ pub(crate) struct Local {
 
 /// Opens the data directory for work, which one process does at a time. Runs of a process that died are taken back.
 pub(crate) async fn open(args: &Args, observer: Option<Arc<dyn Observer>>) -> anyhow::Result<Local> {
+    let settings = retake_engine::Settings { grace: Duration::from_secs(2), ..Default::default() };
+    open_with(args, observer, settings).await
+}
+
+/// Opens the data directory as [`open`] does, with other settings.
+pub(crate) async fn open_with(
+    args: &Args,
+    observer: Option<Arc<dyn Observer>>,
+    settings: retake_engine::Settings,
+) -> anyhow::Result<Local> {
     let dir = data_dir(args)?;
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&dir).map_err(|it| trouble(it, &dir))?);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -72,7 +82,6 @@ pub(crate) async fn open(args: &Args, observer: Option<Arc<dyn Observer>>) -> an
         tracing::info!(run = %id, state = %run.shown(clock.now()), "taken back from a process that is gone");
     }
     let sandbox = Arc::new(sandbox(Some(&dir), store.clone())?);
-    let settings = retake_engine::Settings { grace: Duration::from_secs(2), ..Default::default() };
     let outside = Outside {
         store: store.clone(),
         runner: sandbox.clone(),

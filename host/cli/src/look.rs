@@ -12,7 +12,8 @@ use crate::args::{Args, Format, Logs, Ps, Target};
 use crate::local::{self, SystemClock};
 use crate::out::{self, Exit, Trouble, bytes, instant, one_line, took};
 use crate::progress::{due_words, words};
-use crate::wire::{LineView, RunView, TaskView};
+use crate::{remote, server};
+use retake_server::wire::{LineView, RunView, TaskView};
 
 /// Log lines read at once.
 const PAGE: usize = 1000;
@@ -26,6 +27,7 @@ pub(crate) fn version(format: Format) -> anyhow::Result<Exit> {
 
 pub(crate) async fn ps(args: &Args, typed: &Ps) -> anyhow::Result<Exit> {
     out::choose_color(args.color);
+    let client = server::found(args)?;
     let shown = typed.state.iter().map(|it| state(it)).collect::<Result<Vec<_>, _>>()?;
     loop {
         let now = SystemClock.now();
@@ -33,13 +35,14 @@ pub(crate) async fn ps(args: &Args, typed: &Ps) -> anyhow::Result<Exit> {
             flow: typed.flow.clone(),
             shown: shown.clone(),
             since: typed.since.map(|it| ago(now, it)),
-            before: None,
-            parent: None,
             roots_only: !typed.all,
             limit: typed.number.into(),
+            ..RunFilter::default()
         };
         let mut views = Vec::new();
-        if let Some(store) = local::look(args)? {
+        if let Some(client) = &client {
+            views = remote::ps(client, typed).await?;
+        } else if let Some(store) = local::look(args)? {
             for record in store.list(filter, now).await? {
                 let mut view = RunView::new(store.as_ref(), &record, now).await;
                 view.host_gone = record.run.state.is_active() && local::host_is_gone(args);
@@ -71,7 +74,7 @@ pub(crate) async fn ps(args: &Args, typed: &Ps) -> anyhow::Result<Exit> {
 
 /// The instant that lies `length` before `now`.
 pub(crate) fn ago(now: Timestamp, length: Duration) -> Timestamp {
-    Timestamp::from_unix_ms(now.as_unix_ms().saturating_sub(crate::wire::millis(length)))
+    Timestamp::from_unix_ms(now.as_unix_ms().saturating_sub(retake_server::wire::millis(length)))
 }
 
 /// Reads the word for a state; `awaiting-retry` is as good as `AwaitingRetry`.
@@ -83,7 +86,7 @@ pub(crate) fn state(text: &str) -> Result<Shown, Trouble> {
     })
 }
 
-fn ps_table(views: &[RunView]) -> comfy_table::Table {
+pub(crate) fn ps_table(views: &[RunView]) -> comfy_table::Table {
     let mut table = out::table(&["NAME", "FLOW", "STATE", "ATTEMPT", "CREATED", "TOOK", "DUE"]);
     for view in views {
         let lasted = view.took_ms.map(|it| took(Duration::from_millis(it))).unwrap_or_default();
@@ -102,6 +105,11 @@ fn ps_table(views: &[RunView]) -> comfy_table::Table {
 
 pub(crate) async fn show(args: &Args, typed: &Target) -> anyhow::Result<Exit> {
     out::choose_color(args.color);
+    if let Some(client) = server::found(args)? {
+        let view = client.run(&typed.run).await?;
+        out::one(args.output, &view, || view.id.to_string(), || show_table(&view));
+        return Ok(Exit::Ok);
+    }
     let store = local::look(args)?.ok_or_else(|| local::nothing_kept(&typed.run))?;
     let id = local::find(store.as_ref(), &typed.run).await?;
     let record = store.run(id).await?;
@@ -111,7 +119,7 @@ pub(crate) async fn show(args: &Args, typed: &Target) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-fn show_table(view: &RunView) -> String {
+pub(crate) fn show_table(view: &RunView) -> String {
     let mut lines = vec![
         format!("run        {} ({})", view.name, view.id),
         format!("flow       {}", one_line(&view.flow)),
@@ -185,7 +193,7 @@ fn tasks_table(tasks: &[TaskView]) -> comfy_table::Table {
         table.add_row([
             task.number.to_string(),
             name,
-            task.state.to_owned(),
+            task.state.clone(),
             task.attempts.to_string(),
             took(task.ended.since(task.began)),
             took(Duration::from_micros(task.evidence.cpu_us)),
@@ -205,13 +213,16 @@ fn backtrace(failure: &retake_core::failure::Failure) -> Vec<String> {
 
 pub(crate) async fn logs(args: &Args, typed: &Logs) -> anyhow::Result<Exit> {
     out::choose_color(args.color);
-    let store = local::look(args)?.ok_or_else(|| local::nothing_kept(&typed.run))?;
-    let id = local::find(store.as_ref(), &typed.run).await?;
     if args.output == Format::Id {
         return Err(Trouble::new(Exit::Usage, "log lines have no ids")
             .hint("`-o table`, `-o json` or `-o jsonl`")
             .into());
     }
+    if let Some(client) = server::found(args)? {
+        return remote::logs(args, &client, typed).await;
+    }
+    let store = local::look(args)?.ok_or_else(|| local::nothing_kept(&typed.run))?;
+    let id = local::find(store.as_ref(), &typed.run).await?;
     // One document cannot be followed.
     let format = if typed.follow && args.output == Format::Json { Format::Jsonl } else { args.output };
     let mut document = Vec::new();
@@ -233,8 +244,8 @@ pub(crate) async fn logs(args: &Args, typed: &Logs) -> anyhow::Result<Exit> {
                 any |= wanted;
                 match format {
                     _ if !wanted => {}
-                    Format::Json => document.push(serde_json::to_value(LineView::new(line, task))?),
-                    _ => print_line(format, &LineView::new(line, task)),
+                    Format::Json => document.push(serde_json::to_value(LineView::new(line))?),
+                    _ => print_line(format, &LineView::new(line)),
                 }
             }
         }
@@ -254,7 +265,7 @@ pub(crate) async fn logs(args: &Args, typed: &Logs) -> anyhow::Result<Exit> {
     }
 }
 
-fn print_line(format: Format, line: &LineView<'_>) {
+pub(crate) fn print_line(format: Format, line: &LineView) {
     match format {
         Format::Table | Format::Id => {
             let level = match line.level {
@@ -264,9 +275,9 @@ fn print_line(format: Format, line: &LineView<'_>) {
                 Level::Warn => "warn ",
                 Level::Error => "error",
             };
-            let task = line.task.map(|it| format!("{} ", one_line(it))).unwrap_or_default();
-            let fields = line.fields.map(|it| format!(" {}", one_line(it.as_str()))).unwrap_or_default();
-            println!("{} {level} {task}#{} {}{fields}", line.at, line.attempt, one_line(line.message));
+            let task = line.task.as_ref().map(|it| format!("{} ", one_line(it))).unwrap_or_default();
+            let fields = line.fields.as_ref().map(|it| format!(" {}", one_line(it.as_str()))).unwrap_or_default();
+            println!("{} {level} {task}#{} {}{fields}", line.at, line.attempt, one_line(&line.message));
         }
         Format::Json | Format::Jsonl => out::one(Format::Jsonl, line, String::new, String::new),
     }

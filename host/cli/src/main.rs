@@ -3,6 +3,7 @@
 //! This crate puts the others together. It alone reads the environment, knows the real clock and talks to people.
 
 mod act;
+mod admin;
 mod args;
 mod db;
 mod doctor;
@@ -11,13 +12,15 @@ mod follow;
 mod inspect;
 mod local;
 mod look;
+mod notify;
 mod out;
 mod params;
 mod policy;
 mod progress;
+mod remote;
 mod retry;
 mod run;
-mod wire;
+mod server;
 
 use std::process::ExitCode;
 
@@ -30,7 +33,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     end_with_the_reader();
-    let args = match Args::try_parse() {
+    let args = match Args::try_parse_from(args::typed(std::env::args_os())) {
         Ok(args) => args,
         Err(error) => return out::misread(&error).into(),
     };
@@ -82,6 +85,15 @@ fn dispatch(args: &Args) -> anyhow::Result<Exit> {
                 Command::RunNow(it) => act::several(args, it, act::Act::RunNow).await,
                 Command::Task(args::Task::SetResult(it)) => act::set_result(args, it).await,
                 Command::Explain(it) => explain::explain(args, it).await,
+                Command::Deploy(it) => admin::deploy(args, it).await,
+                Command::Deployments(it) => admin::deployments(args, it).await,
+                Command::Components(it) => admin::components(args, it).await,
+                Command::Flows => admin::flows(args).await,
+                Command::Schedules(it) => admin::schedules(args, it).await,
+                Command::Notify(it) => notify::notify(args, it).await,
+                Command::Tokens(it) => admin::tokens(args, it).await,
+                Command::Audit(it) => admin::audit(args, it).await,
+                Command::Server(it) => server::server(args, it).await,
                 Command::Db(it) => db::db(args, it).await,
                 Command::Watch(it) => run::watch(args, it).await,
                 Command::Worker(it) => run::worker(args, it).await,
@@ -118,5 +130,11 @@ fn start_tracing(verbose: u8, quiet: bool) {
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("RETAKE_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        // Whoever read stderr may be gone: a server goes on without.
+        .log_internal_errors(false)
+        .init();
 }

@@ -1,21 +1,21 @@
 //! How answers and errors are written.
 
 use std::ffi::OsString;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::io::IsTerminal;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anstream::{eprintln, println};
 use clap::CommandFactory;
 use comfy_table::{Table, presets};
 use retake_core::limits;
 use retake_core::retry::BadField;
-use retake_core::run::Refused;
-use retake_core::time::Timestamp;
 use retake_engine::AskError;
+use retake_server::ClientError;
 use retake_store::StoreError;
 use serde::Serialize;
+
+pub(crate) use retake_server::text::{bytes, instant, one_line, plain, took};
 
 use crate::args::{Args, Format};
 
@@ -27,6 +27,8 @@ pub(crate) enum Exit {
     Usage = 2,
     NotFound = 3,
     Denied = 4,
+    /// The server does not answer.
+    Unreachable = 5,
     Conflict = 6,
     /// The database failed: the process ends, and the next one reads what is really there.
     Database = 70,
@@ -95,6 +97,14 @@ pub(crate) fn report(error: &anyhow::Error) -> Exit {
         eprintln!("hint: {}", plain(&trouble.hint));
         return trouble.exit;
     }
+    if let Some(ClientError::Refused(refused)) = error.downcast_ref() {
+        eprintln!("error: {}", plain(&refused.message));
+        for cause in &refused.causes {
+            eprintln!("cause: {}", plain(cause));
+        }
+        eprintln!("hint: {}", plain(&refused.hint));
+        return of_status(refused.status());
+    }
     eprintln!("error: {}", plain(&error.to_string()));
     for cause in error.chain().skip(1) {
         eprintln!("cause: {}", plain(&cause.to_string()));
@@ -102,6 +112,17 @@ pub(crate) fn report(error: &anyhow::Error) -> Exit {
     let (exit, hint) = known(error);
     eprintln!("hint: {}", plain(&hint));
     exit
+}
+
+/// What the process says by its exit code when a server refused.
+fn of_status(status: u16) -> Exit {
+    match status {
+        400 | 413 | 422 => Exit::Usage,
+        401 | 403 => Exit::Denied,
+        404 => Exit::NotFound,
+        409 | 429 => Exit::Conflict,
+        _ => Exit::Failed,
+    }
 }
 
 /// Returns what to try after an error.
@@ -140,6 +161,13 @@ fn command_in(words: impl Iterator<Item = OsString>) -> String {
 
 /// Returns the exit code and the hint of errors that come from the engine and the store.
 fn known(error: &anyhow::Error) -> (Exit, String) {
+    match error.downcast_ref::<ClientError>() {
+        Some(ClientError::Refused(refused)) => return (of_status(refused.status()), refused.hint.clone()),
+        Some(ClientError::Unreachable { .. }) => {
+            return (Exit::Unreachable, "start it with `retake server`, or name another with `--server URL`".into());
+        }
+        None => {}
+    }
     let (exit, hint) = match (error.downcast_ref::<AskError>(), error.downcast_ref::<StoreError>()) {
         (Some(AskError::Store(error)), _) | (_, Some(error)) => of_store(error),
         (Some(AskError::NoFlow { flows, .. }), _) => {
@@ -161,29 +189,14 @@ fn of_store(error: &StoreError) -> (Exit, &'static str) {
     match error {
         StoreError::NoRun(_) => (Exit::NotFound, "`retake ps` lists the runs"),
         StoreError::NoComponent(_) => (Exit::NotFound, "run its `.wasm` file once, which keeps it"),
-        StoreError::Refused(refused) => (Exit::Conflict, of_rules(refused)),
+        StoreError::Refused(refused) => (Exit::Conflict, retake_server::hint_of(refused)),
+        StoreError::Changed { .. } | StoreError::InUse(_) => (Exit::Conflict, "look at it again, and then change it"),
         StoreError::Damaged(_) => {
             (Exit::Failed, "`retake db check` says what else is; a component heals when its `.wasm` file is run again")
         }
         StoreError::ReadOnly | StoreError::Unavailable(_) => {
             (Exit::Failed, "`retake doctor` checks this machine, and `retake db check` the database")
         }
-    }
-}
-
-fn of_rules(refused: &Refused) -> &'static str {
-    match refused {
-        Refused::HasCompleted => "`--rerun TASK`, `--from TASK` or `--all` forget results and run them again",
-        Refused::NotEnded => {
-            "it was put aside or waits: `retake watch RUN` goes on with it, `retake cancel RUN` ends it"
-        }
-        Refused::Active => "whoever works on it has to stop first: Ctrl-C there, or wait until it has ended",
-        Refused::HasEnded => "it has ended: `retake retry RUN` begins it again, with `--all` also where it completed",
-        Refused::NotPaused => "`retake explain RUN` says what it waits for",
-        Refused::NotWaiting => "`retake explain RUN` says what it waits for, if it does",
-        Refused::HasResult => "`retake retry RUN --rerun TASK` has it made again",
-        Refused::OtherAttempt { .. } => "somebody else may have retried it: `retake show RUN`",
-        _ => "`retake show RUN` tells where it stands",
     }
 }
 
@@ -196,30 +209,6 @@ fn within_bounds(bad: &BadField) -> String {
         // Everything else stands in the metadata.
         _ => "change the argument of `#[flow]` or `#[task]` that is named, and build again".into(),
     }
-}
-
-/// Makes text of strangers harmless on a terminal: control characters and what turns the writing direction around
-/// are shown as escapes; tabs and line ends stay (T21).
-pub(crate) fn plain(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\t' | '\n' => out.push(c),
-            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                let _ = write!(out, "\\u{{{:x}}}", c as u32);
-            }
-            c if c.is_control() => {
-                let _ = write!(out, "\\u{{{:x}}}", c as u32);
-            }
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-/// The same on one line.
-pub(crate) fn one_line(text: &str) -> String {
-    plain(text).replace(['\n', '\t'], " ")
 }
 
 /// Writes a list in the format that was asked for.
@@ -260,45 +249,6 @@ pub(crate) fn table(headings: &[&str]) -> Table {
     table
 }
 
-/// Writes a duration as people say it: `1.2 s`, `5 min`, `2 h 10 min`.
-pub(crate) fn took(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    match seconds {
-        _ if duration.is_zero() => "0 s".into(),
-        0 if duration.as_millis() == 0 => format!("{} µs", duration.as_micros().max(1)),
-        0 => format!("{} ms", duration.as_millis()),
-        1..60 => {
-            let tenths = duration.as_millis() / 100;
-            if tenths.is_multiple_of(10) {
-                format!("{} s", tenths / 10)
-            } else {
-                format!("{}.{} s", tenths / 10, tenths % 10)
-            }
-        }
-        60..3600 if seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
-        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
-        3600..86_400 if seconds % 3600 / 60 == 0 => format!("{} h", seconds / 3600),
-        3600..86_400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
-        _ if seconds % 86_400 / 3600 == 0 => format!("{} d", seconds / 86_400),
-        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3600),
-    }
-}
-
-/// Writes an instant for a table: seconds are enough there.
-pub(crate) fn instant(at: Timestamp) -> String {
-    let text = at.to_string();
-    format!("{}Z", &text[..19])
-}
-
-/// Writes a number of bytes.
-pub(crate) fn bytes(bytes: u64) -> String {
-    match bytes {
-        0..1024 => format!("{bytes} B"),
-        1024..1_048_576 => format!("{} KiB", bytes.div_ceil(1024)),
-        _ => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
-    }
-}
-
 /// Sets whether colour is used.
 pub(crate) fn choose_color(color: crate::args::Color) {
     use crate::args::Color;
@@ -320,25 +270,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_of_strangers_is_harmless() {
-        assert_eq!(plain("a\u{1b}[31mb\rc\u{202e}d\te"), "a\\u{1b}[31mb\\u{d}c\\u{202e}d\te");
-        assert_eq!(one_line("a\nb"), "a b");
-    }
-
-    #[test]
     fn the_command_that_was_meant_is_found() {
         let meant = |typed: &str| command_in(typed.split(' ').map(OsString::from));
         assert_eq!(meant("task set-result --jsn"), "retake task set-result");
         assert_eq!(meant("-o json run show"), "retake run", "a flow may be called like a command");
         assert_eq!(meant("rnu"), "retake");
-    }
-
-    #[test]
-    fn durations_are_said_as_people_say_them() {
-        let said = |ms| took(Duration::from_millis(ms));
-        assert_eq!(
-            [0, 7, 1200, 3000, 300_000, 90_000, 7_800_000, 86_400_000].map(said),
-            ["0 s", "7 ms", "1.2 s", "3 s", "5 min", "1 min 30 s", "2 h 10 min", "1 d"]
-        );
     }
 }

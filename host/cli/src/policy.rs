@@ -8,8 +8,8 @@ use retake_engine::AskError;
 
 use crate::args::Args;
 use crate::out::{self, Exit, took};
-use crate::wire::{PolicyAttempt, PolicyView, millis};
 use crate::{inspect, local, run};
+use retake_server::wire::{PolicyAttempt, PolicyView, millis};
 
 /// Most attempts that are listed one by one.
 const LISTED: usize = 50;
@@ -61,7 +61,7 @@ fn view(kind: &'static str, name: &str, policy: &RetryPolicy, attempts_with_flow
         });
     }
     PolicyView {
-        kind,
+        kind: kind.to_owned(),
         name: name.to_owned(),
         attempts: policy.retries + 1,
         attempts_with_flow,

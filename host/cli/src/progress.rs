@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use anstream::eprintln;
 use indicatif::{ProgressBar, ProgressStyle};
-use retake_core::failure::Failure;
 use retake_core::id::FlowRunId;
 use retake_core::run::Shown;
 use retake_core::task::Level;
 use retake_core::time::{Clock, Timestamp};
 use retake_engine::{Observer, Progress};
+pub(crate) use retake_server::text::words;
 
 use crate::local::SystemClock;
 use crate::out::{is_watched, one_line, took};
@@ -78,17 +78,9 @@ impl Teller {
     }
 }
 
-/// One line for a failure.
-pub(crate) fn words(failure: &Failure) -> String {
-    one_line(&format!("{}: {}", failure.code, failure.message))
-}
-
 /// When something goes on, as an instant and as a wait.
 pub(crate) fn due_words(due: Timestamp) -> String {
-    let wait = due.since(SystemClock.now());
-    // Rounded up: what is said to begin in 4 min 59.9 s begins in 5 min.
-    let wait = Duration::from_secs(wait.as_secs() + u64::from(wait.subsec_millis() > 0));
-    format!("{} (in {})", crate::out::instant(due), took(wait))
+    retake_server::text::due_words(due, SystemClock.now())
 }
 
 impl Observer for Teller {

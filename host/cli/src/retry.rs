@@ -6,21 +6,19 @@ use std::time::Duration;
 use anstream::println;
 use retake_core::component::ComponentInfo;
 use retake_core::id::{ContentDigest, FlowRunId};
-use retake_core::replay::{Again, CallKind};
 use retake_core::run::{RunState, Shown};
 use retake_core::task::Overrides;
 use retake_core::value::Json;
-use retake_engine::{Fate, Plan, PlannedCall, RetryAsk, Why};
+use retake_engine::RetryAsk;
 use retake_store::{RunFilter, RunRecord, Store};
-use serde::Serialize;
 
 use crate::args::{Args, Format, Retry, Wait, Which};
 use crate::local::{self, Local};
 use crate::out::{self, Exit, Trouble, one_line};
 use crate::progress::Teller;
 use crate::run::Left;
-use crate::wire::RunView;
 use crate::{inspect, look, params, run};
+use retake_server::wire::{PlanView, RunView};
 
 /// Most runs that one command retries.
 const MOST: usize = 10_000;
@@ -30,6 +28,9 @@ const AGAIN_MAX: Duration = Duration::from_secs(60);
 
 pub(crate) async fn retry(args: &Args, typed: &Retry) -> anyhow::Result<Exit> {
     out::choose_color(args.color);
+    if let Some(client) = crate::server::found(args)? {
+        return crate::remote::retry(args, &client, typed).await;
+    }
     let Some(text) = &typed.run else { return several(args, typed).await };
     let teller = Arc::new(Teller::new(args.quiet));
     // Looked up first, so that a typo does not have to wait for anything.
@@ -40,14 +41,14 @@ pub(crate) async fn retry(args: &Args, typed: &Retry) -> anyhow::Result<Exit> {
     let record = local.store.run(id).await?;
     let ask = ask(&local, &teller, &record, typed).await?;
     let plan = local.engine.plan_retry(id, &ask).await;
-    let plan = plan.map_err(|error| with_hint(error, id, typed))?;
+    let plan = PlanView::new(id, &plan.map_err(|error| with_hint(error, id, typed))?);
     if typed.dry_run {
-        write_plan(args.output, id, &plan);
+        write_plan(args.output, &plan);
         return Ok(Exit::Ok);
     }
     local.engine.retry(id, ask).await.map_err(|it| local.told(it))?;
     teller.follow(id);
-    teller.say(&format!("run {} again: {}", id.friendly_name(), summary(&plan)));
+    teller.say(&format!("run {} again: {}", id.friendly_name(), plan.summary()));
     let left = stay(args, &local, &teller, id, typed).await?;
     run::write_outcome(args, &local, &left.record).await?;
     Ok(left.exit)
@@ -173,113 +174,29 @@ fn with_hint(error: retake_engine::AskError, id: FlowRunId, typed: &Retry) -> an
     }
 }
 
-/// A line that says what is fed back.
-fn summary(plan: &Plan) -> String {
-    let fed = || plan.calls.iter().filter(|it| matches!(it.fate, Fate::FedBack { .. }));
-    let keyed = fed().filter(|it| it.keyed).count();
-    match (fed().count(), plan.calls.is_empty()) {
-        (0, true) => "nothing was kept, everything runs again".to_owned(),
-        (0, false) => "everything runs again".to_owned(),
-        (n, _) if plan.new_parameters && n > keyed => {
-            let same = if keyed > 0 { "the input or the key" } else { "the input" };
-            format!("{n} task results are kept, and fed back where {same} is the same")
-        }
-        (1, _) => "1 task result is fed back".to_owned(),
-        (n, _) => format!("{n} task results are fed back"),
-    }
-}
-
-/// A plan as people and scripts see it.
-#[derive(Serialize)]
-struct PlanView<'a> {
-    run: FlowRunId,
-    attempt: u32,
-    component: ContentDigest,
-    new_code: bool,
-    new_parameters: bool,
-    calls: Vec<CallView<'a>>,
-}
-
-#[derive(Serialize)]
-struct CallView<'a> {
-    number: u32,
-    kind: CallKind,
-    task: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    label: Option<&'a str>,
-    /// Whether its author gave it a key, which stands for its input.
-    keyed: bool,
-    /// `fed-back`, `runs-again` or `gone`.
-    fate: &'static str,
-    why: String,
-}
-
-impl<'a> CallView<'a> {
-    fn new(call: &'a PlannedCall, plan: &Plan) -> Self {
-        let fate = match call.fate {
-            Fate::FedBack { .. } => "fed-back",
-            Fate::RunsAgain(_) => "runs-again",
-            Fate::Gone => "gone",
-        };
-        let (number, kind, task, label) = (call.number, call.kind, call.name.as_str(), call.label.as_deref());
-        Self { number, kind, task, label, keyed: call.keyed, fate, why: words(call, plan) }
-    }
-}
-
-fn words(call: &PlannedCall, plan: &Plan) -> String {
-    match &call.fate {
-        // Pointed out because the result may be the answer to what is not asked any more.
-        Fate::FedBack { from_attempt } if call.keyed && (plan.new_parameters || plan.new_code) => {
-            format!("fed back from attempt {from_attempt}, by its key, whatever its input")
-        }
-        Fate::FedBack { from_attempt } if plan.new_parameters => {
-            format!("fed back from attempt {from_attempt}, if its input is still the same")
-        }
-        Fate::FedBack { from_attempt } => format!("fed back from attempt {from_attempt}"),
-        Fate::RunsAgain(Why::Kept(Again::Failed)) => "runs again: failed".into(),
-        Fate::RunsAgain(Why::Kept(Again::Cancelled)) => "runs again: was cancelled".into(),
-        Fate::RunsAgain(Why::Kept(Again::NotKept)) => "runs again: not kept".into(),
-        Fate::RunsAgain(Why::Kept(Again::Asked)) => "runs again: asked for".into(),
-        Fate::RunsAgain(Why::OtherInput) => "runs again: input will not match".into(),
-        Fate::RunsAgain(Why::NewVersion { was, is }) => format!("runs again: version {is}, was {was}"),
-        Fate::Gone => "not called: the new code has none of that name".into(),
-    }
-}
-
-fn write_plan(format: Format, id: FlowRunId, plan: &Plan) {
-    let view = PlanView {
-        run: id,
-        attempt: plan.attempt,
-        component: plan.component,
-        new_code: plan.new_code,
-        new_parameters: plan.new_parameters,
-        calls: plan.calls.iter().map(|it| CallView::new(it, plan)).collect(),
-    };
+pub(crate) fn write_plan(format: Format, view: &PlanView) {
     out::one(
         format,
-        &view,
-        || id.to_string(),
+        view,
+        || view.run.to_string(),
         || {
-            let mut lines = vec![format!("run {} would begin attempt {}", id.friendly_name(), plan.attempt)];
-            if plan.new_code {
-                lines.push(format!("with the code {} instead of its own", plan.component.short()));
+            let mut lines = vec![format!("run {} would begin attempt {}", view.run.friendly_name(), view.attempt)];
+            if view.new_code {
+                lines.push(format!("with the code {} instead of its own", view.component.short()));
             }
-            if plan.new_parameters {
-                let unless = if plan.calls.iter().any(|it| it.keyed) { ", unless it has a key" } else { "" };
+            if view.new_parameters {
+                let unless = if view.calls.iter().any(|it| it.keyed) { ", unless it has a key" } else { "" };
                 lines.push(format!(
                     "with other parameters: a call that passes them on has another input, and runs again{unless}"
                 ));
             }
-            if plan.calls.is_empty() {
+            if view.calls.is_empty() {
                 lines.push("it has called nothing yet: everything runs".into());
             } else {
                 let mut table = out::table(&["CALL", "TASK", "PLAN"]);
                 for call in &view.calls {
-                    table.add_row([
-                        call.number.to_string(),
-                        one_line(call.label.unwrap_or(call.task)),
-                        call.why.clone(),
-                    ]);
+                    let name = call.label.as_deref().unwrap_or(&call.task);
+                    table.add_row([call.number.to_string(), one_line(name), call.why.clone()]);
                 }
                 lines.push(format!("\n{table}"));
             }

@@ -19,11 +19,19 @@ use crate::follow::{Over, follow, interrupted, work};
 use crate::local::{self, Local};
 use crate::out::{self, Exit, Trouble};
 use crate::progress::{Teller, due_words, words};
-use crate::wire::RunView;
-use crate::{inspect, params};
+use crate::{inspect, params, remote, server};
+use retake_server::wire::RunView;
 
 pub(crate) async fn run(args: &Args, typed: &Run) -> anyhow::Result<Exit> {
     out::choose_color(args.color);
+    if let Some(client) = server::found(args)? {
+        return remote::run(args, &client, typed).await;
+    }
+    if let Some((flow, _)) = deployed(args, &typed.target).await? {
+        let message = format!("`{}` is a deployment, and no server works on it", typed.target);
+        let hint = format!("`retake server` does; `retake run {flow}` runs the flow alone");
+        return Err(Trouble::new(Exit::Unreachable, message).hint(hint).into());
+    }
     let file = inspect::is_file(&typed.target).then(|| inspect::read(typed.target.as_ref())).transpose()?;
     let teller = Arc::new(Teller::new(args.quiet));
     let local = local::open(args, Some(teller.clone())).await?;
@@ -40,6 +48,7 @@ pub(crate) async fn run(args: &Args, typed: &Run) -> anyhow::Result<Exit> {
         overrides: Overrides { memory_bytes: typed.memory, ..overrides(&typed.policy) },
         idempotency_key: typed.key.clone(),
         at: at(typed, &local),
+        through: None,
     };
     if request.idempotency_key.as_deref() == Some("") {
         return Err(Trouble::new(Exit::Usage, "`--key` is empty")
@@ -68,6 +77,9 @@ pub(crate) async fn run(args: &Args, typed: &Run) -> anyhow::Result<Exit> {
 
 pub(crate) async fn watch(args: &Args, typed: &Watch) -> anyhow::Result<Exit> {
     out::choose_color(args.color);
+    if let Some(client) = server::found(args)? {
+        return remote::watch(args, &client, typed).await;
+    }
     let teller = Arc::new(Teller::new(args.quiet));
     let store = local::look(args)?.ok_or_else(|| local::nothing_kept(&typed.run))?;
     let id = local::find(store.as_ref(), &typed.run).await?;
@@ -93,7 +105,7 @@ pub(crate) async fn worker(args: &Args, typed: &Worker) -> anyhow::Result<Exit> 
             false => interrupted().await,
         }
     };
-    work(&local, Scope::default(), shutdown).await?;
+    work(&local, Scope { root: None, queue: typed.queue.clone() }, shutdown).await?;
     teller.clear();
     if typed.drain {
         match local.store.next_due(None).await? {
@@ -102,6 +114,16 @@ pub(crate) async fn worker(args: &Args, typed: &Worker) -> anyhow::Result<Exit> 
         }
     }
     Ok(Exit::Ok)
+}
+
+/// Whether a target is a deployment that is kept, and not a file; its flow and its name then.
+async fn deployed<'a>(args: &Args, target: &'a str) -> anyhow::Result<Option<(&'a str, &'a str)>> {
+    let Some(parts) = target.split_once('/').filter(|_| !std::path::Path::new(target).exists()) else {
+        return Ok(None);
+    };
+    let Some(store) = local::look(args)? else { return Ok(None) };
+    let found = store.definition(retake_store::kind::DEPLOYMENT, target).await?;
+    Ok(found.map(|_| parts))
 }
 
 /// Waits until nothing is being worked on and nothing is due.

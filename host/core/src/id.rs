@@ -191,6 +191,23 @@ impl Serialize for TaskRunId {
     }
 }
 
+impl FromStr for TaskRunId {
+    type Err = BadId;
+
+    fn from_str(text: &str) -> Result<Self, BadId> {
+        let example = "task_01k0000000000000000000000_1";
+        let bad = || BadId::Malformed { expected: "task run", example, text: cut(text) };
+        let (run, number) = text.strip_prefix("task_").and_then(|it| it.rsplit_once('_')).ok_or_else(bad)?;
+        Ok(Self { run: format!("run_{run}").parse()?, number: number.parse().map_err(|_| bad())? })
+    }
+}
+
+impl<'de> Deserialize<'de> for TaskRunId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 /// SHA-256 of some bytes: a component, an input, a large result.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ContentDigest([u8; 32]);
@@ -248,6 +265,12 @@ impl FromStr for ContentDigest {
 impl Serialize for ContentDigest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ContentDigest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

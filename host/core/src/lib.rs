@@ -5,6 +5,7 @@
 //! instants and entropy are passed in, so that a plan can be shown beforehand and a test can predict it.
 
 pub mod component;
+pub mod deployment;
 pub mod failure;
 pub mod id;
 pub mod limits;

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::component::AttemptLimits;
+use crate::component::{AttemptLimits, ComponentInfo};
 use crate::failure::Failure;
 use crate::id::{ContentDigest, FlowRunId};
 use crate::replay::Identity;
@@ -72,6 +72,36 @@ pub trait Runner: Send + Sync {
 
     /// Makes an attempt at a flow, which asks `host` for everything else. Dropping the future stops it.
     fn run_flow<'a>(&'a self, attempt: &'a Attempt, host: Arc<dyn FlowHost>) -> BoxFuture<'a, Report>;
+}
+
+/// What is known of an upload that was accepted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Inspected {
+    /// SHA-256 of the bytes.
+    pub digest: ContentDigest,
+    /// Length of the bytes.
+    pub bytes: u64,
+    /// What it says about itself, within all bounds.
+    pub info: ComponentInfo,
+    /// The interfaces that it imports.
+    pub imports: Vec<String>,
+}
+
+/// Why an upload is not a component that can be run here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UploadRefused {
+    /// What is wrong, a sentence.
+    pub message: String,
+    /// What the component itself said, as JSON text.
+    pub details: Option<String>,
+    /// What to try.
+    pub hint: String,
+}
+
+/// Looks into uploads before anything is kept of them.
+pub trait Inspector: Send + Sync {
+    /// Inspects an upload.
+    fn inspect(&self, bytes: Vec<u8>) -> BoxFuture<'_, Result<Inspected, UploadRefused>>;
 }
 
 /// Takes what an attempt prints and logs.

@@ -15,7 +15,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, code};
 use crate::id::{Fence, FlowRunId};
@@ -108,7 +108,7 @@ impl RunState {
 }
 
 /// A word for where a run stands, in Prefect's vocabulary.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the words are explained in the picture above")]
 pub enum Shown {
     Scheduled,

@@ -211,10 +211,30 @@ impl Serialize for Json {
     }
 }
 
+/// By this name serde_json asks for and hands over the text of a value as it stands.
+const AS_IT_STANDS: &str = "$serde_json::private::RawValue";
+
+/// Takes the text as it stands, digits and order of names included. Where serde has parsed it already, as within
+/// `flatten`, it is written anew; a test says which of the two happens where.
 impl<'de> Deserialize<'de> for Json {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Box::<RawValue>::deserialize(deserializer)?;
-        Ok(Self(String::from(Box::<str>::from(raw)).into()))
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Json;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON value")
+            }
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Json, A::Error> {
+                match map.next_key::<String>()? {
+                    Some(name) if name == AS_IT_STANDS => map.next_value::<String>().map(|it| Json(it.into())),
+                    _ => Err(serde::de::Error::custom("not the text of a JSON value")),
+                }
+            }
+            fn visit_newtype_struct<D: Deserializer<'de>>(self, parsed: D) -> Result<Json, D::Error> {
+                serde_json::Value::deserialize(parsed).map(|it| Json::of(&it))
+            }
+        }
+        deserializer.deserialize_newtype_struct(AS_IT_STANDS, Visitor)
     }
 }
 
@@ -231,6 +251,24 @@ mod tests {
     fn canonical_form_sorts_keys_and_drops_space() {
         check(r#" { "b" : [ 1 , 2 ] , "a" : { "d":null, "c":true } } "#, r#"{"a":{"c":true,"d":null},"b":[1,2]}"#);
         check(r#"{"a":1,"a":2}"#, r#"{"a":2}"#);
+    }
+
+    #[test]
+    fn text_is_taken_as_it_stands_and_written_anew_within_flatten() {
+        #[derive(Deserialize)]
+        struct Plain {
+            value: Json,
+        }
+        #[derive(Deserialize)]
+        struct Flat {
+            #[serde(flatten)]
+            plain: Plain,
+        }
+        let text = r#"{"value": {"b": 123456789012345678901234567890, "a": 1.0}}"#;
+        let plain: Plain = serde_json::from_str(text).unwrap();
+        assert_eq!(plain.value.as_str(), r#"{"b": 123456789012345678901234567890, "a": 1.0}"#);
+        let flat: Flat = serde_json::from_str(r#"{"value": {"b": 1, "a": "x"}}"#).unwrap();
+        assert_eq!(flat.plain.value.as_str(), r#"{"a":"x","b":1}"#);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use retake_core::component::ComponentInfo;
+use retake_core::deployment::DEFAULT_QUEUE;
 use retake_core::failure::Failure;
 use retake_core::id::{ContentDigest, Fence, FlowRunId};
 use retake_core::limits;
@@ -206,6 +207,17 @@ pub struct StartRequest {
     pub idempotency_key: Option<String>,
     /// When it may begin; `None` for now.
     pub at: Option<Timestamp>,
+    /// The deployment that it is asked for through, and the queue where workers look for it.
+    pub through: Option<Through>,
+}
+
+/// The deployment that a run is asked for through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Through {
+    /// `flow/name`.
+    pub deployment: String,
+    /// Where workers look for its runs.
+    pub queue: String,
 }
 
 /// Works on runs. Cheap to clone.
@@ -298,12 +310,16 @@ impl Engine {
         let now = self.0.outside.clock.now();
         let random = u128::from(self.0.outside.entropy.next()) << 64 | u128::from(self.0.outside.entropy.next());
         let id = FlowRunId::new(now, random);
+        let (deployment, queue) = match request.through {
+            Some(Through { deployment, queue }) => (Some(deployment), queue),
+            None => (None, DEFAULT_QUEUE.to_owned()),
+        };
         let run = NewRun {
             id,
             component: request.component,
             flow: request.flow,
-            deployment: None,
-            queue: "default".into(),
+            deployment,
+            queue,
             parameters: Kept::Inline(request.parameters),
             overrides: request.overrides,
             idempotency_key: request.idempotency_key,

@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex};
 
 use retake_core::failure::{Failure, code};
 use retake_core::id::ContentDigest;
-use retake_core::port::{Attempt, BoxFuture, FlowHost, Logs, Report, Runner};
+use retake_core::port::{Attempt, BoxFuture, FlowHost, Inspected, Inspector, Logs, Report, Runner, UploadRefused};
 use retake_core::time::Clock;
 use tokio::sync::OnceCell;
 
@@ -120,6 +120,26 @@ impl Sandbox {
 
     fn link(&self, component: wasmtime::component::Component) -> Result<abi::Loaded, String> {
         abi::Loaded::new(&self.linker, component).map_err(|it| format!("{it:#}"))
+    }
+}
+
+impl Inspector for Sandbox {
+    fn inspect(&self, bytes: Vec<u8>) -> BoxFuture<'_, Result<Inspected, UploadRefused>> {
+        Box::pin(async move {
+            let found = Sandbox::inspect(self, bytes).await;
+            let Inspection { digest, bytes, info, imports } = found.map_err(UploadRefused::from)?;
+            Ok(Inspected { digest, bytes, info, imports })
+        })
+    }
+}
+
+impl From<Refusal> for UploadRefused {
+    fn from(refusal: Refusal) -> Self {
+        let details = match &refusal {
+            Refusal::Describe(failure) => failure.details.as_ref().map(|it| it.as_str().to_owned()),
+            _ => None,
+        };
+        Self { message: refusal.to_string(), details, hint: refusal.hint().to_owned() }
     }
 }
 

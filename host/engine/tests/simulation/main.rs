@@ -187,6 +187,7 @@ async fn people(life: &Arc<Life>, engine: &Engine, store: &Unreliable) {
                     overrides: Default::default(),
                     idempotency_key: (key < 2).then(|| format!("key {key}")),
                     at,
+                    through: None,
                 };
                 if engine.start(request).await.is_ok_and(|(_, made)| made) {
                     world.tally().runs += 1;

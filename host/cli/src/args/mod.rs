@@ -1,22 +1,34 @@
 //! What can be typed. The help texts teach; keep them true.
 
+mod define;
+mod values;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
+pub(crate) use define::*;
+pub(crate) use values::typed;
+use values::{duration, instant, size};
 
 /// Runs flows that are WebAssembly components, each attempt in a fresh sandbox, and retries what failed.
 #[derive(Debug, Parser)]
 #[command(
     name = "retake",
     version,
-    after_help = "Exit codes: 0 ok, 1 the run failed, 2 usage, 3 not found, 4 denied, 6 conflict, \
+    after_help = "Exit codes: 0 ok, 1 the run failed, 2 usage, 3 not found, 4 denied, 5 no server, 6 conflict, \
                   70 the database failed (start again: what was kept is there), 124 the wait ended before the run did, 130 interrupted (the run is left where it is)."
 )]
 pub(crate) struct Args {
     /// Where runs, results and components are kept [default: retake in the user's data directory]
     #[arg(long, global = true, env = "RETAKE_DATA", value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+    /// The server that is asked [default: the one that works on the data directory, if there is one]
+    #[arg(long, global = true, env = "RETAKE_SERVER", value_name = "URL")]
+    pub(crate) server: Option<String>,
+    /// The token that it is asked with [default: what the server left in the data directory]
+    #[arg(long, global = true, env = "RETAKE_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    pub(crate) token: Option<String>,
     /// How answers are written to stdout
     #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
     pub(crate) output: Format,
@@ -99,6 +111,39 @@ Examples:
     Inspect(Inspect),
     /// Show when each attempt of a flow and its tasks would begin
     Policy(Policy),
+    /// Put a flow under a name, ready to be run: `retake run FLOW/NAME`
+    #[command(after_help = "\
+Examples:
+  retake deploy orders.wasm -n dev -q dev -p customer=acme
+  retake deploy orders.wasm -n dev --dry-run          what would change: code, policies, schemas, capabilities
+  retake deploy orders.wasm -n nightly --cron '0 6 * * 1-5' --tz Europe/Berlin
+
+What is left out stays as it is where the deployment exists. Runs that were made before keep their code.")]
+    Deploy(Deploy),
+    /// Look after deployments
+    #[command(subcommand)]
+    Deployments(Deployments),
+    /// Look after components
+    #[command(subcommand)]
+    Components(Components),
+    /// List the flows that can be run
+    Flows,
+    /// Look after schedules
+    #[command(subcommand)]
+    Schedules(Schedules),
+    /// Tell people what becomes of runs
+    #[command(subcommand)]
+    Notify(Notify),
+    /// Look after tokens
+    #[command(subcommand)]
+    Tokens(Tokens),
+    /// List who did what, newest first
+    Audit(Audit),
+    /// Serve the HTTP API and work on whatever is due, until interrupted
+    #[command(after_help = "\
+The first start prints a token and leaves it in the data directory, where the other commands find it.
+Ctrl-C or SIGTERM lets task attempts end within the grace time; what is open goes on at the next start.")]
+    Server(Server),
     /// Look after the database
     #[command(subcommand)]
     Db(Db),
@@ -116,8 +161,8 @@ Examples:
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Run {
-    /// A component file (has a `.wasm` at its end), or the name of a flow
-    #[arg(value_name = "FILE.wasm|FLOW")]
+    /// A component file (has a `.wasm` at its end), the name of a flow, or a deployment as FLOW/NAME
+    #[arg(value_name = "FILE.wasm|FLOW|FLOW/NAME")]
     pub(crate) target: String,
     /// Which flow of the component, when it has several
     #[arg(long, value_name = "NAME")]
@@ -296,6 +341,9 @@ pub(crate) struct Watch {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Worker {
+    /// Work only on runs of this queue; `-q QUEUE` is as good here
+    #[arg(long, value_name = "QUEUE")]
+    pub(crate) queue: Option<String>,
     /// Leave when nothing is due
     #[arg(long)]
     pub(crate) drain: bool,
@@ -366,70 +414,4 @@ pub(crate) struct Policy {
     pub(crate) flow: Option<String>,
     #[command(flatten)]
     pub(crate) policy: PolicyOverrides,
-}
-
-/// Reads a duration such as `5m`, `1h 30m` or `250ms`.
-fn duration(text: &str) -> Result<Duration, String> {
-    let expected = || "expected a duration such as `30s`, `5m`, `1h 30m` or `7d`".to_owned();
-    // Zero is zero in any unit, and people leave it out.
-    if text == "0" {
-        return Ok(Duration::ZERO);
-    }
-    // Days and weeks are of 24 hours and of 7 days here: nothing that is typed so means a calendar.
-    let unit = |name: char, hours: u64| {
-        let number = text.strip_suffix(name)?.trim().parse::<u64>().ok()?;
-        Some(Duration::from_secs(number.checked_mul(hours * 3600)?))
-    };
-    if let Some(whole) = unit('d', 24).or_else(|| unit('w', 24 * 7)) {
-        return Ok(whole);
-    }
-    let span: jiff::SignedDuration = text.parse().map_err(|_| match text.parse::<f64>() {
-        Ok(_) => format!("{}; did you mean `{text}s`?", expected()),
-        Err(_) => expected(),
-    })?;
-    span.try_into().map_err(|_| "a duration cannot be negative".to_owned())
-}
-
-fn instant(text: &str) -> Result<jiff::Timestamp, String> {
-    text.parse().map_err(|_| "expected an instant such as `2026-01-31T08:00:00Z`".to_owned())
-}
-
-/// Reads a size such as `64MiB`.
-fn size(text: &str) -> Result<u64, String> {
-    let expected = || "expected a size such as `64MiB` or `1GiB`".to_owned();
-    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let (number, unit) = text.split_at(digits);
-    let scale: u64 = match unit.trim() {
-        "" | "B" => 1,
-        "KiB" | "K" => 1 << 10,
-        "MiB" | "M" => 1 << 20,
-        "GiB" | "G" => 1 << 30,
-        _ => return Err(expected()),
-    };
-    number.parse::<u64>().ok().and_then(|it| it.checked_mul(scale)).ok_or_else(expected)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::CommandFactory;
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        Args::command().debug_assert();
-    }
-
-    #[test]
-    fn durations_and_sizes_are_read_or_explained() {
-        assert_eq!(duration("0s"), Ok(Duration::ZERO));
-        assert_eq!(duration("1h 30m"), Ok(Duration::from_secs(5400)));
-        assert_eq!(duration("7d"), Ok(Duration::from_secs(7 * 24 * 3600)));
-        assert_eq!(duration("1w"), duration("7d"));
-        assert!(duration("99999999999999999999d").is_err());
-        assert!(duration("5").unwrap_err().contains("did you mean `5s`?"));
-        assert!(duration("-5s").unwrap_err().contains("negative"));
-        assert_eq!(size("64MiB"), Ok(64 << 20));
-        assert!(size("64MB").is_err());
-        assert!(size("99999999999999GiB").is_err());
-    }
 }

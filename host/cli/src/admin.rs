@@ -1,0 +1,515 @@
+//! `deploy`, `deployments`, `components`, `flows`, `schedules`, `tokens` and `audit`: what people define.
+//!
+//! Each asks a server; where there is none, this process serves the data directory to itself.
+
+use anstream::println;
+use retake_core::component::ComponentInfo;
+use retake_core::schedule::{CatchUp, Overlap, When};
+use retake_core::time::{Clock, Timestamp};
+use retake_core::value::Json;
+use retake_server::types::{Change, ComponentView, Deployed, DeploymentAsk, DeploymentView, ScheduleAsk, ScheduleView};
+use retake_server::wire::millis;
+use retake_server::{Client, Role};
+
+use crate::args::{
+    Args, Audit, CatchUpWord, Components, Deploy, Deployments, Format, OverlapWord, RoleWord, ScheduleAdd, Schedules,
+    Slots, Tokens,
+};
+use crate::local::SystemClock;
+use crate::out::{self, Exit, Trouble, bytes, instant, one_line, took};
+use crate::progress::Teller;
+use crate::{inspect, params, run, server};
+
+pub(crate) async fn deploy(args: &Args, typed: &Deploy) -> anyhow::Result<Exit> {
+    out::choose_color(args.color);
+    let file = inspect::is_file(&typed.target).then(|| inspect::read(typed.target.as_ref())).transpose()?;
+    let served = server::served(args).await?;
+    let done = deploy_to(args, served.client(), typed, file).await;
+    served.end().await;
+    done
+}
+
+async fn deploy_to(args: &Args, client: &Client, typed: &Deploy, file: Option<Vec<u8>>) -> anyhow::Result<Exit> {
+    let teller = Teller::new(args.quiet);
+    let (digest, info) = match file {
+        Some(bytes) => {
+            teller.wait("uploading, inspecting and compiling the component".into());
+            // A dry run keeps the component too, where it is new: without it there is nothing to compare with. What is
+            // kept and never deployed changes nothing.
+            let found = client.upload(bytes, false).await?;
+            teller.clear();
+            (found.digest, found.info)
+        }
+        None => {
+            let found = client.component(&typed.target).await?;
+            (found.digest, found.info)
+        }
+    };
+    let flow = run::choose_flow(&info, typed.flow.as_deref())?;
+    let parameters = match typed.parameters.is_empty() {
+        true => None,
+        false => Some(params::read(&typed.parameters, flow)?),
+    };
+    let ask = DeploymentAsk {
+        component: Some(digest.to_string()),
+        queue: typed.queue.clone(),
+        description: typed.description.clone(),
+        parameters,
+        tags: (!typed.tag.is_empty()).then(|| typed.tag.clone()),
+        paused: None,
+        retries: typed.policy.retries,
+        retry_delay_ms: typed.policy.retry_delay.map(millis),
+        timeout_ms: typed.timeout.map(millis),
+        memory_bytes: typed.memory,
+    };
+    let schedule = when(&typed.when)?;
+    let deployed = client.deploy(&flow.name, &typed.name, &ask, typed.dry_run).await?;
+    let full = deployed.deployment.full_name.clone();
+    let scheduled = match schedule {
+        Some(when) if !deployed.created || !typed.dry_run => {
+            let name = full.replace('/', ".");
+            let ask = schedule_ask(full.clone(), when, &typed.when, None);
+            Some(client.put_schedule(&name, &ask, typed.dry_run).await?)
+        }
+        _ => None,
+    };
+    out::one(args.output, &deployed, || full.clone(), || deployed_text(&deployed, &info));
+    if let Some(scheduled) = scheduled
+        && !args.quiet
+    {
+        let first = scheduled.next.first().map_or("never".to_owned(), |it| instant(*it));
+        anstream::eprintln!("its next run begins at {first} (schedule {})", scheduled.name);
+    }
+    if !args.quiet && deployed.applied {
+        anstream::eprintln!("  hint: retake run '{full}'");
+    }
+    Ok(Exit::Ok)
+}
+
+fn deployed_text(deployed: &Deployed, info: &ComponentInfo) -> String {
+    let it = &deployed.deployment;
+    let what = match (deployed.applied, deployed.created) {
+        (true, true) => "deployed",
+        (true, false) => "changed",
+        (false, true) => "would be deployed",
+        (false, false) if deployed.changes.is_empty() => "is as it was",
+        (false, false) => "would be changed",
+    };
+    let code = format!("{} {}", one_line(&info.name), one_line(&info.version));
+    let mut lines = vec![format!("{} {what}: {} ({})", it.full_name, code.trim(), it.deployment.component.short())];
+    lines.extend(deployed.changes.iter().map(change_text));
+    lines.join("\n")
+}
+
+fn change_text(change: &Change) -> String {
+    let side = |value: &Option<serde_json::Value>| match value {
+        Some(value) => one_line(&retake_core::failure::cut(value.to_string(), 60)),
+        None => "nothing".to_owned(),
+    };
+    format!("  {}: {} → {}", one_line(&change.what), side(&change.from), side(&change.to))
+}
+
+/// Reads when runs begin by themselves; `None` when nothing was typed about it.
+fn when(typed: &Slots) -> anyhow::Result<Option<When>> {
+    let when = match (&typed.cron, typed.every, typed.once) {
+        (Some(expression), ..) => When::Cron { expression: expression.clone(), time_zone: typed.tz.clone() },
+        (None, Some(interval), _) => When::Every { interval, anchor: Timestamp::from_micros(0) },
+        (None, None, Some(at)) => When::Once { at: Timestamp::from_micros(at.as_microsecond()) },
+        (None, None, None) => return Ok(None),
+    };
+    when.check().map_err(|bad| {
+        Trouble::new(Exit::Usage, bad.to_string())
+            .hint("`--cron '0 6 * * 1-5' --tz Europe/Berlin`, `--every 15m` or `--once 2026-01-31T08:00:00Z`")
+    })?;
+    Ok(Some(when))
+}
+
+fn schedule_ask(deployment: String, when: When, typed: &Slots, parameters: Option<Json>) -> ScheduleAsk {
+    ScheduleAsk {
+        deployment,
+        when,
+        overlap: match typed.overlap {
+            OverlapWord::Allow => Overlap::Allow,
+            OverlapWord::Skip => Overlap::Skip,
+            OverlapWord::Queue => Overlap::Queue,
+        },
+        catch_up: match typed.catch_up {
+            CatchUpWord::None => CatchUp::None,
+            CatchUpWord::Latest => CatchUp::Latest,
+            CatchUpWord::All => CatchUp::All,
+        },
+        jitter_ms: millis(typed.jitter),
+        parameters,
+        paused: false,
+    }
+}
+
+/// Parts `flow/name`.
+fn full_name(text: &str) -> anyhow::Result<(&str, &str)> {
+    text.split_once('/').ok_or_else(|| {
+        let message = format!("`{text}` is no deployment");
+        Trouble::new(Exit::Usage, message).hint("write it as FLOW/NAME; `retake deployments ls` lists them").into()
+    })
+}
+
+pub(crate) async fn deployments(args: &Args, typed: &Deployments) -> anyhow::Result<Exit> {
+    out::choose_color(args.color);
+    let served = server::served(args).await?;
+    let done = deployments_of(args, served.client(), typed).await;
+    served.end().await;
+    done
+}
+
+async fn deployments_of(args: &Args, client: &Client, typed: &Deployments) -> anyhow::Result<Exit> {
+    match typed {
+        Deployments::Ls => {
+            let all = client.deployments().await?;
+            if all.is_empty() && args.output == Format::Table {
+                println!("nothing is deployed yet\n  hint: retake deploy FILE.wasm -n NAME");
+                return Ok(Exit::Ok);
+            }
+            out::list(
+                args.output,
+                &all,
+                |it| it.full_name.clone(),
+                || {
+                    let mut table = out::table(&["DEPLOYMENT", "QUEUE", "CODE", "TAGS", "CHANGED"]);
+                    for it in &all {
+                        let deployment = &it.deployment;
+                        let name =
+                            if deployment.paused { format!("{} (paused)", it.full_name) } else { it.full_name.clone() };
+                        table.add_row([
+                            one_line(&name),
+                            one_line(&deployment.queue),
+                            deployment.component.short(),
+                            one_line(&deployment.tags.join(", ")),
+                            instant(it.updated),
+                        ]);
+                    }
+                    table
+                },
+            );
+        }
+        Deployments::Show { name } => {
+            let (flow, name) = full_name(name)?;
+            let it = client.deployment(flow, name).await?;
+            out::one(args.output, &it, || it.full_name.clone(), || deployment_text(&it));
+        }
+        Deployments::Rm { name } => {
+            let (flow, short) = full_name(name)?;
+            client.remove_deployment(flow, short).await?;
+            println!("{name} is removed; its runs stay");
+        }
+        Deployments::Pause { name } => paused(client, name, true).await?,
+        Deployments::Resume { name } => paused(client, name, false).await?,
+    }
+    Ok(Exit::Ok)
+}
+
+async fn paused(client: &Client, full: &str, paused: bool) -> anyhow::Result<()> {
+    let (flow, name) = full_name(full)?;
+    client.deploy(flow, name, &DeploymentAsk { paused: Some(paused), ..DeploymentAsk::default() }, false).await?;
+    println!("{full} is {}", if paused { "paused: its schedules make no runs" } else { "not paused" });
+    Ok(())
+}
+
+fn deployment_text(it: &DeploymentView) -> String {
+    let deployment = &it.deployment;
+    let mut lines = vec![
+        format!("deployment {}", it.full_name),
+        format!("queue      {}", one_line(&deployment.queue)),
+        format!("component  {}", deployment.component.short()),
+        format!("parameters {}", one_line(deployment.parameters.as_str())),
+        format!("changed    {} (version {})", instant(it.updated), it.version),
+    ];
+    if !deployment.description.is_empty() {
+        lines.push(format!("about      {}", one_line(&deployment.description)));
+    }
+    if !deployment.tags.is_empty() {
+        lines.push(format!("tags       {}", one_line(&deployment.tags.join(", "))));
+    }
+    let overrides = serde_json::to_string(&deployment.overrides).unwrap_or_default();
+    if overrides != "{}" {
+        lines.push(format!("overrides  {overrides}"));
+    }
+    if deployment.paused {
+        lines.push("paused     its schedules make no runs".into());
+    }
+    lines.join("\n")
+}
+
+pub(crate) async fn components(args: &Args, typed: &Components) -> anyhow::Result<Exit> {
+    out::choose_color(args.color);
+    let file = match typed {
+        Components::Add { file } => Some(inspect::read(file)?),
+        _ => None,
+    };
+    let served = server::served(args).await?;
+    let done = components_of(args, served.client(), typed, file).await;
+    served.end().await;
+    done
+}
+
+async fn components_of(
+    args: &Args,
+    client: &Client,
+    typed: &Components,
+    file: Option<Vec<u8>>,
+) -> anyhow::Result<Exit> {
+    match typed {
+        Components::Ls => {
+            let all = client.components().await?;
+            if all.is_empty() && args.output == Format::Table {
+                println!("no components yet\n  hint: retake deploy FILE.wasm -n NAME");
+                return Ok(Exit::Ok);
+            }
+            out::list(args.output, &all, |it| it.digest.to_string(), || components_table(&all));
+        }
+        Components::Add { .. } => {
+            let found = client.upload(file.unwrap_or_default(), false).await?;
+            out::one(
+                args.output,
+                &found,
+                || found.digest.to_string(),
+                || format!("{} {} is kept as {}", found.info.name, found.info.version, found.digest.short()),
+            );
+        }
+        Components::Rm { digest } => {
+            client.remove_component(digest).await?;
+            println!("{digest} is removed");
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn components_table(all: &[ComponentView]) -> comfy_table::Table {
+    let mut table = out::table(&["COMPONENT", "VERSION", "DIGEST", "FLOWS", "SIZE", "UPLOADED"]);
+    for it in all {
+        let flows: Vec<&str> = it.info.flows.iter().map(|it| it.name.as_str()).collect();
+        table.add_row([
+            one_line(&it.info.name),
+            one_line(&it.info.version),
+            it.digest.short(),
+            one_line(&flows.join(", ")),
+            bytes(it.bytes),
+            instant(it.uploaded),
+        ]);
+    }
+    table
+}
+
+pub(crate) async fn flows(args: &Args) -> anyhow::Result<Exit> {
+    out::choose_color(args.color);
+    let served = server::served(args).await?;
+    let all = served.client().flows().await;
+    served.end().await;
+    let all = all?;
+    if all.is_empty() && args.output == Format::Table {
+        println!("no flows yet\n  hint: retake deploy FILE.wasm -n NAME");
+        return Ok(Exit::Ok);
+    }
+    out::list(
+        args.output,
+        &all,
+        |it| it.flow.name.clone(),
+        || {
+            let mut table = out::table(&["FLOW", "COMPONENT", "RETRIES", "ABOUT"]);
+            for it in &all {
+                table.add_row([
+                    one_line(&it.flow.name),
+                    format!("{} {}", one_line(&it.component_name), one_line(&it.component_version)),
+                    it.flow.retry.retries.to_string(),
+                    one_line(&it.flow.description),
+                ]);
+            }
+            table
+        },
+    );
+    Ok(Exit::Ok)
+}
+
+pub(crate) async fn schedules(args: &Args, typed: &Schedules) -> anyhow::Result<Exit> {
+    out::choose_color(args.color);
+    let served = server::served(args).await?;
+    let done = schedules_of(args, served.client(), typed).await;
+    served.end().await;
+    done
+}
+
+async fn schedules_of(args: &Args, client: &Client, typed: &Schedules) -> anyhow::Result<Exit> {
+    match typed {
+        Schedules::Ls => {
+            let all = client.schedules().await?;
+            if all.is_empty() && args.output == Format::Table {
+                println!("no schedules yet\n  hint: retake schedules add NAME FLOW/NAME --every 15m");
+                return Ok(Exit::Ok);
+            }
+            out::list(args.output, &all, |it| it.name.clone(), || schedules_table(&all));
+        }
+        Schedules::Show { name } => show_schedule(args, &client.schedule(name).await?),
+        Schedules::Add(add) => show_schedule(args, &add_schedule(client, add).await?),
+        Schedules::Rm { name } => {
+            client.remove_schedule(name).await?;
+            println!("schedule {name} is removed; its runs stay");
+        }
+        Schedules::Pause { name } | Schedules::Resume { name } => {
+            let paused = matches!(typed, Schedules::Pause { .. });
+            let ask = ScheduleAsk { paused, ..client.schedule(name).await?.ask };
+            show_schedule(args, &client.put_schedule(name, &ask, false).await?);
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+async fn add_schedule(client: &Client, add: &ScheduleAdd) -> anyhow::Result<ScheduleView> {
+    let when = when(&add.when)?.ok_or_else(|| {
+        Trouble::new(Exit::Usage, "nothing says when its runs begin")
+            .hint("`--cron '0 6 * * 1-5' --tz Europe/Berlin`, `--every 15m` or `--once 2026-01-31T08:00:00Z`")
+    })?;
+    let parameters = match add.parameters.is_empty() {
+        true => None,
+        false => {
+            let (flow, name) = full_name(&add.deployment)?;
+            let deployment = client.deployment(flow, name).await?.deployment;
+            let component = client.component(&deployment.component.to_string()).await?;
+            Some(params::read(&add.parameters, run::choose_flow(&component.info, Some(flow))?)?)
+        }
+    };
+    let ask = schedule_ask(add.deployment.clone(), when, &add.when, parameters);
+    Ok(client.put_schedule(&add.name, &ask, add.dry_run).await?)
+}
+
+fn when_words(when: &When) -> String {
+    match when {
+        When::Cron { expression, time_zone } => format!("{expression} ({time_zone})"),
+        When::Every { interval, .. } => format!("every {}", took(*interval)),
+        When::Once { at } => format!("once at {}", instant(*at)),
+    }
+}
+
+fn schedules_table(all: &[ScheduleView]) -> comfy_table::Table {
+    let mut table = out::table(&["SCHEDULE", "DEPLOYMENT", "WHEN", "NEXT", "LAST"]);
+    for it in all {
+        let next = match (it.ask.paused, it.next.first()) {
+            (true, _) => "paused".to_owned(),
+            (false, Some(next)) => instant(*next),
+            (false, None) => "never again".to_owned(),
+        };
+        table.add_row([
+            one_line(&it.name),
+            one_line(&it.ask.deployment),
+            one_line(&when_words(&it.ask.when)),
+            next,
+            it.last.map(instant).unwrap_or_default(),
+        ]);
+    }
+    table
+}
+
+fn show_schedule(args: &Args, it: &ScheduleView) {
+    out::one(
+        args.output,
+        it,
+        || it.name.clone(),
+        || {
+            let mut lines = vec![
+                format!("schedule   {}", one_line(&it.name)),
+                format!("deployment {}", one_line(&it.ask.deployment)),
+                format!("when       {}", one_line(&when_words(&it.ask.when))),
+            ];
+            if it.ask.paused {
+                lines.push("paused     it makes no runs".into());
+            }
+            lines.extend(it.next.iter().map(|at| format!("next       {}", instant(*at))));
+            lines.join("\n")
+        },
+    );
+}
+
+pub(crate) async fn tokens(args: &Args, typed: &Tokens) -> anyhow::Result<Exit> {
+    out::choose_color(args.color);
+    let served = server::served(args).await?;
+    let done = tokens_of(args, served.client(), typed).await;
+    served.end().await;
+    done
+}
+
+async fn tokens_of(args: &Args, client: &Client, typed: &Tokens) -> anyhow::Result<Exit> {
+    match typed {
+        Tokens::Ls => {
+            let all = client.tokens().await?;
+            out::list(
+                args.output,
+                &all,
+                |it| it.name.clone(),
+                || {
+                    let mut table = out::table(&["TOKEN", "ROLE", "MADE", "ENDS"]);
+                    for it in &all {
+                        let ends = it.expires.map_or("never".to_owned(), instant);
+                        table.add_row([one_line(&it.name), it.role.as_str().to_owned(), instant(it.created), ends]);
+                    }
+                    table
+                },
+            );
+        }
+        Tokens::Add { name, role, expires_in } => {
+            let role = match role {
+                RoleWord::Viewer => Role::Viewer,
+                RoleWord::Operator => Role::Operator,
+                RoleWord::Deployer => Role::Deployer,
+                RoleWord::Admin => Role::Admin,
+            };
+            let expires = expires_in.map(|it| SystemClock.now() + it);
+            let made = client.make_token(name, role, expires).await?;
+            out::one(args.output, &made, || made.token.clone(), || made.token.clone());
+            if !args.quiet {
+                anstream::eprintln!("it is shown this once: `RETAKE_TOKEN`, `--token`, or `Authorization: Bearer`");
+            }
+        }
+        Tokens::Rm { name } => {
+            client.revoke_token(name).await?;
+            println!("token {name} is revoked");
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+pub(crate) async fn audit(args: &Args, typed: &Audit) -> anyhow::Result<Exit> {
+    out::choose_color(args.color);
+    let served = server::served(args).await?;
+    let done = audit_of(args, served.client(), typed).await;
+    served.end().await;
+    done
+}
+
+async fn audit_of(args: &Args, client: &Client, typed: &Audit) -> anyhow::Result<Exit> {
+    let subject = match &typed.subject {
+        // A run is known by its id there.
+        Some(text) => Some(client.run(text).await.map_or(text.clone(), |it| it.id.to_string())),
+        None => None,
+    };
+    let page = client.audit(subject.as_deref(), typed.number.into()).await?;
+    if page.items.is_empty() && args.output == Format::Table {
+        println!("nobody did anything yet");
+        return Ok(Exit::Ok);
+    }
+    out::list(
+        args.output,
+        &page.items,
+        |it| it.subject.clone(),
+        || {
+            let mut table = out::table(&["WHEN", "WHO", "WHAT", "TO", "HOW"]);
+            for it in &page.items {
+                table.add_row([
+                    instant(it.at),
+                    one_line(&it.actor),
+                    one_line(&it.action),
+                    one_line(&it.subject),
+                    one_line(&retake_core::failure::cut(it.details.as_str().to_owned(), 60)),
+                ]);
+            }
+            table
+        },
+    );
+    Ok(Exit::Ok)
+}

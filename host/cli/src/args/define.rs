@@ -1,0 +1,332 @@
+//! What can be typed to define things and to serve them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Subcommand, ValueEnum};
+
+use super::values::{duration, instant, size};
+use super::{Parameters, PolicyOverrides};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Server {
+    /// Where to listen
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7420", env = "RETAKE_LISTEN")]
+    pub(crate) listen: std::net::SocketAddr,
+    /// A name by which the server is called, besides localhost; may be given again
+    #[arg(long, value_name = "NAME")]
+    pub(crate) host: Vec<String>,
+    /// Listen on an address that others reach, without TLS: tokens can be read on the way
+    #[arg(long)]
+    pub(crate) insecure: bool,
+    /// Work only on runs of this queue; `-q QUEUE` is as good here
+    #[arg(long, value_name = "QUEUE")]
+    pub(crate) queue: Option<String>,
+    /// Flow runs that are worked on at once
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u16).range(1..=4000))]
+    pub(crate) flow_slots: u16,
+    /// Task attempts at once
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u16).range(1..=2000))]
+    pub(crate) task_slots: u16,
+    /// How long task attempts may go on when the server is to end
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub(crate) grace: Duration,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Deploy {
+    /// A component file, or the beginning of the digest of one that is kept
+    #[arg(value_name = "FILE.wasm|DIGEST")]
+    pub(crate) target: String,
+    /// Which flow of the component, when it has several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) flow: Option<String>,
+    /// The deployment's name
+    #[arg(short, long, value_name = "NAME", default_value = "default")]
+    pub(crate) name: String,
+    /// Where workers look for its runs; `-q QUEUE` is as good here
+    #[arg(long, value_name = "QUEUE")]
+    pub(crate) queue: Option<String>,
+    /// For people
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) description: Option<String>,
+    /// For filters; may be given again
+    #[arg(long, value_name = "TAG")]
+    pub(crate) tag: Vec<String>,
+    #[command(flatten)]
+    pub(crate) parameters: Parameters,
+    #[command(flatten)]
+    pub(crate) policy: PolicyOverrides,
+    /// Wall clock of one attempt of the flow, such as 10m
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
+    /// Memory of one attempt, such as 128MiB
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) memory: Option<u64>,
+    #[command(flatten)]
+    pub(crate) when: Slots,
+    /// Say what would change, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// When runs begin by themselves.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Slots {
+    /// At the times of this expression: minute, hour, day of the month, month, day of the week
+    #[arg(long, value_name = "EXPR", conflicts_with_all = ["every", "once"])]
+    pub(crate) cron: Option<String>,
+    /// The zone of the expression, such as Europe/Berlin
+    #[arg(long, value_name = "ZONE", default_value = "UTC")]
+    pub(crate) tz: String,
+    /// Again and again after this long, such as 15m
+    #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "once")]
+    pub(crate) every: Option<Duration>,
+    /// Once at this instant
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    pub(crate) once: Option<jiff::Timestamp>,
+    /// What becomes of a slot while an earlier run has not ended
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = OverlapWord::Allow)]
+    pub(crate) overlap: OverlapWord,
+    /// What becomes of slots that were missed
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = CatchUpWord::Latest)]
+    pub(crate) catch_up: CatchUpWord,
+    /// Begin each run later by up to this long
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "0s")]
+    pub(crate) jitter: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OverlapWord {
+    /// Its run begins all the same
+    Allow,
+    /// It makes no run
+    Skip,
+    /// Its run begins when the earlier has ended
+    Queue,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CatchUpWord {
+    /// No runs
+    None,
+    /// One run, of the last
+    Latest,
+    /// One run of each, 100 at most
+    All,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Deployments {
+    /// List them
+    Ls,
+    /// Show one
+    Show {
+        /// As FLOW/NAME
+        #[arg(value_name = "FLOW/NAME")]
+        name: String,
+    },
+    /// Forget one and its schedules; its runs stay
+    Rm {
+        /// As FLOW/NAME
+        #[arg(value_name = "FLOW/NAME")]
+        name: String,
+    },
+    /// Let its schedules make no runs
+    Pause {
+        /// As FLOW/NAME
+        #[arg(value_name = "FLOW/NAME")]
+        name: String,
+    },
+    /// Let its schedules make runs again
+    Resume {
+        /// As FLOW/NAME
+        #[arg(value_name = "FLOW/NAME")]
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Components {
+    /// List them, the newest upload first
+    Ls,
+    /// Keep a component file without deploying it
+    Add {
+        /// The file
+        #[arg(value_name = "FILE.wasm")]
+        file: PathBuf,
+    },
+    /// Forget one that no run and no deployment refers to
+    Rm {
+        /// Its digest, or the beginning of it
+        #[arg(value_name = "DIGEST")]
+        digest: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Schedules {
+    /// List them
+    Ls,
+    /// Show one with its next ten slots
+    Show {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// Make or change one
+    #[command(after_help = "Example: retake schedules add nightly orders/dev --cron '0 6 * * 1-5' --tz Europe/Berlin")]
+    Add(Box<ScheduleAdd>),
+    /// Forget one; its runs stay
+    Rm {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// Let one make no runs
+    Pause {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// Let one make runs again
+    Resume {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ScheduleAdd {
+    /// Its name
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// Whose runs begin, as FLOW/NAME
+    #[arg(value_name = "FLOW/NAME")]
+    pub(crate) deployment: String,
+    #[command(flatten)]
+    pub(crate) when: Slots,
+    #[command(flatten)]
+    pub(crate) parameters: Parameters,
+    /// Say when its runs would begin, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Notify {
+    /// List the rules
+    Ls,
+    /// Make or change a rule, and print the secret that its messages are signed with where that is new
+    #[command(after_help = "\
+Examples:
+  retake notify add night --webhook https://example.org/hook
+  retake notify add orders --slack https://hooks.slack.com/services/… --deployment orders/dev --in-a-row 3
+  retake notify test night && retake notify deliveries")]
+    Add(Box<NotifyAdd>),
+    /// Forget a rule
+    Rm {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// Send a test message, and say whether it arrived
+    Test {
+        /// The rule's name
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// List messages and what became of them, newest first
+    Deliveries {
+        /// Only of this rule
+        #[arg(value_name = "NAME")]
+        name: Option<String>,
+        /// At most this many
+        #[arg(short = 'n', long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=200))]
+        number: u16,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct NotifyAdd {
+    /// The rule's name
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// A webhook, signed as Standard Webhooks says
+    #[arg(long, value_name = "URL", required_unless_present_any = ["slack", "apprise"], conflicts_with_all = ["slack", "apprise"])]
+    pub(crate) webhook: Option<String>,
+    /// A webhook of Slack, or of what understands the same
+    #[arg(long, value_name = "URL", conflicts_with = "apprise")]
+    pub(crate) slack: Option<String>,
+    /// An Apprise API server
+    #[arg(long, value_name = "URL")]
+    pub(crate) apprise: Option<String>,
+    /// The secret of a webhook: `whsec_` and base64 [default: one is made]
+    #[arg(long, value_name = "SECRET", requires = "webhook")]
+    pub(crate) secret: Option<String>,
+    /// The states that are told of [default: failed, timed-out, crashed, parked]
+    #[arg(long, value_name = "STATES", value_delimiter = ',')]
+    pub(crate) state: Vec<String>,
+    /// Only runs of this flow
+    #[arg(long, value_name = "NAME")]
+    pub(crate) flow: Option<String>,
+    /// Only runs of this deployment
+    #[arg(long, value_name = "FLOW/NAME")]
+    pub(crate) deployment: Option<String>,
+    /// Only runs of deployments with this tag
+    #[arg(long, value_name = "TAG")]
+    pub(crate) tag: Option<String>,
+    /// Only when so many runs came to such a state in a row
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) in_a_row: u32,
+    /// Send no second message of the same deployment within this time
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "0s")]
+    pub(crate) quiet_for: Duration,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Tokens {
+    /// List them: names, roles, and when they end
+    Ls,
+    /// Make one, and print it this once
+    Add {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// What it may ask for
+        #[arg(long, value_enum, default_value_t = RoleWord::Operator)]
+        role: RoleWord,
+        /// How long it may be used
+        #[arg(long, value_name = "DURATION", value_parser = duration)]
+        expires_in: Option<Duration>,
+    },
+    /// Revoke one
+    Rm {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RoleWord {
+    /// To look
+    Viewer,
+    /// To start, retry, cancel and pause runs
+    Operator,
+    /// To upload, deploy and schedule
+    Deployer,
+    /// Everything
+    Admin,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Audit {
+    /// Only about this run or this name
+    #[arg(value_name = "RUN|NAME")]
+    pub(crate) subject: Option<String>,
+    /// At most this many
+    #[arg(short = 'n', long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=200))]
+    pub(crate) number: u16,
+}

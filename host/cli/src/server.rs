@@ -1,0 +1,238 @@
+//! `server`: the host as a service. And how the other commands find it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use retake_core::port::Inspector;
+use retake_core::time::Clock;
+use retake_engine::{Entropy, Scope};
+use retake_server::{Bound, Client, Host, Live, Settings, Tokens};
+use serde::{Deserialize, Serialize};
+
+use crate::args::{Args, Server};
+use crate::follow::{interrupted, work};
+use crate::local::{self, Local, SystemClock, SystemEntropy};
+use crate::out::{Exit, Trouble};
+
+/// Says something on stderr. Whoever read it may be gone: a server goes on without.
+macro_rules! tell {
+    ($($words:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(anstream::stderr(), $($words)*);
+    }};
+}
+
+/// What a server leaves in the data directory while it works on it, so that commands find it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Sign {
+    url: String,
+}
+
+fn sign_file(dir: &Path) -> PathBuf {
+    dir.join("server.json")
+}
+
+fn token_file(dir: &Path) -> PathBuf {
+    dir.join("token")
+}
+
+pub(crate) async fn server(args: &Args, typed: &Server) -> anyhow::Result<Exit> {
+    crate::out::choose_color(args.color);
+    let address = typed.listen;
+    if !address.ip().is_loopback() && !typed.insecure {
+        let message = format!("`{address}` is reached by others, and tokens could be read on the way");
+        let hint = "put a proxy that speaks TLS before `127.0.0.1`, or say that you know: `--insecure`";
+        return Err(Trouble::new(Exit::Usage, message).hint(hint).into());
+    }
+    let dir = local::data_dir(args)?;
+    let live = live();
+    let grace = retake_engine::Settings {
+        grace: typed.grace,
+        flow_slots: typed.flow_slots.into(),
+        task_slots: typed.task_slots.into(),
+        ..Default::default()
+    };
+    let local = local::open_with(args, Some(live.clone()), grace).await?;
+    let bound = Bound::to(address).await.map_err(|error| {
+        Trouble::new(Exit::Failed, format!("cannot listen on {address}: {error}"))
+            .hint("another server may have it: choose another with `--listen 127.0.0.1:0`")
+    })?;
+    let host = host(&local, live).await?;
+    let url = format!("http://{}", bound.address);
+    let first =
+        retake_server::first_token(local.store.as_ref(), &host.tokens, &SystemEntropy, SystemClock.now()).await?;
+    if let Some(first) = &first {
+        write_private(&token_file(&dir), first.0.as_bytes())?;
+    }
+    write_private(&sign_file(&dir), &serde_json::to_vec(&Sign { url: url.clone() })?)?;
+    tell!("retake server {} at {url}", env!("CARGO_PKG_VERSION"));
+    tell!("  data in {}", dir.display());
+    if let Some(first) = first {
+        tell!("  first token, of an admin: {}", first.0);
+        tell!("  it is kept in {} for the commands of this machine", token_file(&dir).display());
+    }
+    let ended = until_ended(&local, &host, bound, typed).await;
+    let _ = std::fs::remove_file(sign_file(&dir));
+    ended?;
+    tell!("stopped in good order");
+    Ok(Exit::Ok)
+}
+
+async fn until_ended(local: &Local, host: &Host, bound: Bound, typed: &Server) -> Result<(), Trouble> {
+    let settings = Settings { hosts: typed.host.clone(), tls: false };
+    let router = retake_server::router(host.clone(), settings);
+    // Told twice: to whoever works, and to whoever answers.
+    let (stop, stops) = tokio::sync::watch::channel(false);
+    let stopped = |mut stops: tokio::sync::watch::Receiver<bool>| async move {
+        let _ = stops.wait_for(|it| *it).await;
+    };
+    let scope = Scope { root: None, queue: typed.queue.clone() };
+    let working = async {
+        let worked = work(local, scope, stopped(stops.clone())).await;
+        let _ = stop.send(true);
+        worked
+    };
+    let serving = retake_server::serve(bound, router, stopped(stops.clone()));
+    let scheduling = async {
+        tokio::select! {
+            () = retake_server::make_scheduled_runs(host) => {}
+            () = retake_server::send_notifications(host) => {}
+            () = stopped(stops.clone()) => {}
+        }
+    };
+    let asked = async {
+        tokio::select! {
+            () = interrupted() => {
+                tell!("stopping: what is open goes on at the next start; Ctrl-C again leaves at once");
+                let _ = stop.send(true);
+            }
+            () = stopped(stops.clone()) => {}
+        }
+    };
+    let (worked, (), (), ()) = tokio::join!(working, serving, scheduling, asked);
+    worked
+}
+
+fn live() -> Arc<Live> {
+    // The instant tells one server from the next.
+    Arc::new(Live::new(Arc::new(SystemClock), SystemClock.now().as_micros().unsigned_abs()))
+}
+
+async fn host(local: &Local, live: Arc<Live>) -> anyhow::Result<Host> {
+    let tokens = Tokens::load(local.store.as_ref()).await?;
+    let inspector: Arc<dyn Inspector> = local.sandbox.clone();
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    Ok(Host {
+        store: local.store.clone(),
+        engine: local.engine.clone(),
+        inspector,
+        clock: local.clock.clone(),
+        entropy,
+        live,
+        tokens: Arc::new(tokens),
+    })
+}
+
+/// Writes a file that only its owner may read.
+fn write_private(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let write = || {
+        let _ = std::fs::remove_file(file);
+        let mut opened = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
+        opened.write_all(bytes)
+    };
+    write().map_err(|error: std::io::Error| {
+        let message = format!("`{}` cannot be written: {error}", file.display());
+        Trouble::new(Exit::Failed, message).hint("`--data DIR` keeps everything elsewhere").into()
+    })
+}
+
+/// Returns the server that was named, or the one that works on the data directory.
+pub(crate) fn found(args: &Args) -> anyhow::Result<Option<Client>> {
+    let dir = local::data_dir(args)?;
+    let kept = || std::fs::read_to_string(token_file(&dir)).ok().map(|it| it.trim().to_owned());
+    let token = args.token.clone().or_else(kept);
+    if let Some(url) = &args.server {
+        return Ok(Some(Client::new(url, token)?));
+    }
+    // A server that was killed leaves its sign; its lock is gone.
+    if !retake_store::upkeep::is_worked_on(&dir) {
+        return Ok(None);
+    }
+    let Ok(sign) = std::fs::read(sign_file(&dir)) else { return Ok(None) };
+    let Ok(Sign { url }) = serde_json::from_slice(&sign) else { return Ok(None) };
+    Ok(Some(Client::new(&url, token)?))
+}
+
+/// A server that answers this process alone, for as long as it is kept.
+pub(crate) struct Own {
+    pub(crate) client: Client,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    serving: tokio::task::JoinSet<()>,
+}
+
+impl Own {
+    /// Lets it end in good order: what was asked for is answered, and the data directory is free.
+    pub(crate) async fn end(mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        let _ = tokio::time::timeout(Duration::from_secs(10), self.serving.join_next()).await;
+    }
+}
+
+/// Serves the data directory to this process alone, where no server does: so that each command is written once.
+pub(crate) async fn own(args: &Args) -> anyhow::Result<Own> {
+    let live = live();
+    let local = local::open(args, Some(live.clone())).await?;
+    let host = host(&local, live).await?;
+    let token = host.tokens.lend(&SystemEntropy, SystemClock.now());
+    let bound = Bound::to(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.map_err(|error| {
+        Trouble::new(Exit::Failed, format!("cannot listen on loopback: {error}"))
+            .hint("`retake doctor` checks this machine")
+    })?;
+    let client = Client::new(&format!("http://{}", bound.address), Some(token))?;
+    let (stop, stops) = tokio::sync::oneshot::channel();
+    let router = retake_server::router(host.clone(), Settings::default());
+    let mut serving = tokio::task::JoinSet::new();
+    serving.spawn(async move {
+        let _local = local;
+        tokio::select! {
+            () = retake_server::serve(bound, router, async { drop(stops.await) }) => {}
+            () = retake_server::send_notifications(&host) => {}
+        }
+    });
+    Ok(Own { client, stop: Some(stop), serving })
+}
+
+/// Whoever answers: a server that was found, or our own.
+pub(crate) enum Served {
+    Found(Client),
+    Own(Own),
+}
+
+/// Finds a server, or serves the data directory to this process alone.
+pub(crate) async fn served(args: &Args) -> anyhow::Result<Served> {
+    Ok(match found(args)? {
+        Some(client) => Served::Found(client),
+        None => Served::Own(own(args).await?),
+    })
+}
+
+impl Served {
+    pub(crate) fn client(&self) -> &Client {
+        match self {
+            Self::Found(client) => client,
+            Self::Own(own) => &own.client,
+        }
+    }
+
+    pub(crate) async fn end(self) {
+        if let Self::Own(own) = self {
+            own.end().await;
+        }
+    }
+}

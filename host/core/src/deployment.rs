@@ -1,0 +1,89 @@
+//! A deployment: a flow under a name, ready to be run.
+
+use serde::{Deserialize, Serialize};
+
+use crate::component::FlowInfo;
+use crate::id::ContentDigest;
+use crate::limits;
+use crate::retry::BadField;
+use crate::task::Overrides;
+use crate::value::Json;
+
+/// Where workers look for runs of deployments that name no queue.
+pub const DEFAULT_QUEUE: &str = "default";
+
+/// A flow under a name: which code, where it is worked on, and with what. Runs are pinned to the code that the
+/// deployment had when they were made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// The flow's name.
+    pub flow: String,
+    /// The deployment's name, unique among those of its flow.
+    pub name: String,
+    /// For people.
+    #[serde(default)]
+    pub description: String,
+    /// The code.
+    pub component: ContentDigest,
+    /// Where workers look for its runs.
+    pub queue: String,
+    /// A JSON object: parameters that runs have unless they are asked for with others.
+    pub parameters: Json,
+    /// What counts instead of the flow's metadata.
+    pub overrides: Overrides,
+    /// For filters and notifications.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// Whether its schedules make no runs. Runs that are asked for are made all the same.
+    #[serde(default)]
+    pub paused: bool,
+}
+
+impl Deployment {
+    /// Returns `flow/name`, by which it is known.
+    pub fn full_name(&self) -> String {
+        full_name(&self.flow, &self.name)
+    }
+
+    /// Checks every bound. That the parameters fit the schema is checked when a run is made: a run may bring the rest.
+    pub fn check(&self, flow: &FlowInfo) -> Result<(), BadField> {
+        check_name("name", &self.name)?;
+        check_name("queue", &self.queue)?;
+        let most = limits::LIST_ITEMS;
+        BadField::unless(self.tags.len() <= most, "tags", || format!("{} tags, at most {most}", self.tags.len()))?;
+        for (i, tag) in self.tags.iter().enumerate() {
+            check_name(&format!("tags[{i}]"), tag)?;
+        }
+        let most = limits::TEXT_BYTES;
+        BadField::unless(self.description.len() <= most, "description", || format!("longer than {most} bytes"))?;
+        self.overrides.check(flow)
+    }
+}
+
+/// Joins a flow's name and a deployment's: the latter has no slash, the former may have.
+pub fn full_name(flow: &str, name: &str) -> String {
+    format!("{flow}/{name}")
+}
+
+/// Checks a name that people give: as a flow's, and none that an address would swallow.
+pub fn check_name(field: &str, name: &str) -> Result<(), BadField> {
+    crate::component::name(field, name)?;
+    BadField::unless(!matches!(name, "." | ".."), field, || "means a folder in an address".into())?;
+    BadField::unless(name.trim() == name, field, || "begins or ends with a space".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_can_be_typed_and_shown() {
+        for fine in ["dev", "Manual retry", "eu-west.1", "größe"] {
+            assert!(check_name("name", fine).is_ok(), "{fine}");
+        }
+        let long = "x".repeat(limits::NAME_BYTES + 1);
+        for odd in ["", " dev", "a/b", "a\nb", "..", long.as_str()] {
+            assert!(check_name("name", odd).is_err(), "{odd:?}");
+        }
+    }
+}

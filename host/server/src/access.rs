@@ -1,0 +1,215 @@
+//! Who may ask for what: tokens, roles, and which role each route needs.
+
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock};
+
+use axum::http::Method;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use retake_core::time::Timestamp;
+use retake_core::value::Json;
+use retake_engine::Entropy;
+use retake_store::{Definition, Store, StoreError, kind};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
+
+/// What a token may ask for; each role may do what those before it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// To look.
+    Viewer,
+    /// To start, retry, cancel and pause runs.
+    Operator,
+    /// To upload, deploy and schedule.
+    Deployer,
+    /// Everything: tokens, notifications, queues.
+    Admin,
+}
+
+impl Role {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+            Self::Deployer => "deployer",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// What is kept of a token: never the token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TokenRecord {
+    pub(crate) role: Role,
+    /// SHA-256 of the token in hexadecimal. Tokens are 256 bits of chance, so nothing slower is needed.
+    pub(crate) hash: String,
+    pub(crate) created: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) expires: Option<Timestamp>,
+}
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Actor {
+    pub(crate) name: String,
+    pub(crate) role: Role,
+}
+
+/// The tokens that are known, by their hash. Kept in the store; looked up here on each request.
+#[derive(Debug, Default)]
+pub struct Tokens(RwLock<HashMap<String, (String, TokenRecord)>>);
+
+impl Tokens {
+    /// Reads the tokens that are kept.
+    pub async fn load(store: &dyn Store) -> Result<Self, StoreError> {
+        let tokens = Self::default();
+        tokens.refresh(store).await?;
+        Ok(tokens)
+    }
+
+    pub(crate) async fn refresh(&self, store: &dyn Store) -> Result<(), StoreError> {
+        let known = store.definitions(kind::TOKEN).await?.into_iter().filter_map(|it| {
+            let record = record(&it)?;
+            Some((record.hash.clone(), (it.name, record)))
+        });
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = known.collect();
+        Ok(())
+    }
+
+    /// Returns who has this token. It is found by its hash, so that the time of the search tells nothing about it.
+    pub(crate) fn actor(&self, token: &str, now: Timestamp) -> Option<Actor> {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let (name, record) = known.get(&hash(token))?;
+        if record.expires.is_some_and(|it| it <= now) {
+            return None;
+        }
+        Some(Actor { name: name.clone(), role: record.role })
+    }
+
+    /// Lends an admin's token to the process that serves itself: it is not kept, and counts until the next change of the
+    /// tokens that are.
+    pub fn lend(&self, entropy: &dyn Entropy, now: Timestamp) -> String {
+        let token = chance(entropy);
+        let record = TokenRecord { role: Role::Admin, hash: hash(&token), created: now, expires: None };
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        known.insert(record.hash.clone(), ("local".to_owned(), record));
+        token
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+}
+
+pub(crate) fn record(definition: &Definition) -> Option<TokenRecord> {
+    serde_json::from_str(definition.body.as_str()).ok()
+}
+
+fn hash(token: &str) -> String {
+    Sha256::digest(token.as_bytes()).iter().fold(String::with_capacity(64), |mut text, byte| {
+        use std::fmt::Write;
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Draws a token: 256 bits.
+fn chance(entropy: &dyn Entropy) -> String {
+    let secret: Vec<u8> = (0..4).flat_map(|_| entropy.next().to_be_bytes()).collect();
+    format!("rtk_{}", URL_SAFE_NO_PAD.encode(secret))
+}
+
+/// Makes a token and keeps its hash. What is returned is shown once.
+pub(crate) async fn make(
+    store: &dyn Store,
+    entropy: &dyn Entropy,
+    name: &str,
+    record: impl FnOnce(String) -> TokenRecord,
+) -> Result<String, StoreError> {
+    let token = chance(entropy);
+    let record = record(hash(&token));
+    let updated = record.created;
+    let body = Json::of(&record);
+    let definition =
+        Definition { kind: kind::TOKEN, name: name.to_owned(), body, component: None, version: 0, updated };
+    store.define(definition, Some(0)).await?;
+    Ok(token)
+}
+
+/// The token that a new server begins with.
+#[derive(Debug)]
+pub struct FirstToken(pub String);
+
+/// Makes the first token, of an admin, if there is none at all.
+pub async fn first_token(
+    store: &dyn Store,
+    tokens: &Tokens,
+    entropy: &dyn Entropy,
+    now: Timestamp,
+) -> Result<Option<FirstToken>, StoreError> {
+    if !tokens.is_empty() {
+        return Ok(None);
+    }
+    let record = |hash| TokenRecord { role: Role::Admin, hash, created: now, expires: None };
+    let token = make(store, entropy, "admin", record).await?;
+    tokens.refresh(store).await?;
+    Ok(Some(FirstToken(token)))
+}
+
+/// What each route needs: `None` is open to anybody. A route that is not listed answers nobody, and fails a test.
+pub(crate) const ROUTES: &[(&str, &str, Option<Role>)] = &[
+    ("GET", "/healthz", None),
+    ("GET", "/readyz", None),
+    ("GET", "/metrics", Some(Role::Viewer)),
+    ("GET", "/api/v1/openapi.json", None),
+    ("GET", "/api/v1/version", Some(Role::Viewer)),
+    ("GET", "/api/v1/components", Some(Role::Viewer)),
+    ("POST", "/api/v1/components", Some(Role::Deployer)),
+    ("GET", "/api/v1/components/{digest}", Some(Role::Viewer)),
+    ("DELETE", "/api/v1/components/{digest}", Some(Role::Deployer)),
+    ("GET", "/api/v1/flows", Some(Role::Viewer)),
+    ("GET", "/api/v1/deployments", Some(Role::Viewer)),
+    ("GET", "/api/v1/deployments/{flow}/{name}", Some(Role::Viewer)),
+    ("PUT", "/api/v1/deployments/{flow}/{name}", Some(Role::Deployer)),
+    ("DELETE", "/api/v1/deployments/{flow}/{name}", Some(Role::Deployer)),
+    ("GET", "/api/v1/flow-runs", Some(Role::Viewer)),
+    ("POST", "/api/v1/flow-runs", Some(Role::Operator)),
+    ("POST", "/api/v1/flow-runs/bulk-retry", Some(Role::Operator)),
+    ("POST", "/api/v1/flow-runs/bulk-cancel", Some(Role::Operator)),
+    ("GET", "/api/v1/flow-runs/{run}", Some(Role::Viewer)),
+    ("GET", "/api/v1/flow-runs/{run}/explanation", Some(Role::Viewer)),
+    ("GET", "/api/v1/flow-runs/{run}/logs", Some(Role::Viewer)),
+    ("GET", "/api/v1/flow-runs/{run}/logs/stream", Some(Role::Viewer)),
+    ("GET", "/api/v1/flow-runs/{run}/events/stream", Some(Role::Viewer)),
+    ("POST", "/api/v1/flow-runs/{run}/cancel", Some(Role::Operator)),
+    ("POST", "/api/v1/flow-runs/{run}/pause", Some(Role::Operator)),
+    ("POST", "/api/v1/flow-runs/{run}/resume", Some(Role::Operator)),
+    ("POST", "/api/v1/flow-runs/{run}/run-now", Some(Role::Operator)),
+    ("POST", "/api/v1/flow-runs/{run}/retry", Some(Role::Operator)),
+    ("POST", "/api/v1/flow-runs/{run}/task-runs/{number}/result", Some(Role::Operator)),
+    ("GET", "/api/v1/events/stream", Some(Role::Viewer)),
+    ("GET", "/api/v1/schedules", Some(Role::Viewer)),
+    ("GET", "/api/v1/schedules/{name}", Some(Role::Viewer)),
+    ("PUT", "/api/v1/schedules/{name}", Some(Role::Deployer)),
+    ("DELETE", "/api/v1/schedules/{name}", Some(Role::Deployer)),
+    ("GET", "/api/v1/notifications", Some(Role::Viewer)),
+    ("GET", "/api/v1/notifications/{name}", Some(Role::Viewer)),
+    ("PUT", "/api/v1/notifications/{name}", Some(Role::Admin)),
+    ("DELETE", "/api/v1/notifications/{name}", Some(Role::Admin)),
+    ("POST", "/api/v1/notifications/{name}/test", Some(Role::Admin)),
+    ("GET", "/api/v1/deliveries", Some(Role::Viewer)),
+    ("GET", "/api/v1/tokens", Some(Role::Admin)),
+    ("PUT", "/api/v1/tokens/{name}", Some(Role::Admin)),
+    ("DELETE", "/api/v1/tokens/{name}", Some(Role::Admin)),
+    ("GET", "/api/v1/audit", Some(Role::Admin)),
+];
+
+/// Returns what a route needs; `None` for one that is not listed.
+pub(crate) fn needs(method: &Method, route: &str) -> Option<Option<Role>> {
+    // A server answers HEAD wherever it answers GET.
+    let method = if method == Method::HEAD { "GET" } else { method.as_str() };
+    ROUTES.iter().find(|(m, path, _)| *m == method && *path == route).map(|(_, _, role)| *role)
+}

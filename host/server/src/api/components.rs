@@ -1,0 +1,202 @@
+//! Components and their flows.
+
+use axum::Extension;
+use axum::Json;
+use axum::body::Body as RawBody;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use futures_util::StreamExt;
+use retake_core::component::{ComponentInfo, FlowInfo};
+use retake_core::id::ContentDigest;
+use retake_core::limits;
+use retake_core::port::Inspected;
+use retake_core::time::Timestamp;
+use retake_store::{ComponentRecord, Store};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::extract::{Path, Query};
+use crate::access::Actor;
+use crate::error::ApiError;
+use crate::wire::InspectionView;
+use crate::{Host, schema};
+
+/// A component that is kept.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = Component)]
+pub struct ComponentView {
+    /// SHA-256 of the bytes.
+    #[schema(value_type = String)]
+    pub digest: ContentDigest,
+    /// How many bytes.
+    pub bytes: u64,
+    /// When it was uploaded last.
+    #[schema(value_type = String, format = DateTime)]
+    pub uploaded: Timestamp,
+    /// What it says about itself.
+    #[serde(flatten)]
+    #[schema(value_type = schema::ComponentInfo)]
+    pub info: ComponentInfo,
+}
+
+impl From<ComponentRecord> for ComponentView {
+    fn from(record: ComponentRecord) -> Self {
+        let ComponentRecord { digest, bytes, info, uploaded } = record;
+        Self { digest, bytes, uploaded, info }
+    }
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct UploadQuery {
+    /// Only inspect it, and keep nothing.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// Upload a component
+///
+/// Its bytes are the body. It is inspected before anything is kept: what it imports, what it says about itself, twice,
+/// in a sandbox that may do nothing. To upload the same bytes again makes them the newest version of their name.
+#[utoipa::path(post, path = "/api/v1/components", tag = "components", params(UploadQuery),
+    request_body(content = Vec<u8>, content_type = "application/wasm"),
+    responses((status = 201, body = InspectionView), (status = 200, body = InspectionView, description = "With `dry_run`")))]
+pub(super) async fn upload(
+    State(host): State<Host>,
+    Extension(actor): Extension<Actor>,
+    Query(query): Query<UploadQuery>,
+    headers: HeaderMap,
+    body: RawBody,
+) -> Result<(StatusCode, Json<InspectionView>), ApiError> {
+    let bytes = read(&headers, body).await?;
+    let Inspected { digest, bytes: length, info, imports } = host.inspector.inspect(bytes.clone()).await?;
+    retake_engine::check_schemas(&info)?;
+    let status = match query.dry_run {
+        true => StatusCode::OK,
+        false => {
+            host.engine.register(digest, info.clone(), bytes).await?;
+            let details = serde_json::json!({ "name": info.name, "version": info.version });
+            host.audit(&actor, "upload", digest.to_string(), details).await;
+            StatusCode::CREATED
+        }
+    };
+    Ok((status, Json(InspectionView { digest, bytes: length, info, imports })))
+}
+
+/// Reads an upload, as far as one may be long.
+async fn read(headers: &HeaderMap, body: RawBody) -> Result<Vec<u8>, ApiError> {
+    let too_large = || {
+        let message = format!("a component has at most {} MiB", limits::COMPONENT_BYTES >> 20);
+        let hint = "build with `opt-level = \"s\"`, `lto = true` and `strip = true`";
+        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", message, hint)
+    };
+    let said = headers.get(header::CONTENT_LENGTH).and_then(|it| it.to_str().ok()?.parse::<usize>().ok());
+    if said.is_some_and(|it| it > limits::COMPONENT_BYTES) {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::with_capacity(said.unwrap_or(0));
+    let mut stream = body.into_data_stream();
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.map_err(|_| ApiError::invalid("the upload ended too early", "send it again"))?;
+        if bytes.len() + chunk.len() > limits::COMPONENT_BYTES {
+            return Err(too_large());
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+/// Components, the newest upload first
+#[utoipa::path(get, path = "/api/v1/components", tag = "components", responses((status = 200, body = Vec<ComponentView>)))]
+pub(super) async fn list(State(host): State<Host>) -> Result<Json<Vec<ComponentView>>, ApiError> {
+    Ok(Json(host.store.components().await?.into_iter().map(Into::into).collect()))
+}
+
+/// One component
+#[utoipa::path(get, path = "/api/v1/components/{digest}", tag = "components",
+    params(("digest" = String, Path, description = "Its digest, or an unambiguous beginning of it")),
+    responses((status = 200, body = ComponentView)))]
+pub(super) async fn show(
+    State(host): State<Host>,
+    Path(digest): Path<String>,
+) -> Result<Json<ComponentView>, ApiError> {
+    Ok(Json(find(host.store.as_ref(), &digest, None).await?.into()))
+}
+
+/// Forget a component
+///
+/// Refused while a run or a deployment refers to it.
+#[utoipa::path(delete, path = "/api/v1/components/{digest}", tag = "components",
+    params(("digest" = String, Path, description = "Its digest, or an unambiguous beginning of it")),
+    responses((status = 204)))]
+pub(super) async fn remove(
+    State(host): State<Host>,
+    Extension(actor): Extension<Actor>,
+    Path(digest): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    let digest = find(host.store.as_ref(), &digest, None).await?.digest;
+    host.store.remove_component(digest).await?;
+    host.audit(&actor, "remove-component", digest.to_string(), serde_json::json!({})).await;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Finds the component that a person means: the beginning of a digest, or `latest` of the same name as another.
+pub(super) async fn find(
+    store: &dyn Store,
+    text: &str,
+    beside: Option<ContentDigest>,
+) -> Result<ComponentRecord, ApiError> {
+    let all = store.components().await?;
+    let name = beside.and_then(|it| all.iter().find(|known| known.digest == it)).map(|it| it.info.name.clone());
+    let latest = text == "latest" && name.is_some();
+    let mut found = all.into_iter().filter(|it| match latest {
+        true => Some(&it.info.name) == name.as_ref(),
+        false => !text.is_empty() && it.digest.to_string().starts_with(text),
+    });
+    match (found.next(), found.next()) {
+        (Some(it), None) => Ok(it),
+        (Some(it), Some(_)) if latest => Ok(it),
+        (Some(_), Some(_)) => {
+            let message = format!("`{text}` may be one of several components");
+            Err(ApiError::invalid(message, "give more of its digest"))
+        }
+        (None, _) => {
+            let hint = "`GET /api/v1/components` lists what is kept; `POST` uploads another";
+            Err(ApiError::not_found(format!("no component `{text}` is kept"), hint))
+        }
+    }
+}
+
+/// A flow that can be run.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = Flow)]
+pub struct FlowView {
+    /// The newest component that has it.
+    #[schema(value_type = String)]
+    pub component: ContentDigest,
+    /// What that calls itself.
+    pub component_name: String,
+    /// And its version, as it says.
+    pub component_version: String,
+    /// Its metadata: name, description, schemas, policy, limits, capabilities.
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    pub flow: FlowInfo,
+}
+
+/// Flows by name, each of the newest component that has it
+#[utoipa::path(get, path = "/api/v1/flows", tag = "components", responses((status = 200, body = Vec<FlowView>)))]
+pub(super) async fn flows(State(host): State<Host>) -> Result<Json<Vec<FlowView>>, ApiError> {
+    let mut flows: Vec<FlowView> = Vec::new();
+    for component in host.store.components().await? {
+        for flow in component.info.flows {
+            if flows.iter().all(|it| it.flow.name != flow.name) {
+                let (component_name, component_version) = (component.info.name.clone(), component.info.version.clone());
+                flows.push(FlowView { component: component.digest, component_name, component_version, flow });
+            }
+        }
+    }
+    flows.sort_by(|a, b| a.flow.name.cmp(&b.flow.name));
+    Ok(Json(flows))
+}

@@ -1,0 +1,81 @@
+//! What a request brings, checked, so that whatever is wrong with it is said in the same form.
+
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use retake_core::value::Json;
+use serde::de::DeserializeOwned;
+
+use super::BODY_BYTES;
+use crate::error::ApiError;
+
+/// A JSON body.
+pub(super) struct Body<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let bytes = Bytes::from_request(request, state).await.map_err(too_large)?;
+        // What is empty may mean that nothing is asked for beyond the address.
+        let bytes = if bytes.is_empty() { Bytes::from_static(b"{}") } else { bytes };
+        parse(&bytes).map(Self)
+    }
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    let hint = "`GET /api/v1/openapi.json` says what may be sent";
+    let text = std::str::from_utf8(bytes).map_err(|_| ApiError::invalid("the body is not UTF-8", hint))?;
+    // Its depth is bounded before anything is made of it.
+    let json = Json::parse(text, BODY_BYTES).map_err(|it| ApiError::invalid(format!("the body: {it}"), hint))?;
+    serde_json::from_str(json.as_str()).map_err(|error| ApiError::invalid(format!("the body: {error}"), hint))
+}
+
+pub(super) fn too_large(rejection: BytesRejection) -> ApiError {
+    match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => ApiError::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too-large",
+            format!("the body is larger than {} KiB", BODY_BYTES >> 10),
+            "large data belongs where a flow fetches it from, not into its parameters",
+        ),
+        _ => ApiError::invalid("the body ended too early", "send it again"),
+    }
+}
+
+/// What stands behind the question mark. A name that is not known is an error: a filter that was mistyped would find
+/// too much.
+pub(super) struct Query<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let found: Result<axum::extract::Query<T>, QueryRejection> =
+            axum::extract::Query::from_request_parts(parts, state).await;
+        match found {
+            Ok(axum::extract::Query(it)) => Ok(Self(it)),
+            Err(error) => {
+                let hint = "`GET /api/v1/openapi.json` lists what may be asked for";
+                Err(ApiError::invalid(format!("the query: {}", error.body_text()), hint))
+            }
+        }
+    }
+}
+
+/// What stands in the address.
+pub(super) struct Path<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let found: Result<axum::extract::Path<T>, PathRejection> =
+            axum::extract::Path::from_request_parts(parts, state).await;
+        found.map(|axum::extract::Path(it)| Self(it)).map_err(|error| {
+            ApiError::invalid(format!("the address: {}", error.body_text()), "look at how it is written")
+        })
+    }
+}

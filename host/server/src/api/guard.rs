@@ -1,0 +1,156 @@
+//! What every request passes: its name, the headers of its answer, who asks, and whether that may be asked.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::body::to_bytes;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use crate::access::{self, Actor};
+use crate::error::{ApiError, ErrorView};
+use crate::{Host, Settings};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Gives each request a name, which its answer and our log have in common.
+pub(super) async fn named(request: Request, next: Next) -> Response {
+    static REQUESTS: AtomicU64 = AtomicU64::new(1);
+    let id = format!("req-{}", REQUESTS.fetch_add(1, Ordering::Relaxed));
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let mut response = next.run(request).await;
+    let status = response.status();
+    if status.is_server_error() {
+        tracing::error!(%id, %method, path, %status, "answered");
+    } else {
+        tracing::debug!(%id, %method, path, %status, "answered");
+    }
+    if let Some(error) = response.extensions_mut().remove::<ApiError>() {
+        let headers = std::mem::take(response.headers_mut());
+        let error = ApiError { request_id: Some(id.as_str().into()), ..error };
+        response = (status, axum::Json(ErrorView { error })).into_response();
+        for (name, value) in &headers {
+            if name != header::CONTENT_LENGTH && name != header::CONTENT_TYPE {
+                response.headers_mut().insert(name, value.clone());
+            }
+        }
+    } else if status.is_client_error() && !is_json(&response) {
+        // Of the library's own: in the same form as ours.
+        let (parts, body) = response.into_parts();
+        let text = to_bytes(body, 4096).await.unwrap_or_default();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let error = ApiError::new(status, "invalid", text, "`GET /api/v1/openapi.json` says what may be sent");
+        response =
+            (status, axum::Json(ErrorView { error: ApiError { request_id: Some(id.as_str().into()), ..error } }))
+                .into_response();
+        if let Some(allow) = parts.headers.get(header::ALLOW) {
+            response.headers_mut().insert(header::ALLOW, allow.clone());
+        }
+    }
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response
+}
+
+fn is_json(response: &Response) -> bool {
+    response.headers().get(header::CONTENT_TYPE).is_some_and(|it| it.as_bytes().starts_with(b"application/json"))
+}
+
+/// Refuses what a page of somebody else makes a browser send (A06, A17), and says to browsers what they may do with
+/// the answer (A09).
+pub(super) async fn headers(State(settings): State<Arc<Settings>>, request: Request, next: Next) -> Response {
+    let mut response = match allowed(&settings, request.headers(), request.uri()) {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    };
+    let headers = response.headers_mut();
+    let mut say = |name: HeaderName, value: &'static str| headers.insert(name, HeaderValue::from_static(value));
+    say(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    say(header::REFERRER_POLICY, "no-referrer");
+    say(header::CACHE_CONTROL, "no-store");
+    say(header::X_FRAME_OPTIONS, "DENY");
+    say(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'");
+    say(HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
+    say(HeaderName::from_static("cross-origin-resource-policy"), "same-origin");
+    if settings.tls {
+        say(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000");
+    }
+    response
+}
+
+fn allowed(settings: &Settings, headers: &HeaderMap, uri: &Uri) -> Result<(), ApiError> {
+    let host =
+        headers.get(header::HOST).and_then(|it| it.to_str().ok()).or_else(|| uri.authority().map(|it| it.as_str()));
+    if !host.is_some_and(|it| is_ours(settings, it)) {
+        let message = format!("this server is not called `{}`", host.unwrap_or_default());
+        let hint = "call it by its own name, or start it with `--host NAME`";
+        return Err(ApiError::new(StatusCode::MISDIRECTED_REQUEST, "misdirected", message, hint));
+    }
+    if let Some(origin) = headers.get(header::ORIGIN) {
+        let origin = origin.to_str().ok().and_then(|it| it.split_once("://")).map(|(_, host)| host);
+        if !origin.is_some_and(|it| is_ours(settings, it)) {
+            let hint = "only pages of this server itself may ask it for something";
+            return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", "a page of another origin asks", hint));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a host, with or without a port, is this server.
+fn is_ours(settings: &Settings, host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').map_or(rest, |(address, _)| address),
+        None => host.split_once(':').map_or(host, |(name, _)| name),
+    };
+    ["localhost", "127.0.0.1", "::1"].contains(&name) || settings.hosts.iter().any(|it| it.eq_ignore_ascii_case(name))
+}
+
+/// Finds out who asks, and refuses what that token may not ask for.
+pub(super) async fn who(State(host): State<Host>, mut request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map(|it| it.as_str().to_owned()).unwrap_or_default();
+    let actor = match permitted(&host, request.method(), &route, request.headers()) {
+        Ok(actor) => actor,
+        Err(error) => return error.into_response(),
+    };
+    request.extensions_mut().insert(actor);
+    next.run(request).await
+}
+
+fn permitted(host: &Host, method: &axum::http::Method, route: &str, headers: &HeaderMap) -> Result<Actor, ApiError> {
+    let nobody = || Actor { name: "nobody".into(), role: access::Role::Viewer };
+    let Some(needed) = access::needs(method, route) else {
+        if access::ROUTES.iter().any(|(_, path, _)| *path == route) {
+            return Err(super::meta::not_so());
+        }
+        tracing::error!(%method, route, "this route is not listed in `access::ROUTES`");
+        return Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            "nobody may ask for this",
+            "it is a bug: tell us",
+        ));
+    };
+    let Some(needed) = needed else { return Ok(nobody()) };
+    let unauthorized = |message: &str| {
+        let hint = "send `Authorization: Bearer TOKEN`; `retake tokens add NAME` makes one";
+        ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", message, hint)
+    };
+    let token = headers.get(header::AUTHORIZATION).ok_or_else(|| unauthorized("no token was sent"))?;
+    let token = token.to_str().ok().and_then(|it| it.split_once(' '));
+    let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
+    let actor = token.and_then(|it| host.tokens.actor(it, host.now()));
+    let actor = actor.ok_or_else(|| unauthorized("the token is not known, or has expired"))?;
+    if actor.role < needed {
+        let message = format!(
+            "the token `{}` is a {}'s, and this needs a {}'s",
+            actor.name,
+            actor.role.as_str(),
+            needed.as_str()
+        );
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", message, "ask an admin for another token"));
+    }
+    Ok(actor)
+}

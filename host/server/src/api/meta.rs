@@ -1,0 +1,92 @@
+//! Health, the version, and the document that describes the rest.
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{Components, OpenApi, RefOr, Response as Described};
+use utoipa::{Modify, PartialSchema, ToSchema};
+
+use crate::Host;
+use crate::error::{ApiError, ErrorView};
+
+/// What is common to all routes.
+pub(super) struct Common;
+
+impl Modify for Common {
+    fn modify(&self, document: &mut OpenApi) {
+        document.info.version = env!("CARGO_PKG_VERSION").into();
+        let components = document.components.get_or_insert_with(Components::new);
+        let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        components.add_security_scheme("token", bearer);
+        components.schemas.insert("Error".into(), ApiError::schema());
+        components.schemas.insert("ErrorAnswer".into(), ErrorView::schema());
+        document.security = Some(vec![SecurityRequirement::new("token", Vec::<String>::new())]);
+    }
+}
+
+/// Adds to each operation that it may answer with an error.
+pub(super) fn finished(mut document: OpenApi) -> OpenApi {
+    for item in document.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.delete];
+        for operation in operations.into_iter().flatten() {
+            let mut error = Described::new("What was wrong");
+            let schema = RefOr::Ref(utoipa::openapi::Ref::from_schema_name("ErrorAnswer"));
+            let content = utoipa::openapi::ContentBuilder::new().schema(Some(schema)).build();
+            error.content.insert("application/json".into(), RefOr::T(content));
+            operation.responses.responses.insert("default".into(), RefOr::T(error));
+        }
+    }
+    document
+}
+
+/// Routes that are not part of the API's contract.
+pub(super) fn routes(document: OpenApi) -> Router<Host> {
+    let text = document.to_pretty_json().unwrap_or_default();
+    Router::new().route("/healthz", get(|| async { "ok\n" })).route("/readyz", get(ready)).route(
+        "/api/v1/openapi.json",
+        get(|| async move { ([(header::CONTENT_TYPE, "application/json")], text.clone()) }),
+    )
+}
+
+async fn ready(State(host): State<Host>) -> Response {
+    match host.store.has_failed() {
+        false => "ready\n".into_response(),
+        true => {
+            let error = "the database failed, and nothing is written any more";
+            let hint = "start the server again: what was kept is there";
+            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", error, hint).into_response()
+        }
+    }
+}
+
+/// What answers.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Version {
+    /// Of the server.
+    pub version: String,
+    /// The contracts that components may be made for.
+    pub contract: Vec<String>,
+}
+
+/// Which version answers
+#[utoipa::path(get, path = "/api/v1/version", tag = "server", responses((status = 200, body = Version)))]
+pub(super) async fn version() -> Json<Version> {
+    Json(Version { version: env!("CARGO_PKG_VERSION").into(), contract: vec!["retake:flow@0.1.0".into()] })
+}
+
+pub(super) async fn nothing_there() -> ApiError {
+    ApiError::not_found("there is nothing at this address", "`GET /api/v1/openapi.json` lists the addresses")
+}
+
+pub(super) fn not_so() -> ApiError {
+    ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "invalid",
+        "this address is not asked by this method",
+        "`GET /api/v1/openapi.json` lists the methods of each address",
+    )
+}

@@ -1,0 +1,158 @@
+//! The routes. Each handler checks what was sent, asks, and shows the answer; what is common to all is here.
+
+mod components;
+mod deployments;
+mod extract;
+mod guard;
+mod meta;
+mod notifications;
+mod runs;
+pub(crate) mod schedules;
+mod streams;
+#[cfg(test)]
+mod tests;
+mod tokens;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn, from_fn_with_state};
+use meta::Common;
+use retake_core::id::FlowRunId;
+use retake_core::value::Json;
+use retake_store::{AuditEntry, Store};
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::access::Actor;
+use crate::error::ApiError;
+use crate::{Host, Settings};
+
+/// What is asked and answered beside what [`crate::wire`] shows.
+pub mod types {
+    pub use super::components::{ComponentView, FlowView};
+    pub use super::deployments::{Change, Deployed, DeploymentAsk, DeploymentView};
+    pub use super::meta::Version;
+    pub use super::notifications::{DeliveriesPage, DeliveryView, NotificationView};
+    pub use super::runs::{
+        BulkBody, BulkDone, LinesPage, PolicyAsk, RefusedRun, ResultBody, Retried, RetryBody, RunAsk, RunsFilter,
+        RunsPage,
+    };
+    pub use super::schedules::{ScheduleAsk, ScheduleView};
+    pub use crate::notify::{Receiver, Rule};
+
+    pub use super::tokens::{AuditPage, AuditView, NewToken, TokenAsk, TokenView};
+}
+
+/// Largest body of a request that is no upload: a value with room for what is around it.
+const BODY_BYTES: usize = 2 << 20;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Retake",
+        description = "Runs flows that are WebAssembly components, each attempt in a fresh sandbox, and retries what failed.\n\nTimes are RFC 3339 in UTC, durations whole milliseconds, sizes bytes. A run is named by its id, an unambiguous beginning of it, or its friendly name. Every error is `{\"error\": {code, message, causes, hint, request_id}}`.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    modifiers(&Common),
+)]
+struct Document;
+
+fn routes() -> OpenApiRouter<Host> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(meta::version))
+        .routes(routes!(components::list, components::upload))
+        .routes(routes!(components::show, components::remove))
+        .routes(routes!(components::flows))
+        .routes(routes!(deployments::list))
+        .routes(routes!(deployments::show, deployments::put, deployments::remove))
+        .routes(routes!(runs::list, runs::create))
+        .routes(routes!(runs::bulk_retry))
+        .routes(routes!(runs::bulk_cancel))
+        .routes(routes!(runs::show))
+        .routes(routes!(runs::explanation))
+        .routes(routes!(runs::logs))
+        .routes(routes!(streams::logs))
+        .routes(routes!(streams::of_run))
+        .routes(routes!(runs::cancel))
+        .routes(routes!(runs::pause))
+        .routes(routes!(runs::resume))
+        .routes(routes!(runs::run_now))
+        .routes(routes!(runs::retry))
+        .routes(routes!(runs::set_result))
+        .routes(routes!(streams::all))
+        .routes(routes!(schedules::list))
+        .routes(routes!(schedules::show, schedules::put, schedules::remove))
+        .routes(routes!(notifications::list))
+        .routes(routes!(notifications::show, notifications::put, notifications::remove))
+        .routes(routes!(notifications::test))
+        .routes(routes!(notifications::deliveries))
+        .routes(routes!(tokens::list))
+        .routes(routes!(tokens::make, tokens::revoke))
+        .routes(routes!(tokens::audit))
+}
+
+/// Returns everything that is served.
+pub fn router(host: Host, settings: Settings) -> Router {
+    let (api, document) = routes().split_for_parts();
+    let document = meta::finished(document);
+    let settings = Arc::new(settings);
+    api.merge(meta::routes(document))
+        .fallback(meta::nothing_there)
+        .method_not_allowed_fallback(async || meta::not_so())
+        // The last that is added sees a request first.
+        .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .route_layer(from_fn_with_state(host.clone(), guard::who))
+        .layer(from_fn_with_state(settings, guard::headers))
+        .layer(from_fn(guard::named))
+        .with_state(host)
+}
+
+/// The OpenAPI document as text.
+pub fn openapi() -> String {
+    let (_, document) = routes().split_for_parts();
+    meta::finished(document).to_pretty_json().unwrap_or_default()
+}
+
+impl Host {
+    /// Keeps who did what. It was done: that this could not be kept is told to the log alone.
+    async fn audit(&self, actor: &Actor, action: &str, subject: impl Into<String>, details: serde_json::Value) {
+        let entry = AuditEntry {
+            at: self.now(),
+            actor: actor.name.clone(),
+            action: action.to_owned(),
+            subject: subject.into(),
+            details: Json::of(&details),
+        };
+        if let Err(error) = self.store.audit(entry).await {
+            tracing::error!(%error, actor = actor.name, action, "who did it could not be kept");
+        }
+    }
+}
+
+/// Finds the run that a person means: a name, an id, or an unambiguous beginning of an id.
+async fn find_run(store: &dyn Store, text: &str) -> Result<FlowRunId, ApiError> {
+    if let Ok(id) = text.parse::<FlowRunId>() {
+        store.run(id).await?;
+        return Ok(id);
+    }
+    let found = store.find(text, 5).await?;
+    match found.as_slice() {
+        [id] => Ok(*id),
+        [] => {
+            let message = format!("no run is called `{text}`, and no id begins with it");
+            Err(ApiError::not_found(message, "`retake ps` lists the runs"))
+        }
+        several => {
+            let mut causes = Vec::new();
+            for id in several {
+                let run = store.run(*id).await?;
+                causes.push(format!("{id} of {} ({})", crate::text::instant(run.asked.created), run.asked.flow));
+            }
+            let message = format!("`{text}` may be one of several runs");
+            Err(ApiError::invalid(message, format!("name one by its id: `{}`", several[0])).caused_by(causes))
+        }
+    }
+}

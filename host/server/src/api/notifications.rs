@@ -1,0 +1,234 @@
+//! Notifications: who is told of what, and what became of each message.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::{Extension, Json};
+use retake_core::id::FlowRunId;
+use retake_core::time::Timestamp;
+use retake_core::value::Json as Value;
+use retake_store::{Definition, Delivery, DeliveryState, Store, kind};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::extract::{Body, Path, Query};
+use crate::Host;
+use crate::access::Actor;
+use crate::error::{ApiError, checked_name};
+use crate::notify::{Receiver, Rule, new_secret, test_message};
+
+/// A notification rule.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = Notification)]
+pub struct NotificationView {
+    /// Its name.
+    pub name: String,
+    /// What it says. Its secret is shown when it is set, and never again.
+    #[serde(flatten)]
+    pub rule: Rule,
+    /// How often it was changed.
+    pub version: u64,
+}
+
+fn view(definition: &Definition) -> Result<NotificationView, ApiError> {
+    let rule = serde_json::from_str(definition.body.as_str()).map_err(|error| {
+        tracing::error!(%error, name = definition.name, "a notification that was kept cannot be read");
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "damaged", "the notification cannot be read", "make it again")
+    })?;
+    Ok(NotificationView { name: definition.name.clone(), rule, version: definition.version })
+}
+
+/// The same without what is secret.
+fn veiled(mut view: NotificationView) -> NotificationView {
+    if let Receiver::Webhook { secret, .. } = &mut view.rule.to {
+        *secret = None;
+    }
+    view
+}
+
+async fn find(store: &dyn Store, name: &str) -> Result<NotificationView, ApiError> {
+    match store.definition(kind::NOTIFICATION, name).await? {
+        Some(found) => view(&found),
+        None => {
+            let hint = "`GET /api/v1/notifications` or `retake notify ls` lists them";
+            Err(ApiError::not_found(format!("there is no notification `{name}`"), hint))
+        }
+    }
+}
+
+/// Notifications, by name
+#[utoipa::path(get, path = "/api/v1/notifications", tag = "notifications", responses((status = 200, body = Vec<NotificationView>)))]
+pub(super) async fn list(State(host): State<Host>) -> Result<Json<Vec<NotificationView>>, ApiError> {
+    let all = host.store.definitions(kind::NOTIFICATION).await?;
+    Ok(Json(all.iter().map(|it| view(it).map(veiled)).collect::<Result<_, _>>()?))
+}
+
+/// One notification
+#[utoipa::path(get, path = "/api/v1/notifications/{name}", tag = "notifications",
+    params(("name" = String, Path, description = "Its name")), responses((status = 200, body = NotificationView)))]
+pub(super) async fn show(
+    State(host): State<Host>,
+    Path(name): Path<String>,
+) -> Result<Json<NotificationView>, ApiError> {
+    Ok(Json(veiled(find(host.store.as_ref(), &name).await?)))
+}
+
+/// Create or change a notification
+///
+/// A webhook that is given no secret keeps the one that it has, or gets one. The answer shows a secret that is new.
+#[utoipa::path(put, path = "/api/v1/notifications/{name}", tag = "notifications", request_body = Rule,
+    params(("name" = String, Path, description = "Its name")), responses((status = 200, body = NotificationView)))]
+pub(super) async fn put(
+    State(host): State<Host>,
+    Extension(actor): Extension<Actor>,
+    Path(name): Path<String>,
+    Body(mut rule): Body<Rule>,
+) -> Result<Json<NotificationView>, ApiError> {
+    checked_name("name", &name)?;
+    rule.check()?;
+    let before = host.store.definition(kind::NOTIFICATION, &name).await?;
+    let old = before.as_ref().map(view).transpose()?;
+    let mut new = true;
+    if let Receiver::Webhook { secret, .. } = &mut rule.to
+        && secret.is_none()
+    {
+        *secret = match old.map(|it| it.rule.to) {
+            Some(Receiver::Webhook { secret: Some(kept), .. }) => {
+                new = false;
+                Some(kept)
+            }
+            _ => Some(new_secret(&host)),
+        };
+    }
+    let updated = host.now();
+    let (body, name_) = (Value::of(&rule), name.clone());
+    let definition = Definition { kind: kind::NOTIFICATION, name: name_, body, component: None, version: 0, updated };
+    let version = host.store.define(definition, Some(before.map_or(0, |it| it.version))).await?;
+    host.audit(&actor, "notify", name.clone(), serde_json::json!({ "version": version })).await;
+    let view = NotificationView { name, rule, version };
+    Ok(Json(if new { view } else { veiled(view) }))
+}
+
+/// Forget a notification
+///
+/// What was to be sent for it is given up.
+#[utoipa::path(delete, path = "/api/v1/notifications/{name}", tag = "notifications",
+    params(("name" = String, Path, description = "Its name")), responses((status = 204)))]
+pub(super) async fn remove(
+    State(host): State<Host>,
+    Extension(actor): Extension<Actor>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    find(host.store.as_ref(), &name).await?;
+    host.store.undefine(kind::NOTIFICATION, &name).await?;
+    host.audit(&actor, "remove-notification", name, serde_json::json!({})).await;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Send a test message
+///
+/// What becomes of it is shown under deliveries.
+#[utoipa::path(post, path = "/api/v1/notifications/{name}/test", tag = "notifications",
+    params(("name" = String, Path, description = "Its name")), responses((status = 202)))]
+pub(super) async fn test(State(host): State<Host>, Path(name): Path<String>) -> Result<StatusCode, ApiError> {
+    find(host.store.as_ref(), &name).await?;
+    let now = host.now();
+    let delivery = Delivery {
+        seq: 0,
+        rule: name,
+        run: None,
+        body: test_message(now),
+        state: DeliveryState::Pending(now),
+        attempts: 0,
+        answer: None,
+        created: now,
+        ended: None,
+    };
+    host.store.deliver(None, vec![delivery]).await?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+/// A message, and what became of it.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = Delivery)]
+pub struct DeliveryView {
+    /// The notification that asked for it.
+    pub rule: String,
+    /// The run that it tells of; absent for a test.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub run: Option<FlowRunId>,
+    /// What is sent.
+    #[schema(value_type = Object)]
+    pub body: Value,
+    /// `pending`, `delivered` or `given-up`.
+    pub state: String,
+    /// When it is tried next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub due: Option<Timestamp>,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// What the receiver answered last, or why there was no answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    pub created: Timestamp,
+    /// When it was delivered or given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub ended: Option<Timestamp>,
+}
+
+impl From<Delivery> for DeliveryView {
+    fn from(it: Delivery) -> Self {
+        let (state, due) = match it.state {
+            DeliveryState::Pending(due) => ("pending", Some(due)),
+            DeliveryState::Delivered => ("delivered", None),
+            DeliveryState::GivenUp => ("given-up", None),
+        };
+        let Delivery { rule, run, body, attempts, answer, created, ended, .. } = it;
+        Self { rule, run, body, state: state.to_owned(), due, attempts, answer, created, ended }
+    }
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct DeliveriesQuery {
+    /// Only of this notification.
+    rule: Option<String>,
+    /// Deliveries before this one: `next` of the page before.
+    before: Option<u64>,
+    /// So many at most: 50 unless it says so, and 200 at most.
+    limit: Option<usize>,
+}
+
+/// A page of deliveries, the newest first.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct DeliveriesPage {
+    /// The deliveries.
+    pub items: Vec<DeliveryView>,
+    /// What to ask for as `before` to get the next page; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<u64>,
+}
+
+/// Messages and what became of them, the newest first
+#[utoipa::path(get, path = "/api/v1/deliveries", tag = "notifications", params(DeliveriesQuery), responses((status = 200, body = DeliveriesPage)))]
+pub(super) async fn deliveries(
+    State(host): State<Host>,
+    Query(query): Query<DeliveriesQuery>,
+) -> Result<Json<DeliveriesPage>, ApiError> {
+    let limit = query.limit.unwrap_or(50);
+    if !(1..=200).contains(&limit) {
+        let hint = "ask for the next page with `before`";
+        return Err(ApiError::invalid(format!("`limit` is {limit}: it may be 1 to 200"), hint));
+    }
+    let before = query.before.map(|it| it.min(i64::MAX as u64));
+    let mut found = host.store.deliveries(before, query.rule.as_deref(), limit + 1).await?;
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let next = found.last().filter(|_| more).map(|it| it.seq);
+    Ok(Json(DeliveriesPage { items: found.into_iter().map(Into::into).collect(), next }))
+}

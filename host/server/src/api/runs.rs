@@ -1,0 +1,701 @@
+//! Flow runs.
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::{Extension, Json};
+use retake_core::deployment::Deployment;
+use retake_core::id::{ContentDigest, FlowRunId};
+use retake_core::run::{Run, Shown};
+use retake_core::task::Overrides;
+use retake_core::time::Timestamp;
+use retake_core::value::Json as Value;
+use retake_engine::{AskError, RetryAsk, StartRequest, Through};
+use retake_store::{RunFilter, RunRecord, kind};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::extract::{Body, Path, Query};
+use super::{components, deployments, find_run};
+use crate::access::Actor;
+use crate::error::ApiError;
+use crate::explain::Explanation;
+use crate::wire::{LineView, PlanView, RunView};
+use crate::{Host, schema};
+
+/// Runs on one page: unless it is asked for, and at most.
+const PAGE: usize = 50;
+const PAGE_MAX: usize = 200;
+/// Log lines on one page, at most.
+const LINES_MAX: usize = 1000;
+/// Most runs that one request retries or cancels.
+const BULK_MAX: usize = 1000;
+
+/// Which runs.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct RunsFilter {
+    /// Of this flow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow: Option<String>,
+    /// Of this deployment, as `flow/name`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<String>,
+    /// Of deployments with this tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// In one of these states, separated by commas: `failed,awaiting-retry`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// Made at or after this instant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    #[param(value_type = Option<String>, format = DateTime)]
+    pub since: Option<Timestamp>,
+    /// Made before this instant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    #[param(value_type = Option<String>, format = DateTime)]
+    pub until: Option<Timestamp>,
+    /// Whose last attempt failed with this code; `http.*` is every code that begins with `http.`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// Whose name, flow, deployment or failure message holds this text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// Children of this run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
+    /// Child runs too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub children: bool,
+    /// Runs older than this one: `next` of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    /// So many at most: 50 unless it says so, and 200 at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+}
+
+impl RunsFilter {
+    async fn read(&self, host: &Host, limit: usize) -> Result<RunFilter, ApiError> {
+        let store = host.store.as_ref();
+        let mut deployments: Vec<String> = self.deployment.iter().cloned().collect();
+        if let Some(tag) = &self.tag {
+            let tagged = store.definitions(kind::DEPLOYMENT).await?.into_iter().filter(|it| {
+                let has_it = |it: Deployment| it.tags.contains(tag);
+                serde_json::from_str(it.body.as_str()).is_ok_and(has_it)
+            });
+            let tagged: Vec<String> = tagged.map(|it| it.name).collect();
+            match self.deployment.is_some() {
+                true => deployments.retain(|it| tagged.contains(it)),
+                false => deployments = tagged,
+            }
+            if deployments.is_empty() {
+                // Nothing has that tag; no deployment is called so.
+                deployments.push(String::new());
+            }
+        }
+        let shown = self.state.iter().flat_map(|it| it.split(',')).map(state).collect::<Result<Vec<_>, _>>()?;
+        let parent = match &self.parent {
+            Some(text) => Some(find_run(store, text).await?),
+            None => None,
+        };
+        let before = self.before.as_ref().map(|it| it.parse::<FlowRunId>()).transpose();
+        Ok(RunFilter {
+            flow: self.flow.clone(),
+            deployments,
+            code: self.code.clone(),
+            text: self.text.clone().filter(|it| !it.is_empty()),
+            until: self.until,
+            shown,
+            since: self.since,
+            before: before.map_err(|it| ApiError::invalid(format!("`before`: {it}"), "give `next` of a page"))?,
+            parent,
+            roots_only: parent.is_none() && !self.children,
+            limit,
+        })
+    }
+}
+
+/// Reads the word for a state; `awaiting-retry` is as good as `AwaitingRetry`.
+fn state(text: &str) -> Result<Shown, ApiError> {
+    let same = |it: &Shown| it.to_string().eq_ignore_ascii_case(&text.trim().replace(['-', '_'], ""));
+    Shown::ALL.into_iter().find(same).ok_or_else(|| {
+        let all = Shown::ALL.map(|it| it.to_string()).join(", ");
+        ApiError::invalid(format!("no state `{text}`"), format!("states: {all}"))
+    })
+}
+
+/// A page of runs, the newest first.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct RunsPage {
+    /// The runs.
+    pub items: Vec<RunView>,
+    /// What to ask for as `before` to get the next page; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// Runs, the newest first
+#[utoipa::path(get, path = "/api/v1/flow-runs", tag = "flow runs", params(RunsFilter), responses((status = 200, body = RunsPage)))]
+pub(super) async fn list(
+    State(host): State<Host>,
+    Query(query): Query<RunsFilter>,
+) -> Result<Json<RunsPage>, ApiError> {
+    let limit = query.limit.unwrap_or(PAGE);
+    if !(1..=PAGE_MAX).contains(&limit) {
+        let hint = "ask for the next page with `before`";
+        return Err(ApiError::invalid(format!("`limit` is {limit}: it may be 1 to {PAGE_MAX}"), hint));
+    }
+    let (store, now) = (host.store.as_ref(), host.now());
+    // One more than is shown says whether there is another page.
+    let mut found = store.list(query.read(&host, limit + 1).await?, now).await?;
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let next = found.last().filter(|_| more).map(|it| it.asked.id.to_string());
+    let mut items = Vec::with_capacity(found.len());
+    for record in found {
+        items.push(RunView::new(store, &record, now).await);
+    }
+    Ok(Json(RunsPage { items, next }))
+}
+
+/// A run that is asked for: of a deployment, or of a flow of a component.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RunAsk {
+    /// The deployment, as `flow/name`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<String>,
+    /// Where no deployment is named: the flow, of `component` or of the newest component that has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow: Option<String>,
+    /// Where no deployment is named: the code, as a digest or the beginning of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component: Option<String>,
+    /// A JSON object; laid over the deployment's, name by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub parameters: Option<Value>,
+    /// When it may begin; at once unless it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub at: Option<Timestamp>,
+    /// The same as a wait, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_ms: Option<u64>,
+    /// A second run under the same key is not made. The header `Idempotency-Key` is as good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
+    /// What counts instead of the metadata.
+    #[serde(flatten)]
+    pub policy: PolicyAsk,
+}
+
+/// What counts instead of the metadata.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PolicyAsk {
+    /// Retries of the flow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<u32>,
+    /// Milliseconds before each retry of the flow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_delay_ms: Option<u64>,
+    /// Milliseconds of wall clock for each attempt of the flow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    /// Bytes of memory for each attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+}
+
+impl PolicyAsk {
+    /// Lays it over what there is.
+    fn over(&self, had: Overrides) -> Overrides {
+        let millis = std::time::Duration::from_millis;
+        Overrides {
+            retries: self.retries.or(had.retries),
+            retry_delay: self.retry_delay_ms.map(millis).or(had.retry_delay),
+            timeout: self.timeout_ms.map(millis).or(had.timeout),
+            memory_bytes: self.memory_bytes.or(had.memory_bytes),
+            ..had
+        }
+    }
+}
+
+/// Start a run
+///
+/// Under an `Idempotency-Key` that made a run before, that run is the answer, with status 200.
+#[utoipa::path(post, path = "/api/v1/flow-runs", tag = "flow runs", request_body = RunAsk,
+    params(("Idempotency-Key" = Option<String>, Header, description = "A second run under the same key is not made")),
+    responses((status = 201, body = RunView), (status = 200, body = RunView, description = "It was made before")))]
+pub(super) async fn create(
+    State(host): State<Host>,
+    Extension(actor): Extension<Actor>,
+    headers: HeaderMap,
+    Body(mut ask): Body<RunAsk>,
+) -> Result<(StatusCode, Json<RunView>), ApiError> {
+    if let Some(key) = headers.get("idempotency-key") {
+        let key =
+            key.to_str().map_err(|_| ApiError::invalid("`Idempotency-Key` is no ASCII", "use letters and digits"))?;
+        ask.idempotency_key = Some(key.to_owned());
+    }
+    let request = start_request(&host, ask).await?;
+    let (record, made) = host.engine.start(request).await?;
+    if made {
+        let details = serde_json::json!({ "flow": record.asked.flow, "deployment": record.asked.deployment });
+        host.audit(&actor, "start", record.asked.id.to_string(), details).await;
+    }
+    let status = if made { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Json(RunView::new(host.store.as_ref(), &record, host.now()).await)))
+}
+
+async fn start_request(host: &Host, ask: RunAsk) -> Result<StartRequest, ApiError> {
+    let store = host.store.as_ref();
+    if ask.idempotency_key.as_ref().is_some_and(|it| it.is_empty() || it.len() > 255) {
+        return Err(ApiError::invalid(
+            "`idempotency_key` has 1 to 255 bytes",
+            "leave it out, or name what is asked for",
+        ));
+    }
+    let at = match (ask.at, ask.in_ms) {
+        (Some(_), Some(_)) => return Err(ApiError::invalid("`at` and `in_ms` say the same twice", "leave one out")),
+        (Some(at), None) => Some(at),
+        (None, Some(wait)) => Some(host.now() + std::time::Duration::from_millis(wait)),
+        (None, None) => None,
+    };
+    let asked = ask.parameters.clone().unwrap_or_else(|| Value::trusted("{}"));
+    if let Some(name) = &ask.deployment {
+        if ask.flow.is_some() || ask.component.is_some() {
+            let hint = "a deployment says which flow and which code: leave `flow` and `component` out";
+            return Err(ApiError::invalid("`deployment` stands beside `flow` or `component`", hint));
+        }
+        let deployment = deployments::find(store, name).await?.deployment;
+        return Ok(StartRequest {
+            component: deployment.component,
+            flow: deployment.flow.clone(),
+            parameters: laid_over(&asked, &deployment.parameters)?,
+            overrides: ask.policy.over(deployment.overrides.clone()),
+            idempotency_key: ask.idempotency_key,
+            at,
+            through: Some(Through { deployment: deployment.full_name(), queue: deployment.queue }),
+        });
+    }
+    let (component, flow) = match (&ask.component, ask.flow) {
+        (Some(component), flow) => {
+            let found = components::find(store, component, None).await?;
+            let only = || match found.info.flows.as_slice() {
+                [only] => Some(only.name.clone()),
+                _ => None,
+            };
+            let flow = flow.or_else(only).ok_or_else(|| {
+                let names: Vec<String> = found.info.flows.iter().map(|it| format!("`{}`", it.name)).collect();
+                ApiError::invalid("`flow` is missing", format!("the component has {}", names.join(", ")))
+            })?;
+            (found.digest, flow)
+        }
+        (None, Some(flow)) => (newest_with(host, &flow).await?, flow),
+        (None, None) => {
+            return Err(ApiError::invalid("nothing is named to be run", "name a `deployment`, or a `flow`"));
+        }
+    };
+    let (parameters, overrides) = (laid_over(&asked, &Value::trusted("{}"))?, ask.policy.over(Overrides::default()));
+    let idempotency_key = ask.idempotency_key;
+    Ok(StartRequest { component, flow, parameters, overrides, idempotency_key, at, through: None })
+}
+
+async fn newest_with(host: &Host, flow: &str) -> Result<ContentDigest, ApiError> {
+    let all = host.store.components().await?;
+    let found = all.iter().find(|it| it.info.flow(flow).is_some());
+    found.map(|it| it.digest).ok_or_else(|| {
+        let hint = "`GET /api/v1/flows` or `retake flows` lists what is known";
+        ApiError::not_found(format!("no component has a flow `{flow}`"), hint)
+    })
+}
+
+/// Lays parameters over others, name by name.
+fn laid_over(parameters: &Value, had: &Value) -> Result<Value, ApiError> {
+    let serde_json::Value::Object(new) = parameters.to_value() else {
+        return Err(ApiError::invalid("`parameters` is no JSON object", "`{\"name\": value}`"));
+    };
+    match had.to_value() {
+        serde_json::Value::Object(mut all) if !all.is_empty() => {
+            all.extend(new);
+            Ok(Value::of(&all))
+        }
+        // As it was written: numbers keep their digits.
+        _ => Ok(parameters.clone()),
+    }
+}
+
+/// One run with everything that happened in it
+#[utoipa::path(get, path = "/api/v1/flow-runs/{run}", tag = "flow runs",
+    params(("run" = String, Path, description = "Its id, an unambiguous beginning of it, or its friendly name")),
+    responses((status = 200, body = RunView)))]
+pub(super) async fn show(State(host): State<Host>, Path(run): Path<String>) -> Result<Json<RunView>, ApiError> {
+    let id = find_run(host.store.as_ref(), &run).await?;
+    whole(&host, id).await.map(Json)
+}
+
+async fn whole(host: &Host, id: FlowRunId) -> Result<RunView, ApiError> {
+    let record = host.store.run(id).await?;
+    Ok(RunView::whole(host.store.as_ref(), &record, host.now()).await?)
+}
+
+/// Where a run stands, why, and what can be done, in sentences
+#[utoipa::path(get, path = "/api/v1/flow-runs/{run}/explanation", tag = "flow runs",
+    params(("run" = String, Path, description = "Its id, an unambiguous beginning of it, or its friendly name")),
+    responses((status = 200, body = Explanation)))]
+pub(super) async fn explanation(
+    State(host): State<Host>,
+    Path(run): Path<String>,
+) -> Result<Json<Explanation>, ApiError> {
+    let store = host.store.as_ref();
+    let record = store.run(find_run(store, &run).await?).await?;
+    Ok(Json(Explanation::of(store, &record, false, host.now()).await?))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct LinesQuery {
+    /// Lines after this one: `next` of the page before.
+    #[serde(default)]
+    after: u64,
+    /// So many at most: 1,000 unless it says so, and at most.
+    limit: Option<usize>,
+}
+
+/// A page of log lines, in order.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct LinesPage {
+    /// The lines.
+    pub items: Vec<LineView>,
+    /// What to ask for as `after` to get what comes next, also later.
+    pub next: u64,
+}
+
+/// What a run printed and logged
+#[utoipa::path(get, path = "/api/v1/flow-runs/{run}/logs", tag = "flow runs", params(LinesQuery,
+    ("run" = String, Path, description = "Its id, an unambiguous beginning of it, or its friendly name")),
+    responses((status = 200, body = LinesPage)))]
+pub(super) async fn logs(
+    State(host): State<Host>,
+    Path(run): Path<String>,
+    Query(query): Query<LinesQuery>,
+) -> Result<Json<LinesPage>, ApiError> {
+    let id = find_run(host.store.as_ref(), &run).await?;
+    let limit = query.limit.unwrap_or(LINES_MAX);
+    if !(1..=LINES_MAX).contains(&limit) {
+        let hint = "ask for the next page with `after`";
+        return Err(ApiError::invalid(format!("`limit` is {limit}: it may be 1 to {LINES_MAX}"), hint));
+    }
+    let lines = host.store.logs(id, query.after.min(i64::MAX as u64), limit).await?;
+    let next = lines.last().map_or(query.after, |(row, _)| *row);
+    Ok(Json(LinesPage { items: lines.iter().map(|(_, line)| LineView::new(line)).collect(), next }))
+}
+
+/// Does something to a run, and tells who did it.
+async fn act<F: Future<Output = Result<Run, AskError>>>(
+    host: &Host,
+    actor: &Actor,
+    action: &str,
+    run: &str,
+    what: impl FnOnce(FlowRunId) -> F,
+) -> Result<Json<RunView>, ApiError> {
+    let id = find_run(host.store.as_ref(), run).await?;
+    what(id).await?;
+    host.audit(actor, action, id.to_string(), serde_json::json!({})).await;
+    let record = host.store.run(id).await?;
+    Ok(Json(RunView::new(host.store.as_ref(), &record, host.now()).await))
+}
+
+/// Stop a run and its children for good
+#[utoipa::path(post, path = "/api/v1/flow-runs/{run}/cancel", tag = "flow runs",
+    params(("run" = String, Path, description = "Its id, an unambiguous beginning of it, or its friendly name")),
+    responses((status = 200, body = RunView)))]
+pub(super) async fn cancel(
+    State(host): State<Host>,
+    Extension(actor): Extension<Actor>,
+    Path(run): Path<String>,
+) -> Result<Json<RunView>, ApiError> {
+    act(&host, &actor, "cancel", &run, |id| host.engine.cancel(id)).await
+}
+
+/// Let a run wait until it is resumed
+#[utoipa::path(post, path = "/api/v1/flow-runs/{run}/pause", tag = "flow runs",
+    params(("run" = String, Path, description = "Its id, an unambiguous beginning of it, or its friendly name")),
+    responses((status = 200, body = RunView)))]
+pub(super) async fn pause(
+    State(host): State<Host>,
+    Extension(actor): Extension<Actor>,
+    Path(run): Path<String>,
+) -> Result<Json<RunView>, ApiError> {
+    act(&host, &actor, "pause", &run, |id| host.engine.pause(id)).await
+}
+
+/// Let a paused run go on
+#[utoipa::path(post, path = "/api/v1/flow-runs/{run}/resume", tag = "flow runs",
+    params(("run" = String, Path, description = "Its id, an unambiguous beginning of it, or its friendly name")),
+    responses((status = 200, body = RunView)))]
+pub(super) async fn resume(
+    State(host): State<Host>,
+    Extension(actor): Extension<Actor>,
+    Path(run): Path<String>,
+) -> Result<Json<RunView>, ApiError> {
+    act(&host, &actor, "resume", &run, |id| host.engine.resume(id)).await
+}
+
+/// Begin the next attempt of a run now, not when it is due
+#[utoipa::path(post, path = "/api/v1/flow-runs/{run}/run-now", tag = "flow runs",
+    params(("run" = String, Path, description = "Its id, an unambiguous beginning of it, or its friendly name")),
+    responses((status = 200, body = RunView)))]
+pub(super) async fn run_now(
+    State(host): State<Host>,
+    Extension(actor): Extension<Actor>,
+    Path(run): Path<String>,
+) -> Result<Json<RunView>, ApiError> {
+    act(&host, &actor, "run-now", &run, |id| host.engine.run_now(id)).await
+}
+
+/// A manual retry that is asked for.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RetryBody {
+    /// Forget the results of this task too, and of every call first made after it: its name, label or number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Forget the results of these tasks too: names, labels or numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rerun: Vec<String>,
+    /// Forget all kept results, and run everything again, even if the run has completed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub all: bool,
+    /// Run other code with the kept results: `latest`, or the beginning of a digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Parameters that change; the others stay as they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub parameters: Option<Value>,
+    /// Refuse unless the run is at this attempt, so that two people do not retry it twice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_attempt: Option<u32>,
+    /// Only say what would be fed back and what would run again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
+    /// What counts in the round that begins.
+    #[serde(flatten)]
+    pub policy: PolicyAsk,
+}
+
+/// A retry, or the plan of one.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Retried {
+    /// What is fed back, and what runs again.
+    pub plan: PlanView,
+    /// Whether it was done: not in a dry run.
+    pub applied: bool,
+    /// The run as it is now.
+    pub run: RunView,
+}
+
+async fn retry_ask(host: &Host, record: &RunRecord, body: RetryBody) -> Result<RetryAsk, ApiError> {
+    let store = host.store.as_ref();
+    let component = match &body.version {
+        Some(text) => Some(components::find(store, text, Some(record.asked.component)).await?.digest),
+        None => None,
+    };
+    let parameters = match &body.parameters {
+        Some(new) => Some(laid_over(new, &store.value(&record.asked.parameters).await?)?),
+        None => None,
+    };
+    Ok(RetryAsk {
+        from: body.from,
+        rerun: body.rerun,
+        all: body.all,
+        component,
+        parameters,
+        expected_attempt: body.expected_attempt,
+        overrides: body.policy.over(Overrides::default()),
+    })
+}
+
+/// Run a run again that has ended: kept results are fed back
+#[utoipa::path(post, path = "/api/v1/flow-runs/{run}/retry", tag = "flow runs", request_body = RetryBody,
+    params(("run" = String, Path, description = "Its id, an unambiguous beginning of it, or its friendly name")),
+    responses((status = 200, body = Retried)))]
+pub(super) async fn retry(
+    State(host): State<Host>,
+    Extension(actor): Extension<Actor>,
+    Path(run): Path<String>,
+    Body(body): Body<RetryBody>,
+) -> Result<Json<Retried>, ApiError> {
+    let store = host.store.as_ref();
+    let id = find_run(store, &run).await?;
+    let record = store.run(id).await?;
+    let (applied, details) = (!body.dry_run, serde_json::to_value(&body).unwrap_or_default());
+    let ask = retry_ask(&host, &record, body).await?;
+    let plan = PlanView::new(id, &host.engine.plan_retry(id, &ask).await?);
+    if applied {
+        host.engine.retry(id, ask).await?;
+        host.audit(&actor, "retry", id.to_string(), details).await;
+    }
+    let record = store.run(id).await?;
+    Ok(Json(Retried { plan, applied, run: RunView::new(store, &record, host.now()).await }))
+}
+
+/// A result that a person sets.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResultBody {
+    /// Fits the schema of what the task returns.
+    #[schema(value_type = schema::Any)]
+    pub result: Value,
+}
+
+/// Set the result of a call that has none: the next attempt is fed it
+#[utoipa::path(post, path = "/api/v1/flow-runs/{run}/task-runs/{number}/result", tag = "flow runs", request_body = ResultBody,
+    params(("run" = String, Path, description = "Its id, an unambiguous beginning of it, or its friendly name"),
+           ("number" = u32, Path, description = "Which of its calls")),
+    responses((status = 200, body = RunView)))]
+pub(super) async fn set_result(
+    State(host): State<Host>,
+    Extension(actor): Extension<Actor>,
+    Path((run, number)): Path<(String, u32)>,
+    Body(body): Body<ResultBody>,
+) -> Result<Json<RunView>, ApiError> {
+    let id = find_run(host.store.as_ref(), &run).await?;
+    let details = serde_json::json!({ "call": number, "result": body.result });
+    host.engine.set_result(id, number, body.result).await?;
+    host.audit(&actor, "set-result", id.to_string(), details).await;
+    whole(&host, id).await.map(Json)
+}
+
+/// Runs to be retried or cancelled, and how.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BulkBody {
+    /// Which. To retry: those in the states failed, timed-out, crashed and parked, unless it says so. To cancel: those
+    /// that have not ended. Its `limit` is 1,000 unless it says so, and at most.
+    #[serde(default)]
+    pub filter: RunsFilter,
+    /// How they are retried; the same for each.
+    #[serde(default)]
+    pub retry: RetryBody,
+    /// Only say which.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// What became of each run.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct BulkDone {
+    /// Whether it was done: not in a dry run.
+    pub applied: bool,
+    /// Those that it was done to, or would be.
+    pub runs: Vec<RunView>,
+    /// Those that were left as they are, and why.
+    pub refused: Vec<RefusedRun>,
+}
+
+/// A run that was left as it is.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct RefusedRun {
+    /// Which.
+    #[schema(value_type = String)]
+    pub run: FlowRunId,
+    /// Why.
+    pub error: ApiError,
+}
+
+/// What is done to each run.
+#[derive(Clone, Copy)]
+enum Bulk {
+    Retry,
+    Cancel,
+}
+
+impl Bulk {
+    /// The states of runs that it is for, unless the filter says so.
+    fn states(self) -> Vec<Shown> {
+        match self {
+            Self::Retry => vec![Shown::Failed, Shown::TimedOut, Shown::Crashed, Shown::Parked],
+            Self::Cancel => {
+                let has_ended = [Shown::Completed, Shown::Failed, Shown::TimedOut, Shown::Crashed, Shown::Cancelled];
+                Shown::ALL.into_iter().filter(|it| !has_ended.contains(it)).collect()
+            }
+        }
+    }
+
+    async fn apply(self, host: &Host, actor: &Actor, record: &RunRecord, body: &BulkBody) -> Result<(), ApiError> {
+        let id = record.asked.id;
+        let action = match self {
+            Self::Retry => {
+                let ask = retry_ask(host, record, body.retry.clone()).await?;
+                let ask = RetryAsk { expected_attempt: Some(record.run.attempt), ..ask };
+                match body.dry_run {
+                    true => drop(host.engine.plan_retry(id, &ask).await?),
+                    false => drop(host.engine.retry(id, ask).await?),
+                }
+                "retry"
+            }
+            Self::Cancel if body.dry_run => "cancel",
+            Self::Cancel => {
+                host.engine.cancel(id).await?;
+                "cancel"
+            }
+        };
+        if !body.dry_run {
+            host.audit(actor, action, id.to_string(), serde_json::json!({ "bulk": true })).await;
+        }
+        Ok(())
+    }
+}
+
+async fn bulk(host: Host, actor: Actor, body: BulkBody, what: Bulk) -> Result<Json<BulkDone>, ApiError> {
+    let limit = body.filter.limit.unwrap_or(BULK_MAX);
+    if !(1..=BULK_MAX).contains(&limit) {
+        let hint = "ask again until nothing is left";
+        return Err(ApiError::invalid(format!("`filter.limit` is {limit}: it may be 1 to {BULK_MAX}"), hint));
+    }
+    let mut filter = body.filter.read(&host, limit).await?;
+    if filter.shown.is_empty() {
+        filter.shown = what.states();
+    }
+    let found = host.store.list(filter, host.now()).await?;
+    let mut done = BulkDone { applied: !body.dry_run, runs: Vec::new(), refused: Vec::new() };
+    // The oldest first.
+    for record in found.iter().rev() {
+        let run = record.asked.id;
+        match what.apply(&host, &actor, record, &body).await {
+            Ok(()) => {
+                let record = host.store.run(run).await?;
+                done.runs.push(RunView::new(host.store.as_ref(), &record, host.now()).await);
+            }
+            Err(error) => done.refused.push(RefusedRun { run, error }),
+        }
+    }
+    Ok(Json(done))
+}
+
+/// Retry every run that a filter finds
+#[utoipa::path(post, path = "/api/v1/flow-runs/bulk-retry", tag = "flow runs", request_body = BulkBody, responses((status = 200, body = BulkDone)))]
+pub(super) async fn bulk_retry(
+    State(host): State<Host>,
+    Extension(actor): Extension<Actor>,
+    Body(body): Body<BulkBody>,
+) -> Result<Json<BulkDone>, ApiError> {
+    bulk(host, actor, body, Bulk::Retry).await
+}
+
+/// Cancel every run that a filter finds
+#[utoipa::path(post, path = "/api/v1/flow-runs/bulk-cancel", tag = "flow runs", request_body = BulkBody, responses((status = 200, body = BulkDone)))]
+pub(super) async fn bulk_cancel(
+    State(host): State<Host>,
+    Extension(actor): Extension<Actor>,
+    Body(body): Body<BulkBody>,
+) -> Result<Json<BulkDone>, ApiError> {
+    bulk(host, actor, body, Bulk::Cancel).await
+}

@@ -1,0 +1,189 @@
+//! Schedules: when runs of a deployment begin by themselves.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::{Extension, Json};
+use retake_core::schedule::{CatchUp, Overlap, Schedule, When};
+use retake_core::time::Timestamp;
+use retake_core::value::Json as Value;
+use retake_store::{Definition, Store, kind};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::deployments;
+use super::extract::{Body, Path, Query};
+use crate::access::Actor;
+use crate::error::{ApiError, checked_name};
+use crate::{Host, schema};
+
+/// How many slots that are to come are shown.
+const SHOWN: usize = 10;
+
+/// A schedule.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = Schedule)]
+pub struct ScheduleView {
+    /// Its name.
+    pub name: String,
+    /// What it says.
+    #[serde(flatten)]
+    pub ask: ScheduleAsk,
+    /// The next slots, ten at most. A paused schedule has them too, and makes no runs.
+    #[schema(value_type = Vec<String>)]
+    pub next: Vec<Timestamp>,
+    /// The last slot that made a run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last: Option<Timestamp>,
+    /// How often it was changed or made a run.
+    pub version: u64,
+}
+
+/// What a schedule is to be.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ScheduleAsk {
+    /// The deployment, as `flow/name`.
+    pub deployment: String,
+    /// When.
+    #[schema(value_type = schema::When)]
+    pub when: When,
+    /// What becomes of a slot while the run of an earlier one has not ended: `allow` makes its run all the same, `skip`
+    /// makes none, `queue` makes it when the earlier has ended.
+    #[serde(default)]
+    #[schema(value_type = schema::Overlap)]
+    pub overlap: Overlap,
+    /// What becomes of slots that were missed by a minute or more: `none` makes no runs of them, `latest` one of the
+    /// last, `all` one of each, 100 at most.
+    #[serde(default)]
+    #[schema(value_type = schema::CatchUp)]
+    pub catch_up: CatchUp,
+    /// Milliseconds by which a run begins later at most; always the same for the same slot.
+    #[serde(default)]
+    pub jitter_ms: u64,
+    /// A JSON object; laid over the deployment's, name by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub parameters: Option<Value>,
+    /// Whether it makes no runs for now.
+    #[serde(default)]
+    pub paused: bool,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct PutQuery {
+    /// Only say when its runs would begin.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+pub(crate) fn read(definition: &Definition) -> Result<Schedule, ApiError> {
+    serde_json::from_str(definition.body.as_str()).map_err(|error| {
+        tracing::error!(%error, name = definition.name, "a schedule that was kept cannot be read");
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "damaged", "the schedule cannot be read", "make it again")
+    })
+}
+
+fn view(name: String, version: u64, schedule: Schedule, now: Timestamp) -> ScheduleView {
+    let Schedule { deployment, when, overlap, catch_up, jitter, parameters, paused, next, last } = schedule;
+    let mut slots: Vec<Timestamp> = next.into_iter().collect();
+    if let Some(first) = next {
+        slots.extend(when.next(first.max(now), SHOWN - 1));
+    }
+    let jitter_ms = crate::wire::millis(jitter);
+    let ask = ScheduleAsk { deployment, when, overlap, catch_up, jitter_ms, parameters, paused };
+    ScheduleView { name, ask, next: slots, last, version }
+}
+
+async fn find(store: &dyn Store, name: &str) -> Result<Definition, ApiError> {
+    store.definition(kind::SCHEDULE, name).await?.ok_or_else(|| {
+        let hint = "`GET /api/v1/schedules` or `retake schedules ls` lists them";
+        ApiError::not_found(format!("there is no schedule `{name}`"), hint)
+    })
+}
+
+/// Schedules, by name
+#[utoipa::path(get, path = "/api/v1/schedules", tag = "schedules", responses((status = 200, body = Vec<ScheduleView>)))]
+pub(super) async fn list(State(host): State<Host>) -> Result<Json<Vec<ScheduleView>>, ApiError> {
+    let (all, now) = (host.store.definitions(kind::SCHEDULE).await?, host.now());
+    let views = all.into_iter().map(|it| Ok(view(it.name.clone(), it.version, read(&it)?, now)));
+    Ok(Json(views.collect::<Result<_, ApiError>>()?))
+}
+
+/// One schedule
+#[utoipa::path(get, path = "/api/v1/schedules/{name}", tag = "schedules",
+    params(("name" = String, Path, description = "Its name")), responses((status = 200, body = ScheduleView)))]
+pub(super) async fn show(State(host): State<Host>, Path(name): Path<String>) -> Result<Json<ScheduleView>, ApiError> {
+    let found = find(host.store.as_ref(), &name).await?;
+    Ok(Json(view(name, found.version, read(&found)?, host.now())))
+}
+
+/// Create or change a schedule
+///
+/// Its first slot is the first after now. To pause or resume it, send it again with another `paused`: slots that came
+/// meanwhile were missed, and `catch_up` says what becomes of them.
+#[utoipa::path(put, path = "/api/v1/schedules/{name}", tag = "schedules", request_body = ScheduleAsk,
+    params(PutQuery, ("name" = String, Path, description = "Its name")), responses((status = 200, body = ScheduleView)))]
+pub(super) async fn put(
+    State(host): State<Host>,
+    Extension(actor): Extension<Actor>,
+    Path(name): Path<String>,
+    Query(query): Query<PutQuery>,
+    Body(ask): Body<ScheduleAsk>,
+) -> Result<Json<ScheduleView>, ApiError> {
+    checked_name("name", &name)?;
+    let (store, now) = (host.store.as_ref(), host.now());
+    deployments::find(store, &ask.deployment).await?;
+    if ask.parameters.as_ref().is_some_and(|it| !it.to_value().is_object()) {
+        return Err(ApiError::invalid("`parameters` is no JSON object", "`{\"name\": value}`"));
+    }
+    let before = store.definition(kind::SCHEDULE, &name).await?;
+    let old = before.as_ref().map(read).transpose()?;
+    let ScheduleAsk { deployment, when, overlap, catch_up, jitter_ms, parameters, paused } = ask;
+    // The same times go on where they were: what was missed while it was paused is not forgotten.
+    let next = match &old {
+        Some(old) if old.when == when => old.next,
+        _ => when.check().map(|()| when.next_after(now))?,
+    };
+    let jitter = std::time::Duration::from_millis(jitter_ms);
+    let last = old.and_then(|it| it.last);
+    let schedule = Schedule { deployment, when, overlap, catch_up, jitter, parameters, paused, next, last };
+    schedule.check()?;
+    let mut version = before.map_or(0, |it| it.version);
+    if !query.dry_run {
+        version = store.define(definition(&name, &schedule, now), Some(version)).await?;
+        host.audit(&actor, "schedule", name.clone(), serde_json::to_value(&schedule).unwrap_or_default()).await;
+    }
+    Ok(Json(view(name, version, schedule, now)))
+}
+
+pub(crate) fn definition(name: &str, schedule: &Schedule, updated: Timestamp) -> Definition {
+    let body = Value::of(schedule);
+    Definition { kind: kind::SCHEDULE, name: name.to_owned(), body, component: None, version: 0, updated }
+}
+
+/// Forget a schedule
+///
+/// Runs that it made stay.
+#[utoipa::path(delete, path = "/api/v1/schedules/{name}", tag = "schedules",
+    params(("name" = String, Path, description = "Its name")), responses((status = 204)))]
+pub(super) async fn remove(
+    State(host): State<Host>,
+    Extension(actor): Extension<Actor>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    find(host.store.as_ref(), &name).await?;
+    host.store.undefine(kind::SCHEDULE, &name).await?;
+    host.audit(&actor, "remove-schedule", name, serde_json::json!({})).await;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn remove_all_of(host: &Host, deployment: &str) -> Result<(), ApiError> {
+    for it in host.store.definitions(kind::SCHEDULE).await? {
+        if read(&it).is_ok_and(|it| it.deployment == deployment) {
+            host.store.undefine(kind::SCHEDULE, &it.name).await?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! The document, the table of roles and the mirrored shapes, against each other and against what is really written.
+#![allow(clippy::unwrap_used, reason = "this file is nothing but tests")]
+
+use std::collections::BTreeSet;
+
+use retake_core::failure::{Failure, RetryAdvice};
+use retake_core::task::{Evidence, Overrides};
+use retake_core::value::Json;
+use serde_json::Value;
+
+use crate::access::{ROUTES, Role, needs};
+
+fn document() -> Value {
+    serde_json::from_str(&super::openapi()).unwrap()
+}
+
+fn operations(document: &Value) -> BTreeSet<(String, String)> {
+    let paths = document["paths"].as_object().unwrap();
+    let of = |(path, item): (&String, &Value)| {
+        let methods = item.as_object().unwrap().keys().filter(|it| *it != "parameters").cloned().collect::<Vec<_>>();
+        methods.into_iter().map(|it| (it.to_uppercase(), path.clone())).collect::<Vec<_>>()
+    };
+    paths.iter().flat_map(of).collect()
+}
+
+#[test]
+fn every_route_has_its_role_and_no_role_is_left_over() {
+    let documented = operations(&document());
+    let beside = ["/healthz", "/readyz", "/metrics", "/api/v1/openapi.json"];
+    let listed: BTreeSet<(String, String)> = ROUTES
+        .iter()
+        .filter(|(_, path, _)| !beside.contains(path))
+        .map(|(method, path, _)| ((*method).to_owned(), (*path).to_owned()))
+        .collect();
+    assert_eq!(listed, documented);
+}
+
+#[test]
+fn nothing_that_changes_is_a_viewers_and_nothing_but_health_is_open() {
+    for (method, path, role) in ROUTES {
+        if *method != "GET" {
+            assert!(*role >= Some(Role::Operator), "{method} {path}");
+        }
+        let open = ["/healthz", "/readyz", "/api/v1/openapi.json"].contains(path);
+        assert_eq!(role.is_none(), open, "{method} {path}");
+    }
+    assert_eq!(needs(&axum::http::Method::PATCH, "/api/v1/flow-runs"), None);
+}
+
+#[test]
+fn the_document_that_is_committed_is_the_one_that_is_served() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/api/openapi.json");
+    let now = super::openapi() + "\n";
+    if std::env::var_os("RETAKE_RENEW").is_some() {
+        std::fs::write(file, &now).unwrap();
+    }
+    let committed = std::fs::read_to_string(file).unwrap_or_default();
+    assert!(
+        committed == now,
+        "docs/api/openapi.json is of another time: `RETAKE_RENEW=1 cargo test -p retake-server` renews it"
+    );
+}
+
+#[test]
+fn every_operation_says_what_it_is_for() {
+    let document = document();
+    for item in document["paths"].as_object().unwrap().values() {
+        for operation in item.as_object().unwrap().values() {
+            assert!(operation["summary"].as_str().is_some_and(|it| it.len() > 8), "{operation}");
+            assert!(operation["responses"]["default"].is_object(), "{operation}");
+            assert!(operation["operationId"].is_string(), "{operation}");
+        }
+    }
+}
+
+/// The names that a schema knows.
+fn known(document: &Value, schema: &str) -> BTreeSet<String> {
+    document["components"]["schemas"][schema]["properties"].as_object().unwrap().keys().cloned().collect()
+}
+
+fn written(value: &impl serde::Serialize) -> BTreeSet<String> {
+    serde_json::to_value(value).unwrap().as_object().unwrap().keys().cloned().collect()
+}
+
+#[test]
+fn mirrored_shapes_are_those_that_are_written() {
+    let document = document();
+    let failure = Failure {
+        retry: RetryAdvice::Never,
+        details: Some(Json::null()),
+        ..Failure::new("sandbox.trap", "unreachable")
+    };
+    assert_eq!(written(&failure), known(&document, "Failure"));
+    assert_eq!(written(&Evidence::default()), known(&document, "Evidence"));
+    let overrides = Overrides {
+        retry: Some(Default::default()),
+        retries: Some(1),
+        retry_delay: Some(std::time::Duration::ZERO),
+        timeout: Some(std::time::Duration::ZERO),
+        memory_bytes: Some(1),
+        this_round: Some(Box::default()),
+    };
+    assert_eq!(written(&overrides), known(&document, "Overrides"));
+}

@@ -1,0 +1,461 @@
+//! The other side of the API, for the CLI.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use reqwest::{Method, RequestBuilder, Response, Url};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{ApiError, ErrorView};
+use crate::live::LiveEvent;
+use crate::types::{
+    AuditPage, BulkBody, BulkDone, ComponentView, DeliveriesPage, Deployed, DeploymentAsk, DeploymentView, FlowView,
+    LinesPage, NewToken, NotificationView, ResultBody, Retried, RetryBody, Rule, RunAsk, RunsFilter, RunsPage,
+    ScheduleAsk, ScheduleView, TokenAsk, TokenView,
+};
+use crate::wire::{InspectionView, LineView, RunView};
+use crate::{Explanation, access::Role};
+
+/// How long a server may take to let us in.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long it may take to answer, uploads and streams apart.
+const ANSWER: Duration = Duration::from_secs(60);
+/// How long an upload may take: it is compiled meanwhile.
+const UPLOAD: Duration = Duration::from_secs(600);
+/// Longest line of a stream.
+const LINE_BYTES: usize = 8 << 20;
+
+/// Asks a server.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base: Url,
+    token: Option<String>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The server said why.
+    #[error(transparent)]
+    Refused(#[from] ApiError),
+    /// Nobody answered, or nobody who speaks our language.
+    #[error("`{base}` does not answer: {why}")]
+    Unreachable {
+        /// The server.
+        base: String,
+        /// Why.
+        why: String,
+    },
+}
+
+type Answer<T> = Result<T, ClientError>;
+
+impl Client {
+    /// Makes a client of the server at `base`, such as `http://127.0.0.1:7420`.
+    pub fn new(base: &str, token: Option<String>) -> Answer<Self> {
+        let unreachable = |why: String| ClientError::Unreachable { base: base.to_owned(), why };
+        let url = Url::parse(base).map_err(|error| unreachable(format!("it is no address: {error}")))?;
+        // Asked for twice it is refused, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECT)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build()
+            .map_err(|error| unreachable(error.to_string()))?;
+        Ok(Self { http, base: url, token })
+    }
+
+    /// The address of the server.
+    pub fn base(&self) -> &str {
+        self.base.as_str().trim_end_matches('/')
+    }
+
+    fn unreachable(&self, why: impl Into<String>) -> ClientError {
+        ClientError::Unreachable { base: self.base().to_owned(), why: why.into() }
+    }
+
+    fn request(&self, method: Method, path: &[&str]) -> RequestBuilder {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(["api", "v1"]).extend(path);
+        }
+        let request = self.http.request(method, url);
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Answer<Response> {
+        let response = request.send().await.map_err(|error| {
+            // What it says itself names the address again; what is behind it says why.
+            let mut why = &error as &dyn std::error::Error;
+            while let Some(source) = why.source() {
+                why = source;
+            }
+            self.unreachable(why.to_string())
+        })?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let bytes = response.bytes().await.unwrap_or_default();
+        match serde_json::from_slice::<ErrorView>(&bytes) {
+            Ok(ErrorView { error }) => Err(error.with_status(status.as_u16()).into()),
+            Err(_) => Err(self.unreachable(format!("it is no Retake server: status {status}"))),
+        }
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, request: RequestBuilder) -> Answer<T> {
+        let response = self.send(request.timeout(ANSWER)).await?;
+        let bytes = response.bytes().await.map_err(|error| self.unreachable(error.to_string()))?;
+        serde_json::from_slice(&bytes).map_err(|error| {
+            self.unreachable(format!("its answer is not understood: {error}; is it of another version?"))
+        })
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Answer<T> {
+        self.ask(self.request(Method::GET, path)).await
+    }
+
+    async fn put<T: DeserializeOwned>(&self, path: &[&str], body: &impl Serialize, dry_run: bool) -> Answer<T> {
+        self.ask(self.request(Method::PUT, path).query(&[("dry_run", dry_run)]).json(body)).await
+    }
+
+    async fn post<T: DeserializeOwned>(&self, path: &[&str], body: &impl Serialize) -> Answer<T> {
+        self.ask(self.request(Method::POST, path).json(body)).await
+    }
+
+    async fn delete(&self, path: &[&str]) -> Answer<()> {
+        self.send(self.request(Method::DELETE, path).timeout(ANSWER)).await.map(drop)
+    }
+
+    /// Uploads a component, or has it only inspected.
+    pub async fn upload(&self, bytes: Vec<u8>, dry_run: bool) -> Answer<InspectionView> {
+        let request = self.request(Method::POST, &["components"]).query(&[("dry_run", dry_run)]);
+        let request = request.header("content-type", "application/wasm").body(bytes).timeout(UPLOAD);
+        let response = self.send(request).await?;
+        let bytes = response.bytes().await.map_err(|error| self.unreachable(error.to_string()))?;
+        serde_json::from_slice(&bytes).map_err(|error| self.unreachable(error.to_string()))
+    }
+
+    /// Components, the newest first.
+    pub async fn components(&self) -> Answer<Vec<ComponentView>> {
+        self.get(&["components"]).await
+    }
+
+    /// A component by its digest or the beginning of it.
+    pub async fn component(&self, digest: &str) -> Answer<ComponentView> {
+        self.get(&["components", digest]).await
+    }
+
+    /// Forgets a component.
+    pub async fn remove_component(&self, digest: &str) -> Answer<()> {
+        self.delete(&["components", digest]).await
+    }
+
+    /// Flows by name.
+    pub async fn flows(&self) -> Answer<Vec<FlowView>> {
+        self.get(&["flows"]).await
+    }
+
+    /// Deployments by name.
+    pub async fn deployments(&self) -> Answer<Vec<DeploymentView>> {
+        self.get(&["deployments"]).await
+    }
+
+    /// A deployment.
+    pub async fn deployment(&self, flow: &str, name: &str) -> Answer<DeploymentView> {
+        self.get(&["deployments", flow, name]).await
+    }
+
+    /// Creates or changes a deployment.
+    pub async fn deploy(&self, flow: &str, name: &str, ask: &DeploymentAsk, dry_run: bool) -> Answer<Deployed> {
+        self.put(&["deployments", flow, name], ask, dry_run).await
+    }
+
+    /// Forgets a deployment.
+    pub async fn remove_deployment(&self, flow: &str, name: &str) -> Answer<()> {
+        self.delete(&["deployments", flow, name]).await
+    }
+
+    /// A page of runs.
+    pub async fn runs(&self, filter: &RunsFilter) -> Answer<RunsPage> {
+        self.ask(self.request(Method::GET, &["flow-runs"]).query(filter)).await
+    }
+
+    /// Starts a run.
+    pub async fn start(&self, ask: &RunAsk) -> Answer<(RunView, bool)> {
+        let response = self.send(self.request(Method::POST, &["flow-runs"]).json(ask).timeout(ANSWER)).await?;
+        let made = response.status() == reqwest::StatusCode::CREATED;
+        let run = response.json().await.map_err(|error| self.unreachable(error.to_string()))?;
+        Ok((run, made))
+    }
+
+    /// A run with everything that happened in it.
+    pub async fn run(&self, run: &str) -> Answer<RunView> {
+        self.get(&["flow-runs", run]).await
+    }
+
+    /// Where a run stands, in sentences.
+    pub async fn explain(&self, run: &str) -> Answer<Explanation> {
+        self.get(&["flow-runs", run, "explanation"]).await
+    }
+
+    /// A page of what a run logged.
+    pub async fn logs(&self, run: &str, after: u64) -> Answer<LinesPage> {
+        self.ask(self.request(Method::GET, &["flow-runs", run, "logs"]).query(&[("after", after)])).await
+    }
+
+    /// Does to a run what has no options: `cancel`, `pause`, `resume` or `run-now`.
+    pub async fn act(&self, run: &str, action: &str) -> Answer<RunView> {
+        self.post(&["flow-runs", run, action], &serde_json::json!({})).await
+    }
+
+    /// Retries a run, or plans it.
+    pub async fn retry(&self, run: &str, body: &RetryBody) -> Answer<Retried> {
+        self.post(&["flow-runs", run, "retry"], body).await
+    }
+
+    /// Retries all that a filter finds.
+    pub async fn bulk_retry(&self, body: &BulkBody) -> Answer<BulkDone> {
+        self.post(&["flow-runs", "bulk-retry"], body).await
+    }
+
+    /// Sets the result of a call.
+    pub async fn set_result(&self, run: &str, number: u32, body: &ResultBody) -> Answer<RunView> {
+        self.post(&["flow-runs", run, "task-runs", &number.to_string(), "result"], body).await
+    }
+
+    /// Schedules by name.
+    pub async fn schedules(&self) -> Answer<Vec<ScheduleView>> {
+        self.get(&["schedules"]).await
+    }
+
+    /// A schedule.
+    pub async fn schedule(&self, name: &str) -> Answer<ScheduleView> {
+        self.get(&["schedules", name]).await
+    }
+
+    /// Creates or changes a schedule.
+    pub async fn put_schedule(&self, name: &str, ask: &ScheduleAsk, dry_run: bool) -> Answer<ScheduleView> {
+        self.put(&["schedules", name], ask, dry_run).await
+    }
+
+    /// Forgets a schedule.
+    pub async fn remove_schedule(&self, name: &str) -> Answer<()> {
+        self.delete(&["schedules", name]).await
+    }
+
+    /// Notifications by name.
+    pub async fn notifications(&self) -> Answer<Vec<NotificationView>> {
+        self.get(&["notifications"]).await
+    }
+
+    /// A notification.
+    pub async fn notification(&self, name: &str) -> Answer<NotificationView> {
+        self.get(&["notifications", name]).await
+    }
+
+    /// Creates or changes a notification.
+    pub async fn put_notification(&self, name: &str, rule: &Rule) -> Answer<NotificationView> {
+        self.ask(self.request(Method::PUT, &["notifications", name]).json(rule)).await
+    }
+
+    /// Forgets a notification.
+    pub async fn remove_notification(&self, name: &str) -> Answer<()> {
+        self.delete(&["notifications", name]).await
+    }
+
+    /// Has a test message sent.
+    pub async fn test_notification(&self, name: &str) -> Answer<()> {
+        self.send(self.request(Method::POST, &["notifications", name, "test"]).timeout(ANSWER)).await.map(drop)
+    }
+
+    /// Messages and what became of them, the newest first.
+    pub async fn deliveries(&self, rule: Option<&str>, limit: usize) -> Answer<DeliveriesPage> {
+        let request = self.request(Method::GET, &["deliveries"]).query(&[("limit", limit)]);
+        self.ask(match rule {
+            Some(rule) => request.query(&[("rule", rule)]),
+            None => request,
+        })
+        .await
+    }
+
+    /// Tokens by name.
+    pub async fn tokens(&self) -> Answer<Vec<TokenView>> {
+        self.get(&["tokens"]).await
+    }
+
+    /// Makes a token.
+    pub async fn make_token(
+        &self,
+        name: &str,
+        role: Role,
+        expires: Option<retake_core::time::Timestamp>,
+    ) -> Answer<NewToken> {
+        self.ask(self.request(Method::PUT, &["tokens", name]).json(&TokenAsk { role, expires })).await
+    }
+
+    /// Revokes a token.
+    pub async fn revoke_token(&self, name: &str) -> Answer<()> {
+        self.delete(&["tokens", name]).await
+    }
+
+    /// Who did what, the newest first.
+    pub async fn audit(&self, subject: Option<&str>, limit: usize) -> Answer<AuditPage> {
+        let request = self.request(Method::GET, &["audit"]).query(&[("limit", limit)]);
+        self.ask(match subject {
+            Some(subject) => request.query(&[("subject", subject)]),
+            None => request,
+        })
+        .await
+    }
+
+    async fn stream(&self, path: &[&str], last_id: Option<&str>) -> Answer<Sse> {
+        let mut request = self.request(Method::GET, path);
+        if let Some(id) = last_id {
+            request = request.header("last-event-id", id);
+        }
+        let response = self.send(request).await?;
+        Ok(Sse { bytes: response.bytes_stream().boxed(), rest: Vec::new(), events: VecDeque::new() })
+    }
+
+    /// What happens to a run and its children from now on.
+    pub async fn live(&self, run: &str) -> Answer<LiveStream> {
+        let sse = self.stream(&["flow-runs", run, "events", "stream"], None).await?;
+        Ok(LiveStream { client: self.clone(), run: run.to_owned(), sse, last: None })
+    }
+
+    /// What a run logs, from its first line on.
+    pub async fn follow_logs(&self, run: &str) -> Answer<LogStream> {
+        let sse = self.stream(&["flow-runs", run, "logs", "stream"], None).await?;
+        Ok(LogStream { client: self.clone(), run: run.to_owned(), sse, last: None })
+    }
+}
+
+/// Server-sent events.
+struct Sse {
+    bytes: BoxStream<'static, reqwest::Result<Bytes>>,
+    rest: Vec<u8>,
+    events: VecDeque<Sent>,
+}
+
+#[derive(Default, Clone)]
+struct Sent {
+    name: String,
+    id: Option<String>,
+    data: String,
+}
+
+impl Sse {
+    /// Returns the next event; `None` when the connection is over.
+    async fn next(&mut self) -> Option<Sent> {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Some(event);
+            }
+            let chunk = self.bytes.next().await?.ok()?;
+            self.rest.extend_from_slice(&chunk);
+            if self.rest.len() > LINE_BYTES {
+                return None;
+            }
+            // An event ends with an empty line.
+            while let Some(end) = self.rest.windows(2).position(|it| it == b"\n\n") {
+                let event: Vec<u8> = self.rest.drain(..end + 2).collect();
+                self.events.extend(read_event(&String::from_utf8_lossy(&event)));
+            }
+        }
+    }
+}
+
+fn read_event(text: &str) -> Option<Sent> {
+    let mut event = Sent::default();
+    let mut any = false;
+    for line in text.lines() {
+        let (field, value) = line.split_once(':').unwrap_or((line, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        match field {
+            "event" => event.name = value.to_owned(),
+            "id" => event.id = Some(value.to_owned()),
+            "data" => {
+                if any {
+                    event.data.push('\n');
+                }
+                any = true;
+                event.data.push_str(value);
+            }
+            // A comment is a sign of life.
+            _ => {}
+        }
+    }
+    any.then_some(event)
+}
+
+/// How long to wait before a connection that was lost is made again.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// What happens to a run. A connection that is lost is made again.
+pub struct LiveStream {
+    client: Client,
+    run: String,
+    sse: Sse,
+    last: Option<String>,
+}
+
+impl LiveStream {
+    /// Returns what happened next; `None` where something may have been missed, so that whoever watches looks again.
+    pub async fn next(&mut self) -> Answer<Option<LiveEvent>> {
+        loop {
+            let Some(event) = self.sse.next().await else {
+                tokio::time::sleep(AGAIN).await;
+                let path = ["flow-runs", &self.run, "events", "stream"];
+                self.sse = self.client.stream(&path, self.last.as_deref()).await?;
+                return Ok(None);
+            };
+            if event.name == "resync" {
+                self.last = None;
+                return Ok(None);
+            }
+            self.last = event.id.or(self.last.take());
+            if let Ok(event) = serde_json::from_str(&event.data) {
+                return Ok(Some(event));
+            }
+        }
+    }
+}
+
+/// What a run logs. A connection that is lost is made again.
+pub struct LogStream {
+    client: Client,
+    run: String,
+    sse: Sse,
+    last: Option<String>,
+}
+
+impl LogStream {
+    /// Returns the next line; `None` when the run has ended and nothing more comes.
+    pub async fn next(&mut self) -> Answer<Option<LineView>> {
+        loop {
+            let Some(event) = self.sse.next().await else {
+                tokio::time::sleep(AGAIN).await;
+                let path = ["flow-runs", &self.run, "logs", "stream"];
+                self.sse = self.client.stream(&path, self.last.as_deref()).await?;
+                continue;
+            };
+            if event.name == "end" {
+                return Ok(None);
+            }
+            self.last = event.id.or(self.last.take());
+            if let Ok(line) = serde_json::from_str(&event.data) {
+                return Ok(Some(line));
+            }
+        }
+    }
+}

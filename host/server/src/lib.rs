@@ -1,0 +1,68 @@
+//! The host as a service: the HTTP API, what is told live, schedules and notifications.
+//!
+//! Nothing is decided here. A request is checked, the engine or the store is asked, and what they answer is shown as
+//! JSON ([`wire`]).
+
+mod access;
+mod api;
+mod client;
+mod error;
+mod explain;
+mod live;
+mod notify;
+mod scheduler;
+mod schema;
+mod serve;
+pub mod text;
+pub mod wire;
+
+use std::sync::Arc;
+
+use retake_core::port::Inspector;
+use retake_core::time::{Clock, Timestamp};
+use retake_engine::{Engine, Entropy};
+use retake_store::Store;
+
+pub use access::{FirstToken, Role, Tokens, first_token};
+pub use api::{openapi, router, types};
+pub use client::{Client, ClientError, LiveStream, LogStream};
+pub use error::{ApiError, ErrorView, hint_of};
+pub use explain::Explanation;
+pub use live::{Happened, Live, LiveEvent};
+pub use notify::work as send_notifications;
+pub use scheduler::work as make_scheduled_runs;
+pub use serve::{Bound, serve};
+
+/// What the API asks.
+#[derive(Clone)]
+pub struct Host {
+    /// Where everything is kept.
+    pub store: Arc<dyn Store>,
+    /// What works on runs.
+    pub engine: Engine,
+    /// What looks into uploads.
+    pub inspector: Arc<dyn Inspector>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Where tokens come from.
+    pub entropy: Arc<dyn Entropy>,
+    /// What is told live.
+    pub live: Arc<Live>,
+    /// Who may ask for what.
+    pub tokens: Arc<Tokens>,
+}
+
+impl Host {
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}
+
+/// How the API is served.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Names by which the server may be called, besides those of loopback (A17).
+    pub hosts: Vec<String>,
+    /// Whether it is spoken to over TLS, so that browsers are told to insist on it.
+    pub tls: bool,
+}

@@ -1,0 +1,437 @@
+//! Tells people what became of runs.
+//!
+//! ```text
+//! a run ends ──▶ notice (with the end, in one transaction) ──▶ deliveries, one for each rule that fits ──▶ receivers
+//! ```
+//!
+//! Each step is kept before the next, and each is done again when it is not known to have been done: a receiver is told
+//! at least once, and knows by `webhook-id` what it was told before.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, Mac};
+use retake_core::deployment::Deployment;
+use retake_core::retry::BadField;
+use retake_core::run::Shown;
+use retake_core::time::Timestamp;
+use retake_core::value::Json;
+use retake_store::{Delivery, DeliveryState, Notice, RunFilter, RunRecord, StoreError, kind};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+use utoipa::ToSchema;
+
+use crate::Host;
+use crate::text::words;
+
+/// How often to look for notices and deliveries.
+const LOOK: Duration = Duration::from_millis(500);
+/// How many are looked at, and how many are sent, at once.
+const AT_ONCE: usize = 100;
+const SENT_AT_ONCE: usize = 8;
+/// How long a receiver may take.
+const ANSWER: Duration = Duration::from_secs(10);
+/// Waits between the tries of one delivery; after the last it is given up. Two days in all.
+const WAITS: [u64; 9] = [5, 30, 120, 600, 3600, 3600 * 3, 3600 * 8, 3600 * 12, 3600 * 24];
+/// Longest answer that is kept.
+const ANSWER_BYTES: usize = 500;
+
+/// Who is told of what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NotificationRule)]
+pub struct Rule {
+    /// The states that are told of: Completed, Failed, TimedOut, Crashed, Cancelled, Parked, AwaitingRetry. Failed,
+    /// TimedOut, Crashed and Parked unless it says so.
+    #[serde(default = "troubled")]
+    #[schema(value_type = Vec<String>)]
+    pub states: Vec<Shown>,
+    /// Only runs of this flow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow: Option<String>,
+    /// Only runs of this deployment, as `flow/name`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<String>,
+    /// Only runs of deployments with this tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// Only when so many runs of the same deployment, or of the same flow where there is none, came to such a state in a
+    /// row. 1 unless it says so, 100 at most.
+    #[serde(default = "one")]
+    pub in_a_row: u32,
+    /// Milliseconds during which no second message is sent of the same deployment or flow. 0 unless it says so.
+    #[serde(default)]
+    pub quiet_ms: u64,
+    /// Whether nothing is sent for now.
+    #[serde(default)]
+    pub paused: bool,
+    /// Who is told.
+    pub to: Receiver,
+}
+
+/// Who is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Receiver {
+    /// A webhook, signed as Standard Webhooks says.
+    Webhook {
+        /// Where.
+        url: String,
+        /// `whsec_` and 24 to 64 bytes in base64. One is made where none is given; it is shown once.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        secret: Option<String>,
+    },
+    /// A webhook that Slack, or something that understands the same, offers.
+    Slack {
+        /// Where.
+        url: String,
+    },
+    /// An Apprise API server, which tells a hundred other services.
+    Apprise {
+        /// Where: `http://apprise:8000/notify/KEY`.
+        url: String,
+    },
+}
+
+fn troubled() -> Vec<Shown> {
+    vec![Shown::Failed, Shown::TimedOut, Shown::Crashed, Shown::Parked]
+}
+
+fn one() -> u32 {
+    1
+}
+
+impl Receiver {
+    fn url(&self) -> &str {
+        match self {
+            Self::Webhook { url, .. } | Self::Slack { url } | Self::Apprise { url } => url,
+        }
+    }
+}
+
+impl Rule {
+    /// Checks every bound.
+    pub(crate) fn check(&self) -> Result<(), BadField> {
+        let told = [
+            Shown::Completed,
+            Shown::Failed,
+            Shown::TimedOut,
+            Shown::Crashed,
+            Shown::Cancelled,
+            Shown::Parked,
+            Shown::AwaitingRetry,
+        ];
+        let never = self.states.iter().find(|it| !told.contains(it));
+        BadField::unless(never.is_none(), "states", || {
+            let words = told.map(|it| it.to_string()).join(", ");
+            format!("nobody is told of {}, only of {words}", never.map(ToString::to_string).unwrap_or_default())
+        })?;
+        BadField::unless(!self.states.is_empty(), "states", || "is empty".into())?;
+        BadField::unless((1..=100).contains(&self.in_a_row), "in_a_row", || "may be 1 to 100".into())?;
+        let url = reqwest::Url::parse(self.to.url());
+        let is_web = url.is_ok_and(|it| matches!(it.scheme(), "http" | "https") && it.host().is_some());
+        BadField::unless(is_web, "to.url", || "is no address that begins with `http://` or `https://`".into())?;
+        if let Receiver::Webhook { secret: Some(secret), .. } = &self.to {
+            BadField::unless(key(secret).is_some(), "to.webhook.secret", || {
+                "is not `whsec_` and 24 to 64 bytes in base64".into()
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn key(secret: &str) -> Option<Vec<u8>> {
+    let key = STANDARD.decode(secret.strip_prefix("whsec_")?).ok()?;
+    (24..=64).contains(&key.len()).then_some(key)
+}
+
+/// Makes a secret: 256 bits of chance.
+pub(crate) fn new_secret(host: &Host) -> String {
+    let key: Vec<u8> = (0..4).flat_map(|_| host.entropy.next().to_be_bytes()).collect();
+    format!("whsec_{}", STANDARD.encode(key))
+}
+
+/// Sends what is to be told, for as long as it is polled.
+pub async fn work(host: &Host) {
+    let http = match sender() {
+        Ok(http) => http,
+        Err(error) => {
+            tracing::error!(%error, "nobody can be told of anything");
+            return std::future::pending().await;
+        }
+    };
+    loop {
+        if let Err(error) = look(host, &http).await {
+            tracing::warn!(%error, "notifications could not be looked at; trying again");
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+fn sender() -> reqwest::Result<reqwest::Client> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .timeout(ANSWER)
+        // A receiver that sends us elsewhere could have us ask what only we can reach.
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("retake/", env!("CARGO_PKG_VERSION")))
+        .build()
+}
+
+async fn look(host: &Host, http: &reqwest::Client) -> Result<(), StoreError> {
+    for notice in host.store.notices(AT_ONCE).await? {
+        let deliveries = deliveries(host, &notice).await?;
+        host.store.deliver(Some(notice.seq), deliveries).await?;
+    }
+    let due = host.store.deliveries_due(host.now(), AT_ONCE).await?;
+    for group in due.chunks(SENT_AT_ONCE) {
+        let sent = futures_util::future::join_all(group.iter().map(|it| send(host, http, it))).await;
+        for delivery in sent {
+            host.store.delivered(delivery?).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns what is to be sent for a notice: one message for each rule that fits.
+async fn deliveries(host: &Host, notice: &Notice) -> Result<Vec<Delivery>, StoreError> {
+    let record = match host.store.run(notice.run).await {
+        Ok(record) => record,
+        Err(StoreError::NoRun(_)) => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut deliveries = Vec::new();
+    for definition in host.store.definitions(kind::NOTIFICATION).await? {
+        let Ok(rule) = serde_json::from_str::<Rule>(definition.body.as_str()) else { continue };
+        if fits(host, &definition.name, &rule, notice, &record).await? {
+            deliveries.push(Delivery {
+                seq: 0,
+                rule: definition.name,
+                run: Some(notice.run),
+                body: message(notice, &record),
+                state: DeliveryState::Pending(host.now()),
+                attempts: 0,
+                answer: None,
+                created: host.now(),
+                ended: None,
+            });
+        }
+    }
+    Ok(deliveries)
+}
+
+async fn fits(host: &Host, name: &str, rule: &Rule, notice: &Notice, record: &RunRecord) -> Result<bool, StoreError> {
+    let asked = &record.asked;
+    if rule.paused
+        || !rule.states.contains(&notice.shown)
+        || rule.flow.as_ref().is_some_and(|it| *it != asked.flow)
+        || (rule.deployment.is_some() && rule.deployment != asked.deployment)
+    {
+        return Ok(false);
+    }
+    if let Some(tag) = &rule.tag {
+        let Some(deployment) = &asked.deployment else { return Ok(false) };
+        let found = host.store.definition(kind::DEPLOYMENT, deployment).await?;
+        let found = found.and_then(|it| serde_json::from_str::<Deployment>(it.body.as_str()).ok());
+        if !found.is_some_and(|it| it.tags.contains(tag)) {
+            return Ok(false);
+        }
+    }
+    if rule.in_a_row > 1 && !in_a_row(host, rule, record).await? {
+        return Ok(false);
+    }
+    if rule.quiet_ms == 0 {
+        return Ok(true);
+    }
+    let since = host.now().as_unix_ms().saturating_sub(rule.quiet_ms);
+    let sent = host.store.deliveries(None, Some(name), AT_ONCE).await?;
+    let about = subject(record);
+    Ok(!sent
+        .iter()
+        .any(|it| it.created.as_unix_ms() >= since && it.body.to_value()["data"]["subject"].as_str() == Some(about)))
+}
+
+/// Whether this run and those of the same kind before it all came to such a state.
+async fn in_a_row(host: &Host, rule: &Rule, record: &RunRecord) -> Result<bool, StoreError> {
+    let ended = [Shown::Completed, Shown::Failed, Shown::TimedOut, Shown::Crashed, Shown::Cancelled, Shown::Parked];
+    let before = RunFilter {
+        flow: Some(record.asked.flow.clone()),
+        deployments: record.asked.deployment.iter().cloned().collect(),
+        shown: ended.to_vec(),
+        before: Some(record.asked.id),
+        roots_only: true,
+        limit: rule.in_a_row as usize - 1,
+        ..RunFilter::default()
+    };
+    let before = host.store.list(before, host.now()).await?;
+    let enough = before.len() + 1 >= rule.in_a_row as usize;
+    Ok(enough && before.iter().all(|it| rule.states.contains(&it.run.shown(host.now()))))
+}
+
+/// What messages are counted by: the deployment, or the flow where there is none.
+fn subject(record: &RunRecord) -> &str {
+    record.asked.deployment.as_deref().unwrap_or(&record.asked.flow)
+}
+
+/// What is sent: a JSON object as Standard Webhooks recommends.
+fn message(notice: &Notice, record: &RunRecord) -> Json {
+    let (asked, name) = (&record.asked, record.asked.id.friendly_name());
+    let hint = match notice.shown {
+        Shown::Completed => format!("retake show {name}"),
+        Shown::AwaitingRetry => format!("retake run-now {name}"),
+        _ => format!("retake retry {name} --dry-run"),
+    };
+    Json::of(&serde_json::json!({
+        "type": format!("flow-run.{}", word(notice.shown)),
+        "timestamp": notice.at,
+        "data": {
+            "subject": subject(record),
+            "run": asked.id,
+            "name": name,
+            "flow": asked.flow,
+            "deployment": asked.deployment,
+            "state": notice.shown,
+            "attempt": notice.attempt,
+            "failure": record.failure,
+            "created": asked.created,
+            "hint": hint,
+        },
+    }))
+}
+
+fn word(shown: Shown) -> &'static str {
+    match shown {
+        Shown::Completed => "completed",
+        Shown::TimedOut => "timed-out",
+        Shown::Crashed => "crashed",
+        Shown::Cancelled => "cancelled",
+        Shown::Parked => "parked",
+        Shown::AwaitingRetry => "awaiting-retry",
+        _ => "failed",
+    }
+}
+
+/// What is sent to see whether it arrives.
+pub(crate) fn test_message(now: Timestamp) -> Json {
+    Json::of(&serde_json::json!({
+        "type": "test",
+        "timestamp": now,
+        "data": { "subject": "test", "text": "Retake can tell you here what becomes of runs." },
+    }))
+}
+
+/// Tries a delivery once, and returns it as it is then.
+async fn send(host: &Host, http: &reqwest::Client, delivery: &Delivery) -> Result<Delivery, StoreError> {
+    let mut delivery = delivery.clone();
+    let rule = host.store.definition(kind::NOTIFICATION, &delivery.rule).await?;
+    let rule = rule.and_then(|it| serde_json::from_str::<Rule>(it.body.as_str()).ok());
+    delivery.attempts += 1;
+    let now = host.now();
+    let (answer, arrived, wait) = match &rule {
+        None => ("the rule is gone".to_owned(), false, None),
+        Some(rule) => match request(http, &rule.to, &delivery, now).send().await {
+            Ok(response) => {
+                let status = response.status();
+                let wait = response.headers().get("retry-after").and_then(|it| it.to_str().ok()?.parse::<u64>().ok());
+                (format!("status {status}"), status.is_success(), wait)
+            }
+            Err(error) => {
+                let mut why = &error as &dyn std::error::Error;
+                while let Some(source) = why.source() {
+                    why = source;
+                }
+                (why.to_string(), false, None)
+            }
+        },
+    };
+    delivery.answer = Some(retake_core::failure::cut(answer, ANSWER_BYTES));
+    let next = WAITS.get(delivery.attempts as usize - 1);
+    delivery.state = match (arrived, next, &rule) {
+        (true, ..) => DeliveryState::Delivered,
+        (false, Some(seconds), Some(_)) => {
+            let seconds = wait.unwrap_or(0).clamp(*seconds, WAITS[WAITS.len() - 1]);
+            DeliveryState::Pending(now + Duration::from_secs(seconds))
+        }
+        (false, ..) => DeliveryState::GivenUp,
+    };
+    if !matches!(delivery.state, DeliveryState::Pending(_)) {
+        delivery.ended = Some(now);
+    }
+    if !arrived {
+        tracing::warn!(
+            rule = delivery.rule,
+            attempt = delivery.attempts,
+            answer = delivery.answer,
+            "a message did not arrive"
+        );
+    }
+    Ok(delivery)
+}
+
+fn request(http: &reqwest::Client, to: &Receiver, delivery: &Delivery, now: Timestamp) -> reqwest::RequestBuilder {
+    let request = http.post(to.url()).header("content-type", "application/json");
+    match to {
+        Receiver::Webhook { secret, .. } => {
+            let id = format!("msg_{}_{}", delivery.created.as_micros(), delivery.seq);
+            let seconds = now.as_unix_ms() / 1000;
+            let body = delivery.body.as_str().to_owned();
+            let signature = secret.as_deref().and_then(key).map(|key| signature(&key, &id, seconds, &body));
+            let request = request.header("webhook-id", id).header("webhook-timestamp", seconds);
+            let request = match signature {
+                Some(signature) => request.header("webhook-signature", signature),
+                None => request,
+            };
+            request.body(body)
+        }
+        Receiver::Slack { .. } => {
+            request.body(Json::of(&serde_json::json!({ "text": said(delivery) })).as_str().to_owned())
+        }
+        Receiver::Apprise { .. } => {
+            let (title, _) =
+                said(delivery).split_once('\n').map_or((said(delivery), ""), |(title, _)| (title.to_owned(), ""));
+            let body = serde_json::json!({ "title": title, "body": said(delivery), "type": "failure" });
+            request.body(Json::of(&body).as_str().to_owned())
+        }
+    }
+}
+
+/// Signs a message: HMAC-SHA256 over its id, the time and the body.
+fn signature(key: &[u8], id: &str, seconds: u64, body: &str) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("a key may have any length");
+    mac.update(format!("{id}.{seconds}.").as_bytes());
+    mac.update(body.as_bytes());
+    format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
+}
+
+/// A message in words.
+fn said(delivery: &Delivery) -> String {
+    let message = delivery.body.to_value();
+    let data = &message["data"];
+    if let Some(text) = data["text"].as_str() {
+        return text.to_owned();
+    }
+    let word = |name: &str| data[name].as_str().unwrap_or_default().to_owned();
+    let failure = serde_json::from_value(data["failure"].clone()).map(|it| format!("\n{}", words(&it)));
+    format!(
+        "{} of {} is {}{}\n{}",
+        word("name"),
+        word("subject"),
+        word("state"),
+        failure.unwrap_or_default(),
+        word("hint")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signature_is_that_of_standard_webhooks() {
+        // The example of the specification's reference implementations.
+        let key = key("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+        let signed = signature(&key, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, r#"{"test": 2432232314}"#);
+        assert_eq!(signed, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    }
+}

@@ -1,0 +1,95 @@
+//! Connections: how many, how long they may take, and how they end.
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tower::ServiceExt;
+
+/// Connections at once; whoever comes then waits to be let in (A05).
+const CONNECTIONS: usize = 1024;
+/// How long the head of a request may take, on a new connection and on one that is kept (A05).
+const HEAD: Duration = Duration::from_secs(10);
+/// How long requests that are being answered may take once the server is to end.
+const LAST_ANSWERS: Duration = Duration::from_secs(10);
+
+/// A server that has its address.
+#[derive(Debug)]
+pub struct Bound {
+    listener: TcpListener,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+impl Bound {
+    /// Takes an address.
+    pub async fn to(address: SocketAddr) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        Ok(Self { listener, address })
+    }
+}
+
+/// Serves until `shutdown`, and then until what is being answered is answered.
+pub async fn serve(bound: Bound, router: Router, shutdown: impl Future<Output = ()>) {
+    let slots = Arc::new(Semaphore::new(CONNECTIONS));
+    // Told when the server is to end.
+    let (ending, ends) = watch::channel(());
+    let mut shutdown = pin!(shutdown);
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = async {
+            let slot = slots.clone().acquire_owned().await.ok()?;
+            Some((slot, bound.listener.accept().await))
+        };
+        let (slot, accepted) = tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            accepted = accepted => match accepted {
+                Some(accepted) => accepted,
+                None => break,
+            },
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let (router, ends) = (router.clone(), ends.clone());
+                while connections.try_join_next().is_some() {}
+                connections.spawn(async move {
+                    connection(stream, router, ends).await;
+                    drop(slot);
+                });
+            }
+            Err(error) => {
+                // Too many files are open, say: it goes on when others have been closed.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+    let _ = ending.send(());
+    let answered = async { while connections.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(LAST_ANSWERS, answered).await;
+}
+
+async fn connection(stream: TcpStream, router: Router, mut ends: watch::Receiver<()>) {
+    let _ = stream.set_nodelay(true);
+    let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| router.clone().oneshot(request));
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_headers(64);
+    let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let mut connection = pin!(connection);
+    tokio::select! {
+        _ = &mut connection => {}
+        _ = ends.changed() => {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! The server as people use it: deploy, run, be told, retry, watch; over HTTP and by the CLI.
+#![allow(clippy::unwrap_used, reason = "this file is nothing but tests")]
+
+use std::time::{Duration, Instant};
+
+use hmac::{Hmac, Mac};
+use retake_tests::http::{Received, Server, receiver};
+use retake_tests::{Retake, component, task};
+use serde_json::{Value, json};
+
+fn path(name: &str) -> String {
+    component(name).to_str().unwrap().to_owned()
+}
+
+/// Waits until a run is in one of these states.
+#[track_caller]
+fn until(retake: &Retake, run: &str, states: &[&str]) -> Value {
+    let began = Instant::now();
+    loop {
+        let shown = retake.json(&["show", run]);
+        if states.contains(&shown["state"].as_str().unwrap()) {
+            return shown;
+        }
+        assert!(began.elapsed() < Duration::from_secs(30), "not {states:?}: {shown:#}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn header<'a>(received: &'a Received, name: &str) -> &'a str {
+    let line = received.head.lines().find(|it| it.to_lowercase().starts_with(&format!("{name}: ")));
+    line.unwrap_or_else(|| panic!("no `{name}` in {}", received.head)).split_once(": ").unwrap().1
+}
+
+/// Checks a signature as a receiver would.
+fn is_signed(received: &Received, secret: &str) -> bool {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    let key = STANDARD.decode(secret.strip_prefix("whsec_").unwrap()).unwrap();
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&key).unwrap();
+    let (id, at) = (header(received, "webhook-id"), header(received, "webhook-timestamp"));
+    mac.update(format!("{id}.{at}.{}", received.body).as_bytes());
+    header(received, "webhook-signature") == format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
+}
+
+/// The walk that the product began with, word for word.
+#[test]
+fn a_run_fails_somebody_is_told_and_retries_it_until_it_succeeds() {
+    let retake = Retake::new();
+    let server = Server::start(&retake);
+    let (url, told) = receiver(Vec::new());
+    let secret = retake.expect(0, &["notify", "add", "night", "--webhook", &url]).out.trim().to_owned();
+
+    retake.expect(0, &["deploy", &path("manual_retry"), "-n", "dev", "-q", "dev"]);
+    let run = retake.json(&["run", "Manual retry/dev", "-p", "fail_times=2"])["name"].as_str().unwrap().to_owned();
+    assert_eq!(until(&retake, &run, &["Failed"])["attempt"], 1);
+
+    let message = told.recv_timeout(Duration::from_secs(10)).unwrap();
+    let body: Value = serde_json::from_str(&message.body).unwrap();
+    assert_eq!((&body["type"], &body["data"]["name"]), (&json!("flow-run.failed"), &json!(run)));
+    assert_eq!(body["data"]["deployment"], "Manual retry/dev");
+    assert!(is_signed(&message, &secret), "{message:?}");
+
+    let failed = retake.expect(1, &["retry", &run, "-w"]);
+    assert!(failed.err.contains("attempt 2 failed"), "{}", failed.err);
+    let done = retake.expect(0, &["retry", &run, "--until-success"]);
+    let result: Value = serde_json::from_str(&done.out).unwrap();
+    assert_eq!(result, json!({ "attempt": 3, "starts": 1 }));
+    let audit = retake.json(&["audit", &run]);
+    let actions: Vec<&str> = audit.as_array().unwrap().iter().map(|it| it["action"].as_str().unwrap()).collect();
+    assert_eq!(actions, ["retry", "retry", "start"]);
+    assert_eq!(server.stop(), 0);
+}
+
+#[test]
+fn only_what_failed_runs_again() {
+    let retake = Retake::new();
+    let server = Server::start(&retake);
+    retake.expect(0, &["deploy", &path("orders"), "-n", "dev", "-p", "customer=acme", "-p", "load=fail"]);
+    let failed = retake.expect(1, &["run", "orders/dev", "-w", "-o", "json"]);
+    let run: Value = serde_json::from_str(&failed.out).unwrap();
+    let name = run["name"].as_str().unwrap();
+    assert!(failed.err.contains("results are kept"), "{}", failed.err);
+    let plan = retake.json(&["retry", name, "--dry-run"]);
+    let fates: Vec<&str> = plan["calls"].as_array().unwrap().iter().map(|it| it["fate"].as_str().unwrap()).collect();
+    assert_eq!(fates.iter().filter(|it| **it == "runs-again").count(), 1, "{plan:#}");
+    retake.expect(0, &["retry", name, "-p", "load=ok", "-w"]);
+    let shown = retake.json(&["show", name]);
+    assert_eq!(task(&shown, "extract")["state"], "Cached");
+    // It is asked with another input now: another call.
+    let mut loads = shown["tasks"].as_array().unwrap().iter().filter(|it| it["task"] == "load");
+    assert_eq!(loads.next_back().unwrap()["state"], "Completed");
+    drop(server);
+}
+
+/// At whatever moment the server dies: nothing is lost, and nothing is done twice.
+#[test]
+fn a_server_that_is_killed_goes_on_where_it_was() {
+    let retake = Retake::new();
+    let (url, told) = receiver(Vec::new());
+    let mut server = Server::start(&retake);
+    retake.expect(0, &["notify", "add", "night", "--webhook", &url]);
+    retake.expect(0, &["deploy", &path("manual_retry"), "-n", "dev"]);
+    let mut names = Vec::new();
+    for moment in 0..12u64 {
+        let ask = json!({ "deployment": "Manual retry/dev", "parameters": { "fail_times": 1 } }).to_string();
+        let key = format!("moment {moment}");
+        let token = server.token.clone();
+        let request = |server: &Server| {
+            server.send(&format!(
+                "POST /api/v1/flow-runs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
+                 Idempotency-Key: {key}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{ask}",
+                ask.len()
+            ))
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| request(&server));
+            std::thread::sleep(Duration::from_millis(moment * 3));
+        });
+        server.kill();
+        server = Server::start(&retake);
+        let again = request(&server);
+        assert!([200, 201].contains(&again.status), "{again:?}");
+        names.push(again.json()["name"].as_str().unwrap().to_owned());
+    }
+    for name in &names {
+        assert_eq!(until(&retake, name, &["Failed"])["attempt"], 1, "{name}");
+        retake.expect(0, &["retry", name, "--expected-attempt", "1", "-w"]);
+        retake.expect(6, &["retry", name, "--expected-attempt", "1"]);
+    }
+    let all = retake.json(&["ps", "-n", "100"]);
+    assert_eq!(all.as_array().unwrap().len(), names.len(), "each key made one run");
+    // At least once each.
+    let mut told_of = std::collections::BTreeSet::new();
+    while told_of.len() < names.len() {
+        let message = told.recv_timeout(Duration::from_secs(20)).unwrap();
+        let body: Value = serde_json::from_str(&message.body).unwrap();
+        told_of.insert(body["data"]["name"].as_str().unwrap().to_owned());
+    }
+}
+
+#[test]
+fn a_message_that_does_not_arrive_is_sent_again_under_the_same_id() {
+    let retake = Retake::new();
+    let server = Server::start(&retake);
+    let (url, told) = receiver(vec![500]);
+    retake.expect(0, &["notify", "add", "night", "--webhook", &url]);
+    retake.expect(1, &["notify", "test", "night"]);
+    let first = told.recv_timeout(Duration::from_secs(10)).unwrap();
+    let again = told.recv_timeout(Duration::from_secs(20)).unwrap();
+    assert_eq!(header(&first, "webhook-id"), header(&again, "webhook-id"));
+    assert_eq!(first.body, again.body);
+    let began = Instant::now();
+    while retake.json(&["notify", "deliveries"])[0]["state"] != "delivered" {
+        assert!(began.elapsed() < Duration::from_secs(5));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let shown = server.ask("GET", "/api/v1/notifications/night", "").json();
+    assert_eq!(shown["to"]["webhook"]["secret"], Value::Null, "a secret is shown once");
+}
+
+#[test]
+fn tokens_may_do_what_their_role_says() {
+    let retake = Retake::new();
+    let server = Server::start(&retake);
+    let mut tokens = vec![("nobody", None), ("admin", Some(server.token.clone()))];
+    for role in ["viewer", "operator", "deployer"] {
+        let said = retake.expect(0, &["tokens", "add", role, "--role", role]);
+        tokens.push((role, Some(said.out.trim().to_owned())));
+    }
+    let rank = |role: &str| ["nobody", "viewer", "operator", "deployer", "admin"].iter().position(|it| *it == role);
+    let document = server.ask("GET", "/api/v1/openapi.json", "").json();
+    let mut asked = 0;
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for method in item.as_object().unwrap().keys() {
+            let needed = match (method.as_str(), path.as_str()) {
+                (_, "/api/v1/tokens" | "/api/v1/tokens/{name}" | "/api/v1/audit") => "admin",
+                ("put" | "delete" | "post", it) if it.starts_with("/api/v1/notifications") => "admin",
+                ("get", _) => "viewer",
+                (_, it) if it.starts_with("/api/v1/flow-runs") => "operator",
+                _ => "deployer",
+            };
+            // What it names does not exist, so that whoever may ask changes nothing.
+            let filled: Vec<&str> = path.split('/').map(|it| if it.starts_with('{') { "0" } else { it }).collect();
+            if path.ends_with("/stream") && !path.contains('{') {
+                continue; // Has no end.
+            }
+            for (role, token) in &tokens {
+                let answer = server.ask_as(token.as_deref(), &method.to_uppercase(), &filled.join("/"), "[]");
+                let expected = match (rank(role), rank(needed)) {
+                    (Some(0), _) => answer.status == 401,
+                    (has, needs) if has < needs => answer.status == 403,
+                    _ => ![401, 403].contains(&answer.status) && answer.status < 500,
+                };
+                assert!(expected, "{role}: {method} {path}: {answer:?}");
+                asked += 1;
+            }
+        }
+    }
+    assert!(asked > 150, "{asked}");
+    for forged in ["", "rtk_", "x", &server.token[..20], &format!("{}x", server.token)] {
+        assert_eq!(server.ask_as(Some(forged), "GET", "/api/v1/flow-runs", "").status, 401, "{forged}");
+    }
+    let in_query = format!("/api/v1/flow-runs?token={}", server.token);
+    assert_eq!(server.ask_as(None, "GET", &in_query, "").status, 401);
+    retake.expect(0, &["tokens", "rm", "operator"]);
+    let revoked = tokens.iter().find(|it| it.0 == "operator").unwrap().1.clone();
+    assert_eq!(server.ask_as(revoked.as_deref(), "GET", "/api/v1/flow-runs", "").status, 401);
+    retake.expect(6, &["tokens", "rm", "admin"]).is_an_error_with_a_hint("the last token of an admin");
+}
+
+#[test]
+fn what_is_wrong_is_said_in_one_form() {
+    let retake = Retake::new();
+    let server = Server::start(&retake);
+    retake.expect(0, &["deploy", &path("orders"), "-n", "dev"]);
+    let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
+    for (method, path, body, status, words) in [
+        ("GET", "/nowhere", "", 404, "nothing at this address"),
+        ("PATCH", "/api/v1/flow-runs", "", 405, "not asked by this method"),
+        ("GET", "/api/v1/flow-runs?limit=1000000000", "", 400, "limit"),
+        ("GET", "/api/v1/flow-runs?stat=failed", "", 400, "stat"),
+        ("GET", "/api/v1/flow-runs?state=broken", "", 400, "no state `broken`"),
+        ("GET", "/api/v1/flow-runs/quiet-otter", "", 404, "no run is called"),
+        ("GET", "/api/v1/flow-runs/run_00000000000000000000000001", "", 404, "no flow run"),
+        ("POST", "/api/v1/flow-runs", "{", 400, "the body"),
+        ("POST", "/api/v1/flow-runs", &deep, 400, "nested"),
+        ("POST", "/api/v1/flow-runs", "{}", 400, "nothing is named"),
+        ("POST", "/api/v1/flow-runs", r#"{"deploymint": "orders/dev"}"#, 400, "deploymint"),
+        ("POST", "/api/v1/flow-runs", r#"{"deployment": "orders/prod"}"#, 404, "no deployment `orders/prod`"),
+        (
+            "POST",
+            "/api/v1/flow-runs",
+            r#"{"deployment": "orders/dev", "parameters": {"customer": 7}}"#,
+            422,
+            "do not fit",
+        ),
+        ("POST", "/api/v1/flow-runs", r#"{"deployment": "orders/dev", "retries": 99999999}"#, 400, "retries"),
+        ("POST", "/api/v1/flow-runs", r#"{"deployment": "orders/dev", "at": "tomorrow"}"#, 400, "instant"),
+        ("PUT", "/api/v1/deployments/orders/%2e%2e", "{}", 400, "means a folder"),
+        ("PUT", "/api/v1/deployments/orders/new", "{}", 400, "`component` is missing"),
+        (
+            "PUT",
+            "/api/v1/schedules/s",
+            r#"{"deployment":"orders/dev","when":{"cron":{"expression":"61 * * * *"}}}"#,
+            400,
+            "when",
+        ),
+        ("PUT", "/api/v1/notifications/n", r#"{"to":{"webhook":{"url":"ftp://x"}}}"#, 400, "to.url"),
+        ("POST", "/api/v1/components", "\u{89}PNG", 422, "not a WebAssembly component"),
+        ("DELETE", "/api/v1/components/ffff", "", 404, "no component"),
+    ] {
+        let answer = server.ask(method, path, body);
+        assert_eq!(answer.status, status, "{method} {path}: {answer:?}");
+        let error = &answer.json()["error"];
+        assert!(answer.body.contains(words), "{method} {path}: {answer:?}");
+        for field in ["code", "message", "hint", "request_id"] {
+            assert!(error[field].as_str().is_some_and(|it| !it.is_empty()), "{method} {path}: {answer:?}");
+        }
+        for says in ["x-content-type-options: nosniff", "cache-control: no-store", "referrer-policy: no-referrer"] {
+            assert!(answer.head.contains(says), "{method} {path}: {answer:?}");
+        }
+    }
+    let large = server.send(&format!(
+        "POST /api/v1/components HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Length: 99999999999\r\n\r\n",
+        server.token
+    ));
+    assert_eq!(large.status, 413, "{large:?}");
+}
+
+#[test]
+fn pages_of_others_cannot_ask() {
+    let retake = Retake::new();
+    let server = Server::start_with(&retake, &["--host", "retake.example"]);
+    let ask = |headers: &str| {
+        let token = &server.token;
+        server.send(&format!(
+            "GET /api/v1/flow-runs HTTP/1.1\r\n{headers}Authorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+        ))
+    };
+    for (headers, status) in [
+        ("Host: localhost:7420\r\n", 200),
+        ("Host: 127.0.0.1\r\n", 200),
+        ("Host: [::1]:7420\r\n", 200),
+        ("Host: retake.example\r\n", 200),
+        ("Host: evil.example\r\n", 421),
+        ("Host: localhost.evil.example\r\n", 421),
+        ("Host: localhost\r\nOrigin: http://localhost:7420\r\n", 200),
+        ("Host: localhost\r\nOrigin: https://evil.example\r\n", 403),
+        ("Host: localhost\r\nOrigin: null\r\n", 403),
+    ] {
+        assert_eq!(ask(headers).status, status, "{headers}");
+    }
+    let reached = retake.say(&["server", "--listen", "0.0.0.0:0", "--data", "elsewhere"]);
+    assert_eq!(reached.exit, Some(2));
+    reached.is_an_error_with_a_hint("tokens could be read");
+}
+
+#[test]
+fn a_schedule_makes_one_run_of_each_slot_also_across_kills() {
+    let retake = Retake::new();
+    let mut server = Server::start(&retake);
+    retake.expect(0, &["deploy", &path("manual_retry"), "-n", "dev", "-p", "fail_times=0"]);
+    retake.expect(0, &["schedules", "add", "often", "Manual retry/dev", "--every", "1s", "--catch-up", "all"]);
+    for _ in 0..4 {
+        std::thread::sleep(Duration::from_millis(1300));
+        server.kill();
+        server = Server::start(&retake);
+    }
+    std::thread::sleep(Duration::from_millis(1500));
+    retake.expect(0, &["schedules", "pause", "often"]);
+    let last = retake.json(&["schedules", "show", "often"])["last"].as_str().unwrap().to_owned();
+    let runs = retake.json(&["ps", "-n", "100"]);
+    let mut slots: Vec<String> =
+        runs.as_array().unwrap().iter().map(|it| it["created"].as_str().unwrap().into()).collect();
+    slots.sort();
+    let first = retake.json(&["show", runs.as_array().unwrap().last().unwrap()["id"].as_str().unwrap()]);
+    assert_eq!(first["deployment"], "Manual retry/dev");
+    // From the first slot to the last there is one run for each second.
+    let seconds = |text: &str| text[17..19].parse::<i64>().unwrap() + 60 * text[14..16].parse::<i64>().unwrap();
+    let length = (seconds(&last) - seconds(&slots[0])).rem_euclid(3600) + 1;
+    assert!((length - runs.as_array().unwrap().len() as i64).abs() <= 1, "{length} slots: {slots:?}");
+    assert!(runs.as_array().unwrap().len() >= 5, "{slots:?}");
+}
+
+#[test]
+fn without_a_server_each_command_serves_itself() {
+    let retake = Retake::new();
+    assert!(retake.expect(0, &["deployments", "ls"]).out.contains("nothing is deployed yet"));
+    retake.expect(0, &["deploy", &path("orders"), "-n", "dev"]);
+    let same = retake.json(&["deploy", &path("orders"), "-n", "dev"]);
+    assert_eq!((&same["applied"], &same["created"]), (&json!(false), &json!(false)));
+    let dry = retake.json(&["deploy", &path("orders"), "-n", "dev", "-q", "fast", "--dry-run"]);
+    assert_eq!(dry["changes"], json!([{ "what": "queue", "from": "default", "to": "fast" }]));
+    let digest = same["deployment"]["component"].as_str().unwrap();
+    retake.expect(6, &["components", "rm", digest]).is_an_error_with_a_hint("in use");
+    retake.expect(5, &["run", "orders/dev"]).is_an_error_with_a_hint("no server works on it");
+    retake.expect(0, &["deployments", "rm", "orders/dev"]);
+    retake.expect(0, &["components", "rm", digest]);
+    retake.expect(5, &["ps", "--server", "http://127.0.0.1:9"]).is_an_error_with_a_hint("does not answer");
+}
+
+#[test]
+fn what_happens_is_told_live() {
+    let retake = Retake::new();
+    let _server = Server::start(&retake);
+    retake.expect(0, &["deploy", &path("orders"), "-n", "dev", "-p", "customer=acme"]);
+    let said = retake.expect(0, &["run", "orders/dev", "-w"]);
+    for words in ["extract", "enrich", "load", "Completed"] {
+        assert!(said.err.contains(words), "{}", said.err);
+    }
+    let name = retake.json(&["ps"])[0]["name"].as_str().unwrap().to_owned();
+    let followed = retake.expect(0, &["logs", &name, "-f"]);
+    let printed = retake.expect(0, &["logs", &name]);
+    assert_eq!(followed.out, printed.out);
+}
