@@ -155,7 +155,8 @@ fn a_message_that_does_not_arrive_is_sent_again_under_the_same_id() {
         std::thread::sleep(Duration::from_millis(50));
     }
     let shown = server.ask("GET", "/api/v1/notifications/night", "").json();
-    assert_eq!(shown["to"]["webhook"]["secret"], Value::Null, "a secret is shown once");
+    assert_eq!(shown["rule"]["to"]["webhook"]["secret"], Value::Null, "a secret is shown once");
+    assert!(shown["rule"]["to"]["webhook"]["url"].as_str().unwrap().ends_with("/…"), "{shown}");
 }
 
 #[test]
@@ -225,6 +226,8 @@ fn what_is_wrong_is_said_in_one_form() {
         ("POST", "/api/v1/flow-runs", "{", 400, "the body"),
         ("POST", "/api/v1/flow-runs", &deep, 400, "nested"),
         ("POST", "/api/v1/flow-runs", "{}", 400, "nothing is named"),
+        ("POST", "/api/v1/flow-runs/bulk-retry", "", 400, "no body"),
+        ("POST", "/api/v1/flow-runs/bulk-cancel", r#"{"filter": {}}"#, 400, "chooses nothing"),
         ("POST", "/api/v1/flow-runs", r#"{"deploymint": "orders/dev"}"#, 400, "deploymint"),
         ("POST", "/api/v1/flow-runs", r#"{"deployment": "orders/prod"}"#, 404, "no deployment `orders/prod`"),
         (
@@ -234,10 +237,18 @@ fn what_is_wrong_is_said_in_one_form() {
             422,
             "do not fit",
         ),
-        ("POST", "/api/v1/flow-runs", r#"{"deployment": "orders/dev", "retries": 99999999}"#, 400, "retries"),
+        (
+            "POST",
+            "/api/v1/flow-runs",
+            r#"{"deployment": "orders/dev", "policy": {"retries": 99999999}}"#,
+            400,
+            "retries",
+        ),
         ("POST", "/api/v1/flow-runs", r#"{"deployment": "orders/dev", "at": "tomorrow"}"#, 400, "instant"),
-        ("PUT", "/api/v1/deployments/orders/%2e%2e", "{}", 400, "means a folder"),
-        ("PUT", "/api/v1/deployments/orders/new", "{}", 400, "`component` is missing"),
+        ("PUT", "/api/v1/deployments/orders/%2e%2e", r#"{"component": "0"}"#, 400, "means a folder"),
+        ("PUT", "/api/v1/deployments/orders/new", "{}", 400, "missing field `component`"),
+        ("PATCH", "/api/v1/deployments/orders/new", "{}", 404, "no deployment `orders/new`"),
+        ("PUT", "/api/v1/deployments/orders/dev?version=7", r#"{"component": "latest"}"#, 409, "it is at version 1"),
         (
             "PUT",
             "/api/v1/schedules/s",
@@ -271,6 +282,11 @@ fn what_is_wrong_is_said_in_one_form() {
 fn pages_of_others_cannot_ask() {
     let retake = Retake::new();
     let server = Server::start_with(&retake, &["--host", "retake.example"]);
+    // The token that is kept is for the server that left it, and for no other.
+    let (elsewhere, told) = receiver(vec![404]);
+    retake.say(&["ps", "--server", elsewhere.trim_end_matches("/hook")]);
+    let head = told.recv_timeout(Duration::from_secs(10)).unwrap().head;
+    assert!(!head.to_lowercase().contains("authorization"), "{head}");
     let ask = |headers: &str| {
         let token = &server.token;
         server.send(&format!(
@@ -337,6 +353,79 @@ fn without_a_server_each_command_serves_itself() {
     retake.expect(0, &["deployments", "rm", "orders/dev"]);
     retake.expect(0, &["components", "rm", digest]);
     retake.expect(5, &["ps", "--server", "http://127.0.0.1:9"]).is_an_error_with_a_hint("does not answer");
+}
+
+/// The same key makes one run, whatever was changed since; for something else it is refused.
+#[test]
+fn a_key_makes_one_run_whatever_was_changed_since() {
+    let retake = Retake::new();
+    let server = Server::start(&retake);
+    retake.expect(0, &["deploy", &path("orders"), "-n", "dev"]);
+    retake.expect(0, &["deploy", &path("orders"), "-n", "prod"]);
+    let ask = |deployment: &str, customer: &str| {
+        let parameters = json!({ "customer": customer });
+        let body = json!({ "deployment": deployment, "idempotency_key": "k", "parameters": parameters });
+        server.ask("POST", "/api/v1/flow-runs", &body.to_string())
+    };
+    let first = ask("orders/dev", "acme");
+    assert_eq!(first.status, 201, "{first:?}");
+    retake.expect(0, &["deploy", &path("orders"), "-n", "dev", "-p", "pause_ms=7", "-q", "fast"]);
+    let again = ask("orders/dev", "acme");
+    assert_eq!((again.status, &again.json()["id"]), (200, &first.json()["id"]), "{again:?}");
+    assert_eq!(ask("orders/prod", "acme").status, 409);
+    assert_eq!(ask("orders/dev", "globex").status, 409);
+    retake.expect(0, &["deployments", "rm", "orders/dev"]);
+    assert_eq!(ask("orders/dev", "acme").status, 200);
+    let taken = json!({ "deployment": "orders/prod", "idempotency_key": "schedule:s:2026-01-01T00:00:00.000Z" });
+    assert_eq!(server.ask("POST", "/api/v1/flow-runs", &taken.to_string()).status, 400);
+}
+
+/// Slots that come while a run has not ended wait for it, and none is lost.
+#[test]
+fn queued_slots_make_their_runs_one_after_the_other() {
+    let retake = Retake::new();
+    let _server = Server::start(&retake);
+    retake.expect(0, &["deploy", &path("retry_it"), "-n", "dev", "-p", "fail_times=1", "--retry-delay", "2s"]);
+    retake.expect(0, &["schedules", "add", "often", "retry-it/dev", "--every", "1s", "--overlap", "queue"]);
+    std::thread::sleep(Duration::from_millis(5500));
+    retake.expect(0, &["schedules", "pause", "often"]);
+    let shown = retake.json(&["schedules", "show", "often"]);
+    let runs = retake.json(&["ps", "-n", "100"]);
+    let (made, queued) = (runs.as_array().unwrap().len(), shown["queued"].as_array().unwrap().len());
+    assert!((2..=3).contains(&made), "{runs:#}");
+    assert!(queued >= 2 && made + queued >= 5, "{made} made, {shown:#}");
+    let open = runs.as_array().unwrap().iter().filter(|it| it["state"] != "Completed").count();
+    assert!(open <= 1, "{runs:#}");
+}
+
+#[test]
+fn a_stream_ends_with_its_run_and_with_its_token() {
+    let retake = Retake::new();
+    let server = Server::start(&retake);
+    retake.expect(0, &["deploy", &path("orders"), "-n", "dev", "-p", "customer=acme"]);
+    retake.expect(0, &["run", "orders/dev", "-w"]);
+    let id = retake.json(&["ps"])[0]["id"].as_str().unwrap().to_owned();
+    let told = server.ask("GET", &format!("/api/v1/flow-runs/{id}/events/stream"), "");
+    assert!(told.body.contains("\"kind\":\"task-ended\""), "{told:?}");
+    assert!(told.body.trim_end().ends_with("data: {}"), "{told:?}");
+    let lost = server.send(&format!(
+        "GET /api/v1/flow-runs/{id}/events/stream HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\
+         Last-Event-ID: 1-1\r\nConnection: close\r\n\r\n",
+        server.token
+    ));
+    assert!(lost.body.contains("event: resync"), "{lost:?}");
+    let text = server.ask("GET", "/metrics", "").body;
+    assert!(text.contains("retake_task_attempts_total{outcome=\"completed\"} 3"), "{text}");
+    let viewer = retake.expect(0, &["tokens", "add", "v", "--role", "viewer"]).out.trim().to_owned();
+    std::thread::scope(|scope| {
+        let all = scope.spawn(|| server.ask_as(Some(&viewer), "GET", "/api/v1/events/stream", ""));
+        std::thread::sleep(Duration::from_millis(300));
+        retake.expect(0, &["tokens", "rm", "v"]);
+        assert_eq!(all.join().unwrap().status, 200);
+    });
+    let began = Instant::now();
+    assert_eq!(server.stop(), 0);
+    assert!(began.elapsed() < Duration::from_secs(5));
 }
 
 #[test]

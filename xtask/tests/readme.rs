@@ -3,11 +3,12 @@
 //! Every `$ retake …` in a `console` block of README.md is run, in order, with a data directory of its own. One that
 //! ends with `# exits with N` must do that, any other must succeed. The name that the README gives to a run stands for
 //! the newest run. Each line below a command must be a line of what it prints; times, durations and sizes are not
-//! compared, and a line `…` stands for any.
+//! compared, and a line `…` stands for any. One that ends with `&` goes on beside those that follow.
 #![allow(clippy::unwrap_used, reason = "this file is nothing but tests")]
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 /// What the README calls a run.
 const NAME: &str = "brisk-otter";
@@ -61,6 +62,16 @@ fn root() -> &'static Path {
 struct Machine {
     program: PathBuf,
     data: tempfile::TempDir,
+    beside: RefCell<Vec<Child>>,
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        for child in self.beside.borrow_mut().iter_mut() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
 }
 
 impl Machine {
@@ -68,7 +79,20 @@ impl Machine {
         let program = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("debug/retake");
         let components = root().join("target/components");
         assert!(program.exists() && components.exists(), "run `cargo xtask test`, which builds both");
-        Self { program, data: tempfile::tempdir().unwrap() }
+        Self { program, data: tempfile::tempdir().unwrap(), beside: RefCell::default() }
+    }
+
+    /// Starts what goes on beside the rest, and waits until it serves.
+    fn start(&self, words: &[String]) {
+        let mut command = Command::new(&self.program);
+        // On a port of its own: another server may have the usual one.
+        command.args(words).env("RETAKE_DATA", self.data.path()).env("RETAKE_LISTEN", "127.0.0.1:0");
+        self.beside.borrow_mut().push(command.stderr(Stdio::null()).spawn().unwrap());
+        let began = std::time::Instant::now();
+        while !self.data.path().join("server.json").exists() {
+            assert!(began.elapsed() < std::time::Duration::from_secs(20), "{words:?} does not serve");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
     }
 
     fn run(&self, words: &[String]) -> Output {
@@ -90,6 +114,10 @@ impl Machine {
             false => NAME.to_owned(),
         };
         let words: Vec<String> = step.words[1..].iter().map(|it| it.replace(NAME, &named)).collect();
+        if words.last().is_some_and(|it| it == "&") {
+            self.start(&words[..words.len() - 1]);
+            return Ok(());
+        }
         let output = self.run(&words);
         let said = format!("{}{}", String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
         let command = step.words.join(" ");

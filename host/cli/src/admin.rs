@@ -7,7 +7,10 @@ use retake_core::component::ComponentInfo;
 use retake_core::schedule::{CatchUp, Overlap, When};
 use retake_core::time::{Clock, Timestamp};
 use retake_core::value::Json;
-use retake_server::types::{Change, ComponentView, Deployed, DeploymentAsk, DeploymentView, ScheduleAsk, ScheduleView};
+use retake_server::types::{
+    Change, ComponentView, Deployed, DeploymentAsk, DeploymentChange, DeploymentView, PolicyAsk, ScheduleAsk,
+    ScheduleView,
+};
 use retake_server::wire::millis;
 use retake_server::{Client, Role};
 
@@ -50,20 +53,40 @@ async fn deploy_to(args: &Args, client: &Client, typed: &Deploy, file: Option<Ve
         true => None,
         false => Some(params::read(&typed.parameters, flow)?),
     };
-    let ask = DeploymentAsk {
-        component: Some(digest.to_string()),
-        queue: typed.queue.clone(),
-        description: typed.description.clone(),
-        parameters,
-        tags: (!typed.tag.is_empty()).then(|| typed.tag.clone()),
-        paused: None,
+    let policy = PolicyAsk {
         retries: typed.policy.retries,
         retry_delay_ms: typed.policy.retry_delay.map(millis),
         timeout_ms: typed.timeout.map(millis),
         memory_bytes: typed.memory,
     };
     let schedule = when(&typed.when)?;
-    let deployed = client.deploy(&flow.name, &typed.name, &ask, typed.dry_run).await?;
+    let exists = client.deployments().await?.iter().any(|it| it.flow == flow.name && it.name == typed.name);
+    let deployed = match exists {
+        true => {
+            let change = DeploymentChange {
+                component: Some(digest.to_string()),
+                queue: typed.queue.clone(),
+                description: typed.description.clone(),
+                parameters,
+                tags: (!typed.tag.is_empty()).then(|| typed.tag.clone()),
+                paused: None,
+                policy,
+            };
+            client.change_deployment(&flow.name, &typed.name, &change, typed.dry_run).await?
+        }
+        false => {
+            let ask = DeploymentAsk {
+                component: digest.to_string(),
+                queue: typed.queue.clone(),
+                description: typed.description.clone().unwrap_or_default(),
+                parameters,
+                tags: typed.tag.clone(),
+                paused: false,
+                policy,
+            };
+            client.deploy(&flow.name, &typed.name, &ask, typed.dry_run).await?
+        }
+    };
     let full = deployed.deployment.full_name.clone();
     let scheduled = match schedule {
         Some(when) if !deployed.created || !typed.dry_run => {
@@ -96,7 +119,7 @@ fn deployed_text(deployed: &Deployed, info: &ComponentInfo) -> String {
         (false, false) => "would be changed",
     };
     let code = format!("{} {}", one_line(&info.name), one_line(&info.version));
-    let mut lines = vec![format!("{} {what}: {} ({})", it.full_name, code.trim(), it.deployment.component.short())];
+    let mut lines = vec![format!("{} {what}: {} ({})", it.full_name, code.trim(), it.component.short())];
     lines.extend(deployed.changes.iter().map(change_text));
     lines.join("\n")
 }
@@ -175,14 +198,12 @@ async fn deployments_of(args: &Args, client: &Client, typed: &Deployments) -> an
                 || {
                     let mut table = out::table(&["DEPLOYMENT", "QUEUE", "CODE", "TAGS", "CHANGED"]);
                     for it in &all {
-                        let deployment = &it.deployment;
-                        let name =
-                            if deployment.paused { format!("{} (paused)", it.full_name) } else { it.full_name.clone() };
+                        let name = if it.paused { format!("{} (paused)", it.full_name) } else { it.full_name.clone() };
                         table.add_row([
                             one_line(&name),
-                            one_line(&deployment.queue),
-                            deployment.component.short(),
-                            one_line(&deployment.tags.join(", ")),
+                            one_line(&it.queue),
+                            it.component.short(),
+                            one_line(&it.tags.join(", ")),
                             instant(it.updated),
                         ]);
                     }
@@ -208,31 +229,31 @@ async fn deployments_of(args: &Args, client: &Client, typed: &Deployments) -> an
 
 async fn paused(client: &Client, full: &str, paused: bool) -> anyhow::Result<()> {
     let (flow, name) = full_name(full)?;
-    client.deploy(flow, name, &DeploymentAsk { paused: Some(paused), ..DeploymentAsk::default() }, false).await?;
+    let change = DeploymentChange { paused: Some(paused), ..DeploymentChange::default() };
+    client.change_deployment(flow, name, &change, false).await?;
     println!("{full} is {}", if paused { "paused: its schedules make no runs" } else { "not paused" });
     Ok(())
 }
 
 fn deployment_text(it: &DeploymentView) -> String {
-    let deployment = &it.deployment;
     let mut lines = vec![
         format!("deployment {}", it.full_name),
-        format!("queue      {}", one_line(&deployment.queue)),
-        format!("component  {}", deployment.component.short()),
-        format!("parameters {}", one_line(deployment.parameters.as_str())),
+        format!("queue      {}", one_line(&it.queue)),
+        format!("component  {}", it.component.short()),
+        format!("parameters {}", one_line(it.parameters.as_str())),
         format!("changed    {} (version {})", instant(it.updated), it.version),
     ];
-    if !deployment.description.is_empty() {
-        lines.push(format!("about      {}", one_line(&deployment.description)));
+    if !it.description.is_empty() {
+        lines.push(format!("about      {}", one_line(&it.description)));
     }
-    if !deployment.tags.is_empty() {
-        lines.push(format!("tags       {}", one_line(&deployment.tags.join(", "))));
+    if !it.tags.is_empty() {
+        lines.push(format!("tags       {}", one_line(&it.tags.join(", "))));
     }
-    let overrides = serde_json::to_string(&deployment.overrides).unwrap_or_default();
-    if overrides != "{}" {
-        lines.push(format!("overrides  {overrides}"));
+    let policy = serde_json::to_string(&it.policy).unwrap_or_default();
+    if policy != "{}" {
+        lines.push(format!("policy     {policy}"));
     }
-    if deployment.paused {
+    if it.paused {
         lines.push("paused     its schedules make no runs".into());
     }
     lines.join("\n")
@@ -354,7 +375,7 @@ async fn schedules_of(args: &Args, client: &Client, typed: &Schedules) -> anyhow
         }
         Schedules::Pause { name } | Schedules::Resume { name } => {
             let paused = matches!(typed, Schedules::Pause { .. });
-            let ask = ScheduleAsk { paused, ..client.schedule(name).await?.ask };
+            let ask = ScheduleAsk { paused, ..client.schedule(name).await?.schedule };
             show_schedule(args, &client.put_schedule(name, &ask, false).await?);
         }
     }
@@ -370,7 +391,7 @@ async fn add_schedule(client: &Client, add: &ScheduleAdd) -> anyhow::Result<Sche
         true => None,
         false => {
             let (flow, name) = full_name(&add.deployment)?;
-            let deployment = client.deployment(flow, name).await?.deployment;
+            let deployment = client.deployment(flow, name).await?;
             let component = client.component(&deployment.component.to_string()).await?;
             Some(params::read(&add.parameters, run::choose_flow(&component.info, Some(flow))?)?)
         }
@@ -390,15 +411,15 @@ fn when_words(when: &When) -> String {
 fn schedules_table(all: &[ScheduleView]) -> comfy_table::Table {
     let mut table = out::table(&["SCHEDULE", "DEPLOYMENT", "WHEN", "NEXT", "LAST"]);
     for it in all {
-        let next = match (it.ask.paused, it.next.first()) {
+        let next = match (it.schedule.paused, it.next.first()) {
             (true, _) => "paused".to_owned(),
             (false, Some(next)) => instant(*next),
             (false, None) => "never again".to_owned(),
         };
         table.add_row([
             one_line(&it.name),
-            one_line(&it.ask.deployment),
-            one_line(&when_words(&it.ask.when)),
+            one_line(&it.schedule.deployment),
+            one_line(&when_words(&it.schedule.when)),
             next,
             it.last.map(instant).unwrap_or_default(),
         ]);
@@ -414,10 +435,10 @@ fn show_schedule(args: &Args, it: &ScheduleView) {
         || {
             let mut lines = vec![
                 format!("schedule   {}", one_line(&it.name)),
-                format!("deployment {}", one_line(&it.ask.deployment)),
-                format!("when       {}", one_line(&when_words(&it.ask.when))),
+                format!("deployment {}", one_line(&it.schedule.deployment)),
+                format!("when       {}", one_line(&when_words(&it.schedule.when))),
             ];
-            if it.ask.paused {
+            if it.schedule.paused {
                 lines.push("paused     it makes no runs".into());
             }
             lines.extend(it.next.iter().map(|at| format!("next       {}", instant(*at))));

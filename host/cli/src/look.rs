@@ -44,7 +44,7 @@ pub(crate) async fn ps(args: &Args, typed: &Ps) -> anyhow::Result<Exit> {
             views = remote::ps(client, typed).await?;
         } else if let Some(store) = local::look(args)? {
             for record in store.list(filter, now).await? {
-                let mut view = RunView::new(store.as_ref(), &record, now).await;
+                let mut view = RunView::new(&record, now);
                 view.host_gone = record.run.state.is_active() && local::host_is_gone(args);
                 views.push(view);
             }
@@ -140,7 +140,9 @@ pub(crate) fn show_table(view: &RunView) -> String {
     if let Some(parent) = view.parent {
         lines.push(format!("parent     {} ({parent})", parent.friendly_name()));
     }
-    lines.push(format!("parameters {}", one_line(view.parameters.as_str())));
+    if let Some(parameters) = &view.parameters {
+        lines.push(format!("parameters {}", one_line(parameters.as_str())));
+    }
     if let Some(result) = &view.result {
         lines.push(format!("result     {}", one_line(result.as_str())));
     }

@@ -7,7 +7,7 @@ use retake_core::replay::CallKind;
 use retake_core::time::{Clock, Timestamp};
 use retake_core::value::Json;
 use retake_engine::Observer;
-use retake_server::types::{BulkBody, PolicyAsk, ResultBody, RetryBody, RunAsk, RunsFilter};
+use retake_server::types::{BulkRetry, PolicyAsk, ResultBody, RetryBody, RunAsk, RunsFilter};
 use retake_server::wire::{RunView, millis};
 use retake_server::{Client, Happened};
 
@@ -48,7 +48,7 @@ pub(crate) async fn run(args: &Args, client: &Client, typed: &Run) -> anyhow::Re
     } else if let Some((flow, name)) = typed.target.split_once('/') {
         let deployment = client.deployment(flow, name).await?;
         ask.deployment = Some(deployment.full_name);
-        client.component(&deployment.deployment.component.to_string()).await?.info
+        client.component(&deployment.component.to_string()).await?.info
     } else {
         let all = client.flows().await?;
         let found = all.iter().find(|it| it.flow.name == typed.target).ok_or_else(|| unknown(&typed.target, &all))?;
@@ -273,7 +273,7 @@ async fn several(args: &Args, client: &Client, typed: &Retry) -> anyhow::Result<
         return Err(Trouble::new(Exit::Usage, message).hint("`retake retry RUN`, or `--state failed`").into());
     }
     let which = &typed.which;
-    let body = BulkBody {
+    let body = BulkRetry {
         filter: RunsFilter {
             flow: which.flow.clone(),
             state: (!which.state.is_empty()).then(|| which.state.join(",")),
@@ -281,14 +281,11 @@ async fn several(args: &Args, client: &Client, typed: &Retry) -> anyhow::Result<
             code: which.code.clone(),
             ..RunsFilter::default()
         },
-        retry: RetryBody {
-            from: typed.from.clone(),
-            rerun: typed.rerun.clone(),
-            all: typed.all,
-            version: typed.version.clone(),
-            policy: policy(&typed.policy, typed.memory),
-            ..RetryBody::default()
-        },
+        from: typed.from.clone(),
+        rerun: typed.rerun.clone(),
+        all: typed.all,
+        version: typed.version.clone(),
+        policy: policy(&typed.policy, typed.memory),
         dry_run: typed.dry_run,
     };
     let done = client.bulk_retry(&body).await?;
@@ -356,13 +353,13 @@ pub(crate) async fn logs(args: &Args, client: &Client, typed: &Logs) -> anyhow::
             }
         }
     }
-    let (mut after, mut document, mut any) = (0, Vec::new(), false);
+    let (mut after, mut document, mut any) = ("0".to_owned(), Vec::new(), false);
     loop {
-        let page = client.logs(&typed.run, after).await?;
+        let page = client.logs(&typed.run, &after).await?;
         if page.items.is_empty() {
             break;
         }
-        after = page.next;
+        after = page.next.unwrap_or(after);
         for line in page.items.into_iter().filter(wanted) {
             any = true;
             match args.output {

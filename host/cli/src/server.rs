@@ -28,6 +28,8 @@ macro_rules! tell {
 #[derive(Debug, Serialize, Deserialize)]
 struct Sign {
     url: String,
+    /// The process: a sign of one that was killed counts for nothing.
+    pid: u32,
 }
 
 fn sign_file(dir: &Path) -> PathBuf {
@@ -66,12 +68,15 @@ pub(crate) async fn server(args: &Args, typed: &Server) -> anyhow::Result<Exit> 
     if let Some(first) = &first {
         write_private(&token_file(&dir), first.0.as_bytes())?;
     }
-    write_private(&sign_file(&dir), &serde_json::to_vec(&Sign { url: url.clone() })?)?;
+    write_private(&sign_file(&dir), &serde_json::to_vec(&Sign { url: url.clone(), pid: std::process::id() })?)?;
     tell!("retake server {} at {url}", env!("CARGO_PKG_VERSION"));
     tell!("  data in {}", dir.display());
     if let Some(first) = first {
-        tell!("  first token, of an admin: {}", first.0);
-        tell!("  it is kept in {} for the commands of this machine", token_file(&dir).display());
+        // A log keeps what it is told.
+        if crate::out::is_watched() {
+            tell!("  first token, of an admin: {}", first.0);
+        }
+        tell!("  the first token is kept in {} for the commands of this machine", token_file(&dir).display());
     }
     let ended = until_ended(&local, &host, bound, typed).await;
     let _ = std::fs::remove_file(sign_file(&dir));
@@ -94,13 +99,17 @@ async fn until_ended(local: &Local, host: &Host, bound: Bound, typed: &Server) -
         let _ = stop.send(true);
         worked
     };
-    let serving = retake_server::serve(bound, router, stopped(stops.clone()));
+    let serving = async {
+        retake_server::serve(bound, router, stopped(stops.clone())).await;
+        host.doing.done().await;
+    };
     let scheduling = async {
         tokio::select! {
-            () = retake_server::make_scheduled_runs(host) => {}
-            () = retake_server::send_notifications(host) => {}
+            () = going_on("schedules", || retake_server::make_scheduled_runs(host)) => {}
+            () = going_on("notifications", || retake_server::send_notifications(host)) => {}
             () = stopped(stops.clone()) => {}
         }
+        host.live.close();
     };
     let asked = async {
         tokio::select! {
@@ -113,6 +122,15 @@ async fn until_ended(local: &Local, host: &Host, bound: Bound, typed: &Server) -
     };
     let (worked, (), (), ()) = tokio::join!(working, serving, scheduling, asked);
     worked
+}
+
+/// Goes on with something also after a panic of ours: it must not end the host.
+async fn going_on<F: Future<Output = ()>>(what: &str, work: impl Fn() -> F) {
+    use futures_util::FutureExt;
+    while std::panic::AssertUnwindSafe(work()).catch_unwind().await.is_err() {
+        tracing::error!(what, "panicked; going on");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
 }
 
 fn live() -> Arc<Live> {
@@ -132,6 +150,7 @@ async fn host(local: &Local, live: Arc<Live>) -> anyhow::Result<Host> {
         entropy,
         live,
         tokens: Arc::new(tokens),
+        doing: Arc::default(),
     })
 }
 
@@ -150,21 +169,22 @@ fn write_private(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     })
 }
 
-/// Returns the server that was named, or the one that works on the data directory.
+/// Returns the server that was named, or the one that works on the data directory. The token that is kept there is for
+/// that one alone: no other is to see it.
 pub(crate) fn found(args: &Args) -> anyhow::Result<Option<Client>> {
     let dir = local::data_dir(args)?;
+    let sign = sign(&dir);
+    let Some(url) = args.server.as_ref().or(sign.as_ref().map(|it| &it.url)) else { return Ok(None) };
+    let is_ours = sign.as_ref().is_some_and(|it| it.url == url.trim_end_matches('/'));
     let kept = || std::fs::read_to_string(token_file(&dir)).ok().map(|it| it.trim().to_owned());
-    let token = args.token.clone().or_else(kept);
-    if let Some(url) = &args.server {
-        return Ok(Some(Client::new(url, token)?));
-    }
-    // A server that was killed leaves its sign; its lock is gone.
-    if !retake_store::upkeep::is_worked_on(&dir) {
-        return Ok(None);
-    }
-    let Ok(sign) = std::fs::read(sign_file(&dir)) else { return Ok(None) };
-    let Ok(Sign { url }) = serde_json::from_slice(&sign) else { return Ok(None) };
-    Ok(Some(Client::new(&url, token)?))
+    let token = args.token.clone().or_else(|| kept().filter(|_| is_ours));
+    Ok(Some(Client::new(url, token)?))
+}
+
+/// Returns the sign of the server that works on a data directory.
+fn sign(dir: &Path) -> Option<Sign> {
+    let sign: Sign = serde_json::from_slice(&std::fs::read(sign_file(dir)).ok()?).ok()?;
+    (retake_store::upkeep::worked_on_by(dir) == Some(sign.pid)).then_some(sign)
 }
 
 /// A server that answers this process alone, for as long as it is kept.

@@ -43,6 +43,9 @@ pub struct Schedule {
     /// The next slot; `None` when there is none any more.
     #[serde(default)]
     pub next: Option<Timestamp>,
+    /// Slots that have come and wait until the run of an earlier one has ended: where they overlap and are queued.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub queued: Vec<Timestamp>,
     /// The last slot that made a run.
     #[serde(default)]
     pub last: Option<Timestamp>,
@@ -63,7 +66,7 @@ pub enum When {
     /// Evenly apart, whatever the clocks on the wall do.
     Every {
         /// From one slot to the next.
-        #[serde(with = "millis")]
+        #[serde(with = "millis", rename = "interval_ms")]
         interval: Duration,
         /// The first slot. The epoch unless it is said, so that every ten minutes is at 0, 10, 20 past.
         #[serde(default)]
@@ -209,7 +212,7 @@ impl When {
             }
             Self::Every { interval, anchor } => {
                 let (least, most) = (limits::SCHEDULE_INTERVAL.start(), limits::SCHEDULE_INTERVAL.end());
-                BadField::unless(limits::SCHEDULE_INTERVAL.contains(interval), "when.interval", || {
+                BadField::unless(limits::SCHEDULE_INTERVAL.contains(interval), "when.interval_ms", || {
                     format!("{interval:?} is not within {least:?} and {} days", most.as_secs() / 86_400)
                 })?;
                 check_instant("when.anchor", *anchor)
@@ -339,6 +342,7 @@ mod tests {
             parameters: None,
             paused: false,
             next: Some(at(next)),
+            queued: Vec::new(),
             last: None,
         }
     }
@@ -365,7 +369,7 @@ mod tests {
 
         let when = |text: &str| serde_json::from_str::<When>(text).unwrap();
         assert_eq!(when(r#"{"cron":{"expression":"@daily"}}"#), cron("@daily", "UTC"));
-        assert_eq!(when(r#"{"every":{"interval":600000}}"#), every(secs(600)));
+        assert_eq!(when(r#"{"every":{"interval_ms":600000}}"#), every(secs(600)));
         let once = When::Once { at: at("2026-03-29T01:00:00Z") };
         assert_eq!(when(r#"{"once":{"at":"2026-03-29T03:00:00+02:00"}}"#), once);
         for odd in [r#"{"cron":{"expression":"@daily","zone":"UTC"}}"#, r#"{"once":{"at":"tomorrow"}}"#] {
@@ -383,7 +387,7 @@ mod tests {
         let text = serde_json::to_string(&it).unwrap();
         assert_eq!(
             text,
-            r#"{"deployment":"orders/dev","when":{"every":{"interval":90000,"anchor":"1970-01-01T00:00:00.000Z"}},"#
+            r#"{"deployment":"orders/dev","when":{"every":{"interval_ms":90000,"anchor":"1970-01-01T00:00:00.000Z"}},"#
                 .to_owned()
                 + r#""overlap":"allow","catch_up":"all","jitter":1500,"parameters":{"n":1},"paused":false,"#
                 + r#""next":"2026-01-01T00:00:30.250Z","last":"2026-01-01T00:00:30.250Z"}"#
@@ -418,8 +422,8 @@ mod tests {
         assert_eq!(of(cron("0 0 30 2 *", "UTC")), "`when.expression`: there is no such day in any year");
         assert_eq!(of(cron(&" ".repeat(257), "UTC")), "`when.expression`: 257 bytes, at most 256 are allowed");
         assert_eq!(of(cron("60 * * * *", "UTC")), "`when.expression`: `60` is no minute: 0 to 59");
-        assert_eq!(of(every(Duration::from_millis(999))), "`when.interval`: 999ms is not within 1s and 366 days");
-        assert!(of(every(secs(366 * 86_400 + 1))).starts_with("`when.interval`"));
+        assert_eq!(of(every(Duration::from_millis(999))), "`when.interval_ms`: 999ms is not within 1s and 366 days");
+        assert!(of(every(secs(366 * 86_400 + 1))).starts_with("`when.interval_ms`"));
         assert!(of(When::Once { at: Timestamp::MAX }).starts_with("`when.at`"));
         assert!(of(When::Every { interval: secs(1), anchor: Timestamp::MAX }).starts_with("`when.anchor`"));
     }

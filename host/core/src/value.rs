@@ -91,6 +91,17 @@ impl Json {
         out
     }
 
+    /// Lays the members of an object over those of another, as they are written. `None` when either is no object.
+    pub fn over(&self, base: &Self) -> Option<Self> {
+        let object = |json: &Self| serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(&json.0).ok();
+        let (mut all, new) = (object(base)?, object(self)?);
+        if all.is_empty() {
+            return Some(self.clone());
+        }
+        all.extend(new);
+        Some(Self::of(&all))
+    }
+
     /// Returns the digest of the canonical form.
     pub fn digest(&self) -> ContentDigest {
         ContentDigest::of(self.canonical().as_bytes())
@@ -269,6 +280,16 @@ mod tests {
         assert_eq!(plain.value.as_str(), r#"{"b": 123456789012345678901234567890, "a": 1.0}"#);
         let flat: Flat = serde_json::from_str(r#"{"value": {"b": 1, "a": "x"}}"#).unwrap();
         assert_eq!(flat.plain.value.as_str(), r#"{"a":"x","b":1}"#);
+    }
+
+    #[test]
+    fn an_object_is_laid_over_another_as_it_is_written() {
+        let json = |text: &str| Json::parse(text, 1000).unwrap();
+        let base = json(r#"{"a": 123456789012345678901234567890, "b": 1}"#);
+        let laid = json(r#"{"b": 1.0}"#).over(&base).unwrap();
+        assert_eq!(laid.as_str(), r#"{"a":123456789012345678901234567890,"b":1.0}"#);
+        assert_eq!(json("[1]").over(&base), None);
+        assert_eq!(base.over(&json("{}")), Some(base.clone()));
     }
 
     #[test]

@@ -56,11 +56,23 @@ pub(crate) struct TokenRecord {
 pub(crate) struct Actor {
     pub(crate) name: String,
     pub(crate) role: Role,
+    /// Of its token.
+    hash: String,
+}
+
+impl Actor {
+    /// Whoever asks for what is open to anybody.
+    pub(crate) fn nobody() -> Self {
+        Self { name: "nobody".into(), role: Role::Viewer, hash: String::new() }
+    }
 }
 
 /// The tokens that are known, by their hash. Kept in the store; looked up here on each request.
 #[derive(Debug, Default)]
-pub struct Tokens(RwLock<HashMap<String, (String, TokenRecord)>>);
+pub struct Tokens {
+    known: RwLock<HashMap<String, (String, TokenRecord)>>,
+    changing: tokio::sync::Mutex<()>,
+}
 
 impl Tokens {
     /// Reads the tokens that are kept.
@@ -75,18 +87,34 @@ impl Tokens {
             let record = record(&it)?;
             Some((record.hash.clone(), (it.name, record)))
         });
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = known.collect();
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = known.collect();
         Ok(())
     }
 
     /// Returns who has this token. It is found by its hash, so that the time of the search tells nothing about it.
     pub(crate) fn actor(&self, token: &str, now: Timestamp) -> Option<Actor> {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let (name, record) = known.get(&hash(token))?;
         if record.expires.is_some_and(|it| it <= now) {
             return None;
         }
-        Some(Actor { name: name.clone(), role: record.role })
+        Some(Actor { name: name.clone(), role: record.role, hash: record.hash.clone() })
+    }
+
+    /// Whether what this token may is still so: for answers that have no end.
+    pub(crate) fn still(&self, actor: &Actor, now: Timestamp) -> bool {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.get(&actor.hash).is_some_and(|(_, record)| record.expires.is_none_or(|it| it > now))
+    }
+
+    /// Lets one change at a time happen to the tokens, so that what is known here is what is kept.
+    pub(crate) async fn change(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.changing.lock().await
+    }
+
+    /// Forgets a token here, before it is forgotten in the store.
+    pub(crate) fn forget(&self, name: &str) {
+        self.known.write().unwrap_or_else(PoisonError::into_inner).retain(|_, (known, _)| known != name);
     }
 
     /// Lends an admin's token to the process that serves itself: it is not kept, and counts until the next change of the
@@ -94,13 +122,13 @@ impl Tokens {
     pub fn lend(&self, entropy: &dyn Entropy, now: Timestamp) -> String {
         let token = chance(entropy);
         let record = TokenRecord { role: Role::Admin, hash: hash(&token), created: now, expires: None };
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         known.insert(record.hash.clone(), ("local".to_owned(), record));
         token
     }
 
     fn is_empty(&self) -> bool {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).is_empty()
+        self.known.read().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 }
 
@@ -174,6 +202,7 @@ pub(crate) const ROUTES: &[(&str, &str, Option<Role>)] = &[
     ("GET", "/api/v1/deployments", Some(Role::Viewer)),
     ("GET", "/api/v1/deployments/{flow}/{name}", Some(Role::Viewer)),
     ("PUT", "/api/v1/deployments/{flow}/{name}", Some(Role::Deployer)),
+    ("PATCH", "/api/v1/deployments/{flow}/{name}", Some(Role::Deployer)),
     ("DELETE", "/api/v1/deployments/{flow}/{name}", Some(Role::Deployer)),
     ("GET", "/api/v1/flow-runs", Some(Role::Viewer)),
     ("POST", "/api/v1/flow-runs", Some(Role::Operator)),
@@ -189,6 +218,7 @@ pub(crate) const ROUTES: &[(&str, &str, Option<Role>)] = &[
     ("POST", "/api/v1/flow-runs/{run}/resume", Some(Role::Operator)),
     ("POST", "/api/v1/flow-runs/{run}/run-now", Some(Role::Operator)),
     ("POST", "/api/v1/flow-runs/{run}/retry", Some(Role::Operator)),
+    ("GET", "/api/v1/flow-runs/{run}/task-runs/{number}", Some(Role::Viewer)),
     ("POST", "/api/v1/flow-runs/{run}/task-runs/{number}/result", Some(Role::Operator)),
     ("GET", "/api/v1/events/stream", Some(Role::Viewer)),
     ("GET", "/api/v1/schedules", Some(Role::Viewer)),
@@ -202,7 +232,7 @@ pub(crate) const ROUTES: &[(&str, &str, Option<Role>)] = &[
     ("POST", "/api/v1/notifications/{name}/test", Some(Role::Admin)),
     ("GET", "/api/v1/deliveries", Some(Role::Viewer)),
     ("GET", "/api/v1/tokens", Some(Role::Admin)),
-    ("PUT", "/api/v1/tokens/{name}", Some(Role::Admin)),
+    ("POST", "/api/v1/tokens/{name}", Some(Role::Admin)),
     ("DELETE", "/api/v1/tokens/{name}", Some(Role::Admin)),
     ("GET", "/api/v1/audit", Some(Role::Admin)),
 ];

@@ -13,9 +13,9 @@ use serde::de::DeserializeOwned;
 use crate::error::{ApiError, ErrorView};
 use crate::live::LiveEvent;
 use crate::types::{
-    AuditPage, BulkBody, BulkDone, ComponentView, DeliveriesPage, Deployed, DeploymentAsk, DeploymentView, FlowView,
-    LinesPage, NewToken, NotificationView, ResultBody, Retried, RetryBody, Rule, RunAsk, RunsFilter, RunsPage,
-    ScheduleAsk, ScheduleView, TokenAsk, TokenView,
+    AuditView, BulkDone, BulkRetry, ComponentView, DeliveryView, Deployed, DeploymentAsk, DeploymentChange,
+    DeploymentView, FlowView, Listed, NewToken, NotificationView, ResultBody, Retried, RetryBody, Rule, RunAsk,
+    RunsFilter, ScheduleAsk, ScheduleView, TokenAsk, TokenView,
 };
 use crate::wire::{InspectionView, LineView, RunView};
 use crate::{Explanation, access::Role};
@@ -26,6 +26,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(60);
 /// How long an upload may take: it is compiled meanwhile.
 const UPLOAD: Duration = Duration::from_secs(600);
+/// How long a stream may be silent.
+const SILENCE: Duration = Duration::from_secs(45);
 /// Longest line of a stream.
 const LINE_BYTES: usize = 8 << 20;
 
@@ -147,7 +149,7 @@ impl Client {
 
     /// Components, the newest first.
     pub async fn components(&self) -> Answer<Vec<ComponentView>> {
-        self.get(&["components"]).await
+        Ok(self.get::<Listed<ComponentView>>(&["components"]).await?.items)
     }
 
     /// A component by its digest or the beginning of it.
@@ -162,12 +164,12 @@ impl Client {
 
     /// Flows by name.
     pub async fn flows(&self) -> Answer<Vec<FlowView>> {
-        self.get(&["flows"]).await
+        Ok(self.get::<Listed<FlowView>>(&["flows"]).await?.items)
     }
 
     /// Deployments by name.
     pub async fn deployments(&self) -> Answer<Vec<DeploymentView>> {
-        self.get(&["deployments"]).await
+        Ok(self.get::<Listed<DeploymentView>>(&["deployments"]).await?.items)
     }
 
     /// A deployment.
@@ -180,13 +182,25 @@ impl Client {
         self.put(&["deployments", flow, name], ask, dry_run).await
     }
 
+    /// Changes a deployment that there is.
+    pub async fn change_deployment(
+        &self,
+        flow: &str,
+        name: &str,
+        change: &DeploymentChange,
+        dry_run: bool,
+    ) -> Answer<Deployed> {
+        let request = self.request(Method::PATCH, &["deployments", flow, name]);
+        self.ask(request.query(&[("dry_run", dry_run)]).json(change)).await
+    }
+
     /// Forgets a deployment.
     pub async fn remove_deployment(&self, flow: &str, name: &str) -> Answer<()> {
         self.delete(&["deployments", flow, name]).await
     }
 
     /// A page of runs.
-    pub async fn runs(&self, filter: &RunsFilter) -> Answer<RunsPage> {
+    pub async fn runs(&self, filter: &RunsFilter) -> Answer<Listed<RunView>> {
         self.ask(self.request(Method::GET, &["flow-runs"]).query(filter)).await
     }
 
@@ -209,7 +223,7 @@ impl Client {
     }
 
     /// A page of what a run logged.
-    pub async fn logs(&self, run: &str, after: u64) -> Answer<LinesPage> {
+    pub async fn logs(&self, run: &str, after: &str) -> Answer<Listed<LineView>> {
         self.ask(self.request(Method::GET, &["flow-runs", run, "logs"]).query(&[("after", after)])).await
     }
 
@@ -224,7 +238,7 @@ impl Client {
     }
 
     /// Retries all that a filter finds.
-    pub async fn bulk_retry(&self, body: &BulkBody) -> Answer<BulkDone> {
+    pub async fn bulk_retry(&self, body: &BulkRetry) -> Answer<BulkDone> {
         self.post(&["flow-runs", "bulk-retry"], body).await
     }
 
@@ -235,7 +249,7 @@ impl Client {
 
     /// Schedules by name.
     pub async fn schedules(&self) -> Answer<Vec<ScheduleView>> {
-        self.get(&["schedules"]).await
+        Ok(self.get::<Listed<ScheduleView>>(&["schedules"]).await?.items)
     }
 
     /// A schedule.
@@ -255,7 +269,7 @@ impl Client {
 
     /// Notifications by name.
     pub async fn notifications(&self) -> Answer<Vec<NotificationView>> {
-        self.get(&["notifications"]).await
+        Ok(self.get::<Listed<NotificationView>>(&["notifications"]).await?.items)
     }
 
     /// A notification.
@@ -279,7 +293,7 @@ impl Client {
     }
 
     /// Messages and what became of them, the newest first.
-    pub async fn deliveries(&self, rule: Option<&str>, limit: usize) -> Answer<DeliveriesPage> {
+    pub async fn deliveries(&self, rule: Option<&str>, limit: usize) -> Answer<Listed<DeliveryView>> {
         let request = self.request(Method::GET, &["deliveries"]).query(&[("limit", limit)]);
         self.ask(match rule {
             Some(rule) => request.query(&[("rule", rule)]),
@@ -290,7 +304,7 @@ impl Client {
 
     /// Tokens by name.
     pub async fn tokens(&self) -> Answer<Vec<TokenView>> {
-        self.get(&["tokens"]).await
+        Ok(self.get::<Listed<TokenView>>(&["tokens"]).await?.items)
     }
 
     /// Makes a token.
@@ -300,7 +314,7 @@ impl Client {
         role: Role,
         expires: Option<retake_core::time::Timestamp>,
     ) -> Answer<NewToken> {
-        self.ask(self.request(Method::PUT, &["tokens", name]).json(&TokenAsk { role, expires })).await
+        self.ask(self.request(Method::POST, &["tokens", name]).json(&TokenAsk { role, expires })).await
     }
 
     /// Revokes a token.
@@ -309,7 +323,7 @@ impl Client {
     }
 
     /// Who did what, the newest first.
-    pub async fn audit(&self, subject: Option<&str>, limit: usize) -> Answer<AuditPage> {
+    pub async fn audit(&self, subject: Option<&str>, limit: usize) -> Answer<Listed<AuditView>> {
         let request = self.request(Method::GET, &["audit"]).query(&[("limit", limit)]);
         self.ask(match subject {
             Some(subject) => request.query(&[("subject", subject)]),
@@ -330,7 +344,7 @@ impl Client {
     /// What happens to a run and its children from now on.
     pub async fn live(&self, run: &str) -> Answer<LiveStream> {
         let sse = self.stream(&["flow-runs", run, "events", "stream"], None).await?;
-        Ok(LiveStream { client: self.clone(), run: run.to_owned(), sse, last: None })
+        Ok(LiveStream { over: false, client: self.clone(), run: run.to_owned(), sse, last: None })
     }
 
     /// What a run logs, from its first line on.
@@ -361,7 +375,8 @@ impl Sse {
             if let Some(event) = self.events.pop_front() {
                 return Some(event);
             }
-            let chunk = self.bytes.next().await?.ok()?;
+            // The server gives signs of life: without any it is gone, or the way to it.
+            let chunk = tokio::time::timeout(SILENCE, self.bytes.next()).await.ok()??.ok()?;
             self.rest.extend_from_slice(&chunk);
             if self.rest.len() > LINE_BYTES {
                 return None;
@@ -403,6 +418,8 @@ const AGAIN: Duration = Duration::from_millis(500);
 
 /// What happens to a run. A connection that is lost is made again.
 pub struct LiveStream {
+    /// The run has ended, and nothing more is told.
+    over: bool,
     client: Client,
     run: String,
     sse: Sse,
@@ -410,8 +427,12 @@ pub struct LiveStream {
 }
 
 impl LiveStream {
-    /// Returns what happened next; `None` where something may have been missed, so that whoever watches looks again.
+    /// Returns what happened next; `None` where something may have been missed or the run has ended, so that whoever
+    /// watches looks again.
     pub async fn next(&mut self) -> Answer<Option<LiveEvent>> {
+        if self.over {
+            return std::future::pending().await;
+        }
         loop {
             let Some(event) = self.sse.next().await else {
                 tokio::time::sleep(AGAIN).await;
@@ -419,6 +440,10 @@ impl LiveStream {
                 self.sse = self.client.stream(&path, self.last.as_deref()).await?;
                 return Ok(None);
             };
+            if event.name == "end" {
+                self.over = true;
+                return Ok(None);
+            }
             if event.name == "resync" {
                 self.last = None;
                 return Ok(None);

@@ -6,9 +6,11 @@
 mod access;
 mod api;
 mod client;
+mod doing;
 mod error;
 mod explain;
 mod live;
+mod metrics;
 mod notify;
 mod scheduler;
 mod schema;
@@ -26,6 +28,7 @@ use retake_store::Store;
 pub use access::{FirstToken, Role, Tokens, first_token};
 pub use api::{openapi, router, types};
 pub use client::{Client, ClientError, LiveStream, LogStream};
+pub use doing::Doing;
 pub use error::{ApiError, ErrorView, hint_of};
 pub use explain::Explanation;
 pub use live::{Happened, Live, LiveEvent};
@@ -50,6 +53,8 @@ pub struct Host {
     pub live: Arc<Live>,
     /// Who may ask for what.
     pub tokens: Arc<Tokens>,
+    /// What is being done for those who asked.
+    pub doing: Arc<Doing>,
 }
 
 impl Host {

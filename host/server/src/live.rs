@@ -14,12 +14,21 @@ use retake_core::run::Shown;
 use retake_core::time::{Clock, Timestamp};
 use retake_engine::{Observer, Progress};
 use serde::{Deserialize, Serialize};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
+use crate::metrics::Counted;
 use crate::wire::{LineView, millis};
 
 /// How many events a client may be behind, and how many are remembered.
 const REMEMBERED: usize = 4096;
+
+/// Longest details that are told live: what is remembered must not be as large as guests like.
+const DETAILS_BYTES: usize = 4 << 10;
+
+fn short(mut failure: Failure) -> Failure {
+    failure.details = failure.details.filter(|it| it.as_str().len() <= DETAILS_BYTES);
+    failure
+}
 
 /// Something that happened to a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -84,10 +93,16 @@ impl From<Progress> for Happened {
             Progress::Child(child) => Self::Child { child },
             Progress::TaskBegan { number, name, attempt } => Self::TaskBegan { number, name, attempt },
             Progress::TaskEnded { number, name, attempt, took, failure, retry_at } => {
-                Self::TaskEnded { number, name, attempt, took_ms: millis(took), failure, retry_at }
+                Self::TaskEnded { number, name, attempt, took_ms: millis(took), failure: failure.map(short), retry_at }
             }
-            Progress::Line(line) => Self::Log { line: LineView::new(&line) },
-            Progress::Ended { shown, failure, due } => Self::AttemptEnded { state: shown, failure, due },
+            Progress::Line(line) => {
+                let mut line = LineView::new(&line);
+                line.fields = line.fields.filter(|it| it.as_str().len() <= DETAILS_BYTES);
+                Self::Log { line }
+            }
+            Progress::Ended { shown, failure, due } => {
+                Self::AttemptEnded { state: shown, failure: failure.map(short), due }
+            }
         }
     }
 }
@@ -118,6 +133,8 @@ pub struct Live {
     boot: u64,
     told: broadcast::Sender<Numbered>,
     remembered: Mutex<Remembered>,
+    pub(crate) counted: Counted,
+    closed: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -137,7 +154,29 @@ pub(crate) struct Begin {
 impl Live {
     /// Makes one that nobody watches yet.
     pub fn new(clock: Arc<dyn Clock>, boot: u64) -> Self {
-        Self { clock, boot, told: broadcast::channel(REMEMBERED).0, remembered: Mutex::default() }
+        Self {
+            clock,
+            boot,
+            told: broadcast::channel(REMEMBERED).0,
+            remembered: Mutex::default(),
+            counted: Counted::default(),
+            closed: watch::channel(false).0,
+        }
+    }
+
+    /// Lets every stream end: the server is to end.
+    pub fn close(&self) {
+        self.closed.send_replace(true);
+    }
+
+    /// Waits until the server is to end.
+    pub(crate) async fn closed(&self) {
+        let _ = self.closed.subscribe().wait_for(|it| *it).await;
+    }
+
+    /// Returns how many clients listen.
+    pub(crate) fn listeners(&self) -> usize {
+        self.told.receiver_count()
     }
 
     /// Returns the id of an event, as clients give it back.
@@ -170,6 +209,7 @@ impl Live {
 
 impl Observer for Live {
     fn progress(&self, run: FlowRunId, progress: Progress) {
+        self.counted.count(&progress);
         let event = Arc::new(LiveEvent { run, at: self.clock.now(), happened: progress.into() });
         let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
         remembered.last += 1;

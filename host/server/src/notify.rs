@@ -7,6 +7,7 @@
 //! Each step is kept before the next, and each is done again when it is not known to have been done: a receiver is told
 //! at least once, and knows by `webhook-id` what it was told before.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -27,9 +28,8 @@ use crate::text::words;
 
 /// How often to look for notices and deliveries.
 const LOOK: Duration = Duration::from_millis(500);
-/// How many are looked at, and how many are sent, at once.
+/// How many are looked at at once.
 const AT_ONCE: usize = 100;
-const SENT_AT_ONCE: usize = 8;
 /// How long a receiver may take.
 const ANSWER: Duration = Duration::from_secs(10);
 /// Waits between the tries of one delivery; after the last it is given up. Two days in all.
@@ -45,7 +45,7 @@ pub struct Rule {
     /// The states that are told of: Completed, Failed, TimedOut, Crashed, Cancelled, Parked, AwaitingRetry. Failed,
     /// TimedOut, Crashed and Parked unless it says so.
     #[serde(default = "troubled")]
-    #[schema(value_type = Vec<String>)]
+    #[schema(value_type = Vec<crate::schema::ToldOf>, min_items = 1)]
     pub states: Vec<Shown>,
     /// Only runs of this flow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -59,6 +59,7 @@ pub struct Rule {
     /// Only when so many runs of the same deployment, or of the same flow where there is none, came to such a state in a
     /// row. 1 unless it says so, 100 at most.
     #[serde(default = "one")]
+    #[schema(minimum = 1, maximum = 100)]
     pub in_a_row: u32,
     /// Milliseconds during which no second message is sent of the same deployment or flow. 0 unless it says so.
     #[serde(default)]
@@ -76,7 +77,8 @@ pub struct Rule {
 pub enum Receiver {
     /// A webhook, signed as Standard Webhooks says.
     Webhook {
-        /// Where.
+        /// Where; `http` or `https`.
+        #[schema(pattern = "^https?://[A-Za-z0-9]")]
         url: String,
         /// `whsec_` and 24 to 64 bytes in base64. One is made where none is given; it is shown once.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -84,12 +86,14 @@ pub enum Receiver {
     },
     /// A webhook that Slack, or something that understands the same, offers.
     Slack {
-        /// Where.
+        /// Where; `http` or `https`.
+        #[schema(pattern = "^https?://[A-Za-z0-9]")]
         url: String,
     },
     /// An Apprise API server, which tells a hundred other services.
     Apprise {
         /// Where: `http://apprise:8000/notify/KEY`.
+        #[schema(pattern = "^https?://[A-Za-z0-9]")]
         url: String,
     },
 }
@@ -161,11 +165,25 @@ pub async fn work(host: &Host) {
             return std::future::pending().await;
         }
     };
-    loop {
-        if let Err(error) = look(host, &http).await {
-            tracing::warn!(%error, "notifications could not be looked at; trying again");
+    // Apart, so that a receiver that takes its time does not keep the rest from being written down.
+    let taking = async {
+        loop {
+            said(take(host).await);
+            tokio::time::sleep(LOOK).await;
         }
-        tokio::time::sleep(LOOK).await;
+    };
+    let sending = async {
+        loop {
+            said(send_due(host, &http).await);
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::join!(taking, sending);
+}
+
+fn said(looked: Result<(), StoreError>) {
+    if let Err(error) = looked {
+        tracing::warn!(%error, "notifications could not be looked at; trying again");
     }
 }
 
@@ -175,20 +193,47 @@ fn sender() -> reqwest::Result<reqwest::Client> {
         .timeout(ANSWER)
         // A receiver that sends us elsewhere could have us ask what only we can reach.
         .redirect(reqwest::redirect::Policy::none())
+        // What the environment says about proxies is not for addresses that let people in.
+        .no_proxy()
         .user_agent(concat!("retake/", env!("CARGO_PKG_VERSION")))
         .build()
 }
 
-async fn look(host: &Host, http: &reqwest::Client) -> Result<(), StoreError> {
+/// Takes notices, and keeps what is to be sent for them.
+async fn take(host: &Host) -> Result<(), StoreError> {
     for notice in host.store.notices(AT_ONCE).await? {
-        let deliveries = deliveries(host, &notice).await?;
+        let deliveries = match deliveries(host, &notice).await {
+            Ok(deliveries) => deliveries,
+            Err(error @ StoreError::Unavailable(_)) => return Err(error),
+            // It would be so for ever, and those behind it would wait.
+            Err(error) => {
+                tracing::error!(%error, run = %notice.run, "nobody can be told of it");
+                Vec::new()
+            }
+        };
         host.store.deliver(Some(notice.seq), deliveries).await?;
     }
-    let due = host.store.deliveries_due(host.now(), AT_ONCE).await?;
-    for group in due.chunks(SENT_AT_ONCE) {
-        let sent = futures_util::future::join_all(group.iter().map(|it| send(host, http, it))).await;
-        for delivery in sent {
-            host.store.delivered(delivery?).await?;
+    Ok(())
+}
+
+/// Sends what is due: to all receivers side by side, to each one after the other, until one does not arrive. What is
+/// behind that waits for the next look.
+async fn send_due(host: &Host, http: &reqwest::Client) -> Result<(), StoreError> {
+    let mut of_rules: BTreeMap<String, Vec<Delivery>> = BTreeMap::new();
+    for delivery in host.store.deliveries_due(host.now(), AT_ONCE).await? {
+        of_rules.entry(delivery.rule.clone()).or_default().push(delivery);
+    }
+    let sent = of_rules.into_values().map(|due| send_in_turn(host, http, due));
+    futures_util::future::join_all(sent).await.into_iter().collect()
+}
+
+async fn send_in_turn(host: &Host, http: &reqwest::Client, due: Vec<Delivery>) -> Result<(), StoreError> {
+    for delivery in due {
+        let delivery = send(host, http, &delivery).await?;
+        let arrived = delivery.state == DeliveryState::Delivered;
+        host.store.delivered(delivery).await?;
+        if !arrived {
+            break;
         }
     }
     Ok(())
@@ -373,7 +418,7 @@ fn request(http: &reqwest::Client, to: &Receiver, delivery: &Delivery, now: Time
     let request = http.post(to.url()).header("content-type", "application/json");
     match to {
         Receiver::Webhook { secret, .. } => {
-            let id = format!("msg_{}_{}", delivery.created.as_micros(), delivery.seq);
+            let id = message_id(delivery);
             let seconds = now.as_unix_ms() / 1000;
             let body = delivery.body.as_str().to_owned();
             let signature = secret.as_deref().and_then(key).map(|key| signature(&key, &id, seconds, &body));
@@ -385,15 +430,21 @@ fn request(http: &reqwest::Client, to: &Receiver, delivery: &Delivery, now: Time
             request.body(body)
         }
         Receiver::Slack { .. } => {
-            request.body(Json::of(&serde_json::json!({ "text": said(delivery) })).as_str().to_owned())
+            request.body(Json::of(&serde_json::json!({ "text": in_words(delivery) })).as_str().to_owned())
         }
         Receiver::Apprise { .. } => {
-            let (title, _) =
-                said(delivery).split_once('\n').map_or((said(delivery), ""), |(title, _)| (title.to_owned(), ""));
-            let body = serde_json::json!({ "title": title, "body": said(delivery), "type": "failure" });
+            let (title, _) = in_words(delivery)
+                .split_once('\n')
+                .map_or((in_words(delivery), ""), |(title, _)| (title.to_owned(), ""));
+            let body = serde_json::json!({ "title": title, "body": in_words(delivery), "type": "failure" });
             request.body(Json::of(&body).as_str().to_owned())
         }
     }
+}
+
+/// What a receiver knows a message by, also when it is sent again.
+pub(crate) fn message_id(delivery: &Delivery) -> String {
+    format!("msg_{}_{}", delivery.created.as_micros(), delivery.seq)
 }
 
 /// Signs a message: HMAC-SHA256 over its id, the time and the body.
@@ -405,7 +456,7 @@ fn signature(key: &[u8], id: &str, seconds: u64, body: &str) -> String {
 }
 
 /// A message in words.
-fn said(delivery: &Delivery) -> String {
+fn in_words(delivery: &Delivery) -> String {
     let message = delivery.body.to_value();
     let data = &message["data"];
     if let Some(text) = data["text"].as_str() {

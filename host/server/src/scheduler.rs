@@ -6,20 +6,18 @@
 use std::time::Duration;
 
 use retake_core::deployment::Deployment;
-use retake_core::run::Shown;
+use retake_core::limits;
 use retake_core::schedule::{Overlap, Schedule};
 use retake_core::time::Timestamp;
 use retake_core::value::Json;
-use retake_engine::{StartRequest, Through};
-use retake_store::{Definition, RunFilter, StoreError, kind};
+use retake_engine::{AskError, StartRequest, Through};
+use retake_store::{AuditEntry, Definition, StoreError, kind};
 
 use crate::Host;
 use crate::api::schedules;
 
 /// How often to look. A slot begins at most so much later.
 const LOOK: Duration = Duration::from_millis(500);
-/// Runs of a deployment among which an open one of a schedule is looked for.
-const OPEN: usize = 1000;
 
 /// Makes runs for as long as it is polled.
 pub async fn work(host: &Host) {
@@ -36,8 +34,13 @@ async fn look(host: &Host) -> Result<(), StoreError> {
     for definition in host.store.definitions(kind::SCHEDULE).await? {
         let Ok(schedule) = schedules::read(&definition) else { continue };
         let now = host.now();
-        if !schedule.paused && schedule.next.is_some_and(|it| it <= now) {
-            begin(host, &definition, schedule, now).await?;
+        let has_come = schedule.next.is_some_and(|it| it <= now) || !schedule.queued.is_empty();
+        if !schedule.paused
+            && has_come
+            && let Err(error) = begin(host, &definition, schedule, now).await
+        {
+            // The others are not to wait for it.
+            tracing::warn!(%error, schedule = definition.name, "could not be looked at; trying again");
         }
     }
     Ok(())
@@ -45,51 +48,40 @@ async fn look(host: &Host) -> Result<(), StoreError> {
 
 /// Makes the runs of the slots that have come.
 async fn begin(host: &Host, definition: &Definition, mut schedule: Schedule, now: Timestamp) -> Result<(), StoreError> {
-    let name = &definition.name;
+    let (name, before) = (&definition.name, schedule.clone());
     let deployment = host.store.definition(kind::DEPLOYMENT, &schedule.deployment).await?;
     let deployment = deployment.and_then(|it| serde_json::from_str::<Deployment>(it.body.as_str()).ok());
-    let mut due = schedule.due(name, now);
-    let is_open = schedule.overlap != Overlap::Allow && is_open(host, name, &schedule.deployment).await?;
-    match (&deployment, schedule.overlap) {
-        (None, _) => {
-            tracing::warn!(schedule = name, deployment = schedule.deployment, "there is no such deployment any more");
-            due.slots.clear();
-        }
-        (Some(deployment), _) if deployment.paused => due.slots.clear(),
-        (Some(_), Overlap::Skip) if is_open => due.slots.clear(),
-        // The slot waits, and so do those behind it.
-        (Some(_), Overlap::Queue) if is_open => return Ok(()),
-        (Some(_), Overlap::Allow | Overlap::Skip | Overlap::Queue) => {}
+    let due = schedule.due(name, now);
+    schedule.next = due.next;
+    let is_open = schedule.overlap != Overlap::Allow && is_open(host, name, &schedule).await?;
+    let mut slots: Vec<Timestamp> = due.slots.into_iter().map(|it| it.at).collect();
+    if deployment.as_ref().is_none_or(|it| it.paused) {
+        slots.clear();
     }
-    let mut last = schedule.last;
-    if let Some(deployment) = deployment {
-        for slot in due.slots {
-            let parameters = laid_over(schedule.parameters.as_ref(), &deployment.parameters);
-            let request = StartRequest {
-                component: deployment.component,
-                flow: deployment.flow.clone(),
-                parameters,
-                overrides: deployment.overrides.clone(),
-                idempotency_key: Some(slot.key),
-                at: Some(slot.begins),
-                through: Some(Through { deployment: deployment.full_name(), queue: deployment.queue.clone() }),
-            };
-            match host.engine.start(request).await {
-                Ok((record, _)) => {
-                    tracing::info!(schedule = name, run = %record.asked.id, slot = %slot.at, "made a run")
-                }
-                Err(retake_engine::AskError::Store(error @ StoreError::Unavailable(_))) => return Err(error),
-                // It would be refused again: the schedule goes on.
-                Err(error) => tracing::error!(schedule = name, slot = %slot.at, %error, "could not make its run"),
-            }
-            last = Some(slot.at);
-            if schedule.overlap != Overlap::Allow {
-                // The others are of runs that would lie over this one.
-                break;
+    match schedule.overlap {
+        Overlap::Allow => {}
+        // What comes together would lie over each other, too.
+        Overlap::Skip => slots.truncate(usize::from(!is_open)),
+        Overlap::Queue => {
+            schedule.queued.append(&mut slots);
+            schedule.queued.truncate(limits::CATCH_UP_SLOTS);
+            if !is_open && !schedule.queued.is_empty() {
+                slots.push(schedule.queued.remove(0));
             }
         }
     }
-    (schedule.next, schedule.last) = (due.next, last);
+    for slot in slots {
+        let Some(deployment) = &deployment else { break };
+        match start(host, name, &schedule, deployment, slot).await {
+            Ok(()) => schedule.last = Some(slot),
+            Err(AskError::Store(error @ StoreError::Unavailable(_))) => return Err(error),
+            // It would be refused again: the schedule goes on.
+            Err(error) => told_of(host, name, slot, &error).await,
+        }
+    }
+    if schedule == before {
+        return Ok(());
+    }
     match host.store.define(schedules::definition(name, &schedule, now), Some(definition.version)).await {
         // Somebody changed it meanwhile: the next look finds it as it is now.
         Err(StoreError::Changed { .. }) => Ok(()),
@@ -97,26 +89,47 @@ async fn begin(host: &Host, definition: &Definition, mut schedule: Schedule, now
     }
 }
 
-/// Whether a run that the schedule made has not ended.
-async fn is_open(host: &Host, name: &str, deployment: &str) -> Result<bool, StoreError> {
-    let ended = [Shown::Completed, Shown::Failed, Shown::TimedOut, Shown::Crashed, Shown::Cancelled];
-    let filter = RunFilter {
-        deployments: vec![deployment.to_owned()],
-        shown: Shown::ALL.into_iter().filter(|it| !ended.contains(it)).collect(),
-        limit: OPEN,
-        ..RunFilter::default()
+async fn start(
+    host: &Host,
+    name: &str,
+    schedule: &Schedule,
+    deployment: &Deployment,
+    slot: Timestamp,
+) -> Result<(), AskError> {
+    let parameters = schedule.parameters.as_ref().and_then(|it| it.over(&deployment.parameters));
+    let request = StartRequest {
+        component: deployment.component,
+        flow: deployment.flow.clone(),
+        parameters: parameters.unwrap_or_else(|| deployment.parameters.clone()),
+        overrides: deployment.overrides.clone(),
+        idempotency_key: Some(Schedule::key(name, slot)),
+        at: Some(schedule.begins(name, slot)),
+        through: Some(Through { deployment: deployment.full_name(), queue: deployment.queue.clone() }),
     };
-    let prefix = format!("schedule:{name}:");
-    let runs = host.store.list(filter, host.now()).await?;
-    Ok(runs.iter().any(|it| it.asked.idempotency_key.as_ref().is_some_and(|key| key.starts_with(&prefix))))
+    let (record, _) = host.engine.start(request).await?;
+    tracing::info!(schedule = name, run = %record.asked.id, %slot, "made a run");
+    Ok(())
 }
 
-fn laid_over(parameters: Option<&Json>, had: &Json) -> Json {
-    let (Some(serde_json::Value::Object(new)), serde_json::Value::Object(mut all)) =
-        (parameters.map(Json::to_value), had.to_value())
-    else {
-        return had.clone();
+/// Leaves word of a slot that made no run where people look for who did what.
+async fn told_of(host: &Host, name: &str, slot: Timestamp, error: &AskError) {
+    tracing::error!(schedule = name, %slot, %error, "could not make its run");
+    let details = serde_json::json!({ "slot": slot, "error": error.to_string() });
+    let entry = AuditEntry {
+        at: host.now(),
+        actor: "scheduler".into(),
+        action: "slot-failed".into(),
+        subject: name.to_owned(),
+        details: Json::of(&details),
     };
-    all.extend(new);
-    Json::of(&all)
+    if let Err(error) = host.store.audit(entry).await {
+        tracing::error!(%error, "nor could that be kept");
+    }
+}
+
+/// Whether the last run that the schedule made has not ended.
+async fn is_open(host: &Host, name: &str, schedule: &Schedule) -> Result<bool, StoreError> {
+    let Some(last) = schedule.last else { return Ok(false) };
+    let run = host.store.keyed(&Schedule::key(name, last)).await?;
+    Ok(run.is_some_and(|it| !it.run.state.is_terminal()))
 }

@@ -79,22 +79,6 @@ pub struct ComponentInfo {
     tasks: Vec<Any>,
 }
 
-/// What a deployment says.
-#[derive(ToSchema)]
-pub struct Deployment {
-    flow: String,
-    name: String,
-    description: String,
-    /// SHA-256 of the code.
-    component: String,
-    queue: String,
-    #[schema(value_type = Object)]
-    parameters: Any,
-    overrides: Overrides,
-    tags: Vec<String>,
-    paused: bool,
-}
-
 /// When slots come.
 #[derive(ToSchema)]
 #[schema(rename_all = "kebab-case")]
@@ -109,12 +93,17 @@ pub enum When {
     /// Again and again.
     Every {
         /// Milliseconds.
-        interval: u64,
+        #[schema(minimum = 1000, maximum = 31_622_400_000u64)]
+        interval_ms: u64,
         /// An instant that is a slot; the epoch unless it says so.
+        #[schema(format = DateTime)]
         anchor: Option<String>,
     },
     /// Once.
-    Once { at: String },
+    Once {
+        #[schema(format = DateTime)]
+        at: String,
+    },
 }
 
 #[derive(ToSchema)]
@@ -131,4 +120,16 @@ pub enum CatchUp {
     None,
     Latest,
     All,
+}
+
+/// The states that people may be told of.
+#[derive(ToSchema)]
+pub enum ToldOf {
+    Completed,
+    Failed,
+    TimedOut,
+    Crashed,
+    Cancelled,
+    Parked,
+    AwaitingRetry,
 }

@@ -11,12 +11,15 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 
 /// Connections at once; whoever comes then waits to be let in (A05).
 const CONNECTIONS: usize = 1024;
 /// How long the head of a request may take, on a new connection and on one that is kept (A05).
 const HEAD: Duration = Duration::from_secs(10);
+/// How long an answer may lie unread (A05).
+const UNREAD: Duration = Duration::from_secs(30);
 /// How long requests that are being answered may take once the server is to end.
 const LAST_ANSWERS: Duration = Duration::from_secs(10);
 
@@ -83,7 +86,10 @@ async fn connection(stream: TcpStream, router: Router, mut ends: watch::Receiver
     let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| router.clone().oneshot(request));
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_headers(64);
-    let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
+    // Whoever does not read what it asked for does not keep its place.
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(UNREAD));
+    let connection = http.serve_connection(TokioIo::new(Box::pin(stream)), service);
     let mut connection = pin!(connection);
     tokio::select! {
         _ = &mut connection => {}

@@ -22,6 +22,9 @@ use crate::schema;
 /// So many children of a run are shown with it.
 const CHILDREN: usize = 100;
 
+/// So many bytes of inputs and results of its calls, together.
+const VALUES_BYTES: usize = 8 << 20;
+
 /// A flow run.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = FlowRun)]
@@ -67,13 +70,14 @@ pub struct RunView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub parent: Option<FlowRunId>,
-    /// Its parameters, a JSON object.
-    #[schema(value_type = Object)]
-    pub parameters: Json,
+    /// Its parameters, a JSON object; where one run is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub parameters: Option<Json>,
     /// What it was asked for beyond the metadata.
     #[schema(value_type = schema::Overrides)]
     pub overrides: Overrides,
-    /// What its flow returned.
+    /// What its flow returned; where one run is shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<schema::Any>)]
     pub result: Option<Json>,
@@ -145,10 +149,16 @@ pub struct TaskView {
     pub ended: Timestamp,
     /// How long that was, in milliseconds.
     pub took_ms: u64,
-    /// What it was given.
-    #[schema(value_type = schema::Any)]
-    pub input: Json,
-    /// What it returned, if that is kept.
+    /// What it was given; left out where a run's values together are too large to be shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schema::Any>)]
+    pub input: Option<Json>,
+    /// Its length as JSON text.
+    pub input_bytes: u64,
+    /// The length of what it returned, if that is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result_bytes: Option<u64>,
+    /// What it returned, if that is kept; left out as the input is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<schema::Any>)]
     pub result: Option<Json>,
@@ -408,9 +418,15 @@ async fn value(store: &dyn Store, kept: &Kept) -> Json {
     }
 }
 
+/// Returns a value if there is room for it.
+async fn within(store: &dyn Store, kept: &Kept, room: &mut usize) -> Option<Json> {
+    *room = room.checked_sub(kept.bytes())?;
+    Some(value(store, kept).await)
+}
+
 impl RunView {
     /// Shows a run without what happened in it.
-    pub async fn new(store: &dyn Store, record: &RunRecord, now: Timestamp) -> Self {
+    pub fn new(record: &RunRecord, now: Timestamp) -> Self {
         let asked = &record.asked;
         Self {
             id: asked.id,
@@ -430,12 +446,9 @@ impl RunView {
             began: record.run.attempt_began,
             ended: record.ended.filter(|_| record.run.state.is_terminal() || record.run.state == RunState::Parked),
             parent: asked.parent.map(|it| it.run),
-            parameters: value(store, &asked.parameters).await,
+            parameters: None,
             overrides: asked.overrides.clone(),
-            result: match &record.result {
-                Some(kept) => Some(value(store, kept).await),
-                None => None,
-            },
+            result: None,
             failure: record.failure.clone(),
             tasks: None,
             attempts: None,
@@ -452,15 +465,20 @@ impl RunView {
     /// The same with everything that happened to it.
     pub async fn whole(store: &dyn Store, record: &RunRecord, now: Timestamp) -> Result<Self, StoreError> {
         let id = record.asked.id;
-        let mut view = Self::new(store, record, now).await;
+        let mut view = Self::new(record, now);
+        view.parameters = Some(value(store, &record.asked.parameters).await);
+        if let Some(kept) = &record.result {
+            view.result = Some(value(store, kept).await);
+        }
         let mut past: HashMap<u32, Vec<AttemptView>> = HashMap::new();
         for attempt in store.past_attempts(id).await? {
             past.entry(attempt.call).or_default().push(AttemptView::new(&attempt));
         }
         let mut tasks = Vec::new();
+        let mut room = VALUES_BYTES;
         for task in store.task_runs(id).await? {
             let earlier = past.remove(&task.number).unwrap_or_default();
-            tasks.push(TaskView::new(store, record, &task, earlier).await);
+            tasks.push(TaskView::new(store, record, &task, earlier, &mut room).await);
         }
         view.tasks = Some(tasks);
         view.attempts = Some(past.remove(&0).unwrap_or_default());
@@ -468,7 +486,7 @@ impl RunView {
         let filter = RunFilter { parent: Some(id), limit: CHILDREN, ..RunFilter::default() };
         let mut children = Vec::new();
         for child in store.list(filter, now).await? {
-            children.push(Self::new(store, &child, now).await);
+            children.push(Self::new(&child, now));
         }
         view.children = Some(children);
         view.events =
@@ -478,7 +496,24 @@ impl RunView {
 }
 
 impl TaskView {
-    async fn new(store: &dyn Store, record: &RunRecord, task: &TaskRun, earlier_attempts: Vec<AttemptView>) -> Self {
+    /// Shows one call of a run, its values whole.
+    pub(crate) async fn one(store: &dyn Store, record: &RunRecord, number: u32) -> Result<Option<Self>, StoreError> {
+        let id = record.asked.id;
+        let tasks = store.task_runs(id).await?;
+        let Some(task) = tasks.iter().find(|it| it.number == number) else { return Ok(None) };
+        let past = store.past_attempts(id).await?;
+        let earlier = past.iter().filter(|it| it.call == number).map(AttemptView::new).collect();
+        Ok(Some(Self::new(store, record, task, earlier, &mut usize::MAX.clone()).await))
+    }
+
+    /// `room`: how many bytes of values may still be shown.
+    async fn new(
+        store: &dyn Store,
+        record: &RunRecord,
+        task: &TaskRun,
+        earlier_attempts: Vec<AttemptView>,
+        room: &mut usize,
+    ) -> Self {
         let id = TaskRunId { run: record.asked.id, number: task.number };
         Self {
             id,
@@ -499,9 +534,11 @@ impl TaskView {
             began: task.began,
             ended: task.ended,
             took_ms: millis(task.ended.since(task.began)),
-            input: value(store, &task.input).await,
+            input: within(store, &task.input, room).await,
+            input_bytes: task.input.bytes() as u64,
+            result_bytes: task.result.as_ref().map(|it| it.bytes() as u64),
             result: match &task.result {
-                Some(kept) => Some(value(store, kept).await),
+                Some(kept) => within(store, kept, room).await,
                 None => None,
             },
             failure: task.failure.clone(),

@@ -211,6 +211,12 @@ pub struct Event {
     pub details: Json,
 }
 
+/// The states that [`Store::open_runs`] counts.
+pub(crate) fn is_open(shown: Shown) -> bool {
+    use Shown::{AwaitingRetry, Cancelling, Late, Retrying, Running, Scheduled, Suspended};
+    matches!(shown, Scheduled | Late | AwaitingRetry | Suspended | Running | Retrying | Cancelling)
+}
+
 /// Something that people define beside runs, such as a deployment or a token. A store does not look into it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Definition {
@@ -372,6 +378,11 @@ pub trait Store: Send + Sync {
     /// Returns the number of this opening of the store; claims of earlier ones are void.
     fn boot(&self) -> u64;
 
+    /// Returns what its writer has done since it was opened; nothing where there is none.
+    fn writer_stats(&self) -> Option<WriterStats> {
+        None
+    }
+
     /// Whether it has failed so that nothing is written any more until it is opened again (F13): the host should end.
     fn has_failed(&self) -> bool;
 
@@ -417,10 +428,15 @@ pub trait Store: Send + Sync {
 
     /// Returns a run.
     async fn run(&self, id: FlowRunId) -> Result<RunRecord, StoreError>;
+    /// Returns the run that was made under this idempotency key.
+    async fn keyed(&self, key: &str) -> Result<Option<RunRecord>, StoreError>;
     /// Returns the runs with this friendly name or this prefix of an id, newest first, at most `limit`.
     async fn find(&self, text: &str, limit: usize) -> Result<Vec<FlowRunId>, StoreError>;
     /// Lists runs.
     async fn list(&self, filter: RunFilter, now: Timestamp) -> Result<Vec<RunRecord>, StoreError>;
+    /// Returns how many runs wait or are worked on, by state: Scheduled, Late, AwaitingRetry, Suspended, Running, Retrying
+    /// and Cancelling; those of which there are none are left out.
+    async fn open_runs(&self, now: Timestamp) -> Result<Vec<(Shown, u64)>, StoreError>;
     /// Returns the task runs of a run by number.
     async fn task_runs(&self, run: FlowRunId) -> Result<Vec<TaskRun>, StoreError>;
     /// Returns past attempts of a run's flow and of its task runs, by call and attempt.

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use retake_core::failure::{Failure, code};
 use retake_core::id::{ContentDigest, Fence, FlowRunId};
 use retake_core::limits;
-use retake_core::run::{AttemptEnd, Command, Refused, Run, RunState, Waiting};
+use retake_core::run::{AttemptEnd, Command, Refused, Run, RunState, Shown, Waiting};
 use retake_core::task::{Evidence, Kept, LogLine, PastAttempt, TaskRun, TaskState};
 use retake_core::time::Timestamp;
 use retake_core::value::Json;
@@ -15,7 +15,8 @@ use retake_core::value::Json;
 use crate::events::{self, Told};
 use crate::{
     AttemptCommit, AuditEntry, ClaimRequest, ComponentRecord, Definition, Delivery, DeliveryState, Event, NewRun,
-    Notice, RetryRequest, RunFilter, RunRecord, Store, StoreError, TaskCommit, first_state, in_use, kind, makes_notice,
+    Notice, RetryRequest, RunFilter, RunRecord, Store, StoreError, TaskCommit, first_state, in_use, is_open, kind,
+    makes_notice,
 };
 
 /// A store that forgets everything when it is dropped.
@@ -498,6 +499,12 @@ impl Store for MemStore {
         Ok(self.kept().run(id)?.record.clone())
     }
 
+    async fn keyed(&self, key: &str) -> Result<Option<RunRecord>, StoreError> {
+        let kept = self.kept();
+        let found = kept.runs.iter().find(|it| it.record.asked.idempotency_key.as_deref() == Some(key));
+        Ok(found.map(|it| it.record.clone()))
+    }
+
     async fn find(&self, text: &str, limit: usize) -> Result<Vec<FlowRunId>, StoreError> {
         let range = FlowRunId::range_of_prefix(text);
         let fits =
@@ -591,6 +598,16 @@ impl Store for MemStore {
         let place = kept.audit.len() as u64 + 1;
         kept.audit.push((place, entry));
         Ok(())
+    }
+
+    async fn open_runs(&self, now: Timestamp) -> Result<Vec<(Shown, u64)>, StoreError> {
+        let kept = self.kept();
+        let shown: Vec<Shown> = kept.runs.iter().map(|it| it.record.run.shown(now)).collect();
+        let counts = Shown::ALL.into_iter().filter(|it| is_open(*it)).map(|word| {
+            let count = shown.iter().filter(|it| **it == word).count() as u64;
+            (word, count)
+        });
+        Ok(counts.filter(|(_, count)| *count > 0).collect())
     }
 
     async fn audited(

@@ -359,6 +359,8 @@ tell_nothing!(
     Vec<Event>,
     Json,
     RunRecord,
+    Option<RunRecord>,
+    Vec<(Shown, u64)>,
     bool,
     Option<Definition>,
     Vec<Definition>,
@@ -451,6 +453,9 @@ impl Store for Unreliable {
     async fn run(&self, id: FlowRunId) -> Result<RunRecord, StoreError> {
         self.ask(Op::Read, None, self.kept.run(id)).await
     }
+    async fn keyed(&self, key: &str) -> Result<Option<RunRecord>, StoreError> {
+        self.ask(Op::Read, None, self.kept.keyed(key)).await
+    }
     async fn find(&self, text: &str, limit: usize) -> Result<Vec<FlowRunId>, StoreError> {
         self.ask(Op::Read, None, self.kept.find(text, limit)).await
     }
@@ -492,6 +497,9 @@ impl Store for Unreliable {
     }
     async fn audit(&self, entry: AuditEntry) -> Result<(), StoreError> {
         self.ask(Op::Read, None, self.kept.audit(entry)).await
+    }
+    async fn open_runs(&self, now: Timestamp) -> Result<Vec<(Shown, u64)>, StoreError> {
+        self.ask(Op::Read, None, self.kept.open_runs(now)).await
     }
     async fn audited(
         &self,

@@ -15,11 +15,15 @@ use retake_store::{ComponentRecord, Store};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::Listed;
 use super::extract::{Path, Query};
 use crate::access::Actor;
 use crate::error::ApiError;
 use crate::wire::InspectionView;
 use crate::{Host, schema};
+
+/// Room that is made for an upload before any of it came.
+const FIRST_BYTES: usize = 1 << 20;
 
 /// A component that is kept.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -69,6 +73,7 @@ pub(super) async fn upload(
     headers: HeaderMap,
     body: RawBody,
 ) -> Result<(StatusCode, Json<InspectionView>), ApiError> {
+    let _place = host.doing.upload().await;
     let bytes = read(&headers, body).await?;
     let Inspected { digest, bytes: length, info, imports } = host.inspector.inspect(bytes.clone()).await?;
     retake_engine::check_schemas(&info)?;
@@ -95,7 +100,7 @@ async fn read(headers: &HeaderMap, body: RawBody) -> Result<Vec<u8>, ApiError> {
     if said.is_some_and(|it| it > limits::COMPONENT_BYTES) {
         return Err(too_large());
     }
-    let mut bytes = Vec::with_capacity(said.unwrap_or(0));
+    let mut bytes = Vec::with_capacity(said.unwrap_or(0).min(FIRST_BYTES));
     let mut stream = body.into_data_stream();
     while let Some(chunk) = stream.next().await {
         let chunk = chunk.map_err(|_| ApiError::invalid("the upload ended too early", "send it again"))?;
@@ -108,9 +113,9 @@ async fn read(headers: &HeaderMap, body: RawBody) -> Result<Vec<u8>, ApiError> {
 }
 
 /// Components, the newest upload first
-#[utoipa::path(get, path = "/api/v1/components", tag = "components", responses((status = 200, body = Vec<ComponentView>)))]
-pub(super) async fn list(State(host): State<Host>) -> Result<Json<Vec<ComponentView>>, ApiError> {
-    Ok(Json(host.store.components().await?.into_iter().map(Into::into).collect()))
+#[utoipa::path(get, path = "/api/v1/components", tag = "components", responses((status = 200, body = Listed<ComponentView>)))]
+pub(super) async fn list(State(host): State<Host>) -> Result<Json<Listed<ComponentView>>, ApiError> {
+    Ok(Json(Listed::all(host.store.components().await?.into_iter().map(Into::into).collect())))
 }
 
 /// One component
@@ -147,6 +152,12 @@ pub(super) async fn find(
     text: &str,
     beside: Option<ContentDigest>,
 ) -> Result<ComponentRecord, ApiError> {
+    // What is named in full need not be looked for.
+    if let Ok(digest) = text.parse::<ContentDigest>()
+        && let Some(found) = store.component(digest).await?
+    {
+        return Ok(found);
+    }
     let all = store.components().await?;
     let name = beside.and_then(|it| all.iter().find(|known| known.digest == it)).map(|it| it.info.name.clone());
     let latest = text == "latest" && name.is_some();
@@ -186,8 +197,8 @@ pub struct FlowView {
 }
 
 /// Flows by name, each of the newest component that has it
-#[utoipa::path(get, path = "/api/v1/flows", tag = "components", responses((status = 200, body = Vec<FlowView>)))]
-pub(super) async fn flows(State(host): State<Host>) -> Result<Json<Vec<FlowView>>, ApiError> {
+#[utoipa::path(get, path = "/api/v1/flows", tag = "components", responses((status = 200, body = Listed<FlowView>)))]
+pub(super) async fn flows(State(host): State<Host>) -> Result<Json<Listed<FlowView>>, ApiError> {
     let mut flows: Vec<FlowView> = Vec::new();
     for component in host.store.components().await? {
         for flow in component.info.flows {
@@ -198,5 +209,5 @@ pub(super) async fn flows(State(host): State<Host>) -> Result<Json<Vec<FlowView>
         }
     }
     flows.sort_by(|a, b| a.flow.name.cmp(&b.flow.name));
-    Ok(Json(flows))
+    Ok(Json(Listed::all(flows)))
 }

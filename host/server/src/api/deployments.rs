@@ -12,12 +12,14 @@ use retake_core::limits;
 use retake_core::task::Overrides;
 use retake_core::time::Timestamp;
 use retake_core::value::Json as Value;
-use retake_store::{Definition, Store, kind};
+use retake_engine::AskError;
+use retake_store::{ComponentRecord, Definition, Store, StoreError, kind};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::components;
 use super::extract::{Body, Path, Query};
+use super::runs::PolicyAsk;
+use super::{Listed, components};
 use crate::access::Actor;
 use crate::error::{ApiError, checked_name};
 use crate::{Host, schema};
@@ -28,10 +30,26 @@ use crate::{Host, schema};
 pub struct DeploymentView {
     /// `flow/name`, by which it is known.
     pub full_name: String,
-    /// What it says.
-    #[serde(flatten)]
-    #[schema(value_type = schema::Deployment)]
-    pub deployment: Deployment,
+    /// The flow's name.
+    pub flow: String,
+    /// Its own, unique among those of its flow.
+    pub name: String,
+    /// For people.
+    pub description: String,
+    /// SHA-256 of the code.
+    #[schema(value_type = String)]
+    pub component: ContentDigest,
+    /// Where workers look for its runs.
+    pub queue: String,
+    /// Parameters that runs have unless they are asked for with others.
+    #[schema(value_type = Object)]
+    pub parameters: Value,
+    /// For filters and notifications.
+    pub tags: Vec<String>,
+    /// Whether its schedules make no runs.
+    pub paused: bool,
+    /// What counts instead of the metadata.
+    pub policy: PolicyAsk,
     /// How often it was changed, from 1.
     pub version: u64,
     /// When it was changed last.
@@ -39,41 +57,85 @@ pub struct DeploymentView {
     pub updated: Timestamp,
 }
 
-/// What a deployment is to be. What is left out stays as it is, or has its default where the deployment is new.
+impl DeploymentView {
+    fn new(it: &Deployment, version: u64, updated: Timestamp) -> Self {
+        Self {
+            full_name: it.full_name(),
+            flow: it.flow.clone(),
+            name: it.name.clone(),
+            description: it.description.clone(),
+            component: it.component,
+            queue: it.queue.clone(),
+            parameters: it.parameters.clone(),
+            tags: it.tags.clone(),
+            paused: it.paused,
+            policy: PolicyAsk::from(&it.overrides),
+            version,
+            updated,
+        }
+    }
+}
+
+/// What a deployment is to be.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeploymentAsk {
-    /// The code: its digest, the beginning of it, or `latest` for the newest component of the same name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub component: Option<String>,
+    /// The code: its digest, or the beginning of it; for one that exists also `latest`, the newest component of the
+    /// same name.
+    pub component: String,
     /// Where workers look for its runs; `default` unless it says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 128)]
     pub queue: Option<String>,
     /// For people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
+    #[serde(default)]
+    #[schema(max_length = 2048)]
+    pub description: String,
     /// A JSON object: parameters that runs have unless they are asked for with others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub parameters: Option<Value>,
     /// For filters and notifications.
+    #[serde(default)]
+    #[schema(max_items = 32)]
+    pub tags: Vec<String>,
+    /// Whether its schedules make no runs.
+    #[serde(default)]
+    pub paused: bool,
+    /// What counts instead of the metadata.
+    #[serde(default)]
+    pub policy: PolicyAsk,
+}
+
+/// What of a deployment is to change. What is left out stays as it is.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeploymentChange {
+    /// The code: its digest, the beginning of it, or `latest` for the newest component of the same name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component: Option<String>,
+    /// Where workers look for its runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 128)]
+    pub queue: Option<String>,
+    /// For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 2048)]
+    pub description: Option<String>,
+    /// A JSON object: all parameters that runs have unless they are asked for with others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub parameters: Option<Value>,
+    /// For filters and notifications.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_items = 32)]
     pub tags: Option<Vec<String>>,
     /// Whether its schedules make no runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<bool>,
-    /// Retries of the flow.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retries: Option<u32>,
-    /// Milliseconds before each retry of the flow.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retry_delay_ms: Option<u64>,
-    /// Milliseconds of wall clock for each attempt of the flow.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub timeout_ms: Option<u64>,
-    /// Bytes of memory for each attempt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub memory_bytes: Option<u64>,
+    /// What counts instead of the metadata, name by name.
+    #[serde(default)]
+    pub policy: PolicyAsk,
 }
 
 /// What became of a deployment, or would.
@@ -118,19 +180,21 @@ pub(super) struct PutQuery {
 /// Most differences that are told.
 const CHANGES: usize = 100;
 
-fn view(definition: &Definition) -> Result<DeploymentView, ApiError> {
-    let deployment: Deployment = serde_json::from_str(definition.body.as_str()).map_err(|error| {
+pub(crate) fn read(definition: &Definition) -> Result<Deployment, ApiError> {
+    serde_json::from_str(definition.body.as_str()).map_err(|error| {
         tracing::error!(%error, name = definition.name, "a deployment that was kept cannot be read");
         ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "damaged", "the deployment cannot be read", "deploy it again")
-    })?;
-    let (version, updated) = (definition.version, definition.updated);
-    Ok(DeploymentView { full_name: deployment.full_name(), deployment, version, updated })
+    })
+}
+
+fn view(definition: &Definition) -> Result<DeploymentView, ApiError> {
+    Ok(DeploymentView::new(&read(definition)?, definition.version, definition.updated))
 }
 
 /// Returns a deployment.
-pub(crate) async fn find(store: &dyn Store, full_name: &str) -> Result<DeploymentView, ApiError> {
+pub(crate) async fn find(store: &dyn Store, full_name: &str) -> Result<Definition, ApiError> {
     if let Some(found) = store.definition(kind::DEPLOYMENT, full_name).await? {
-        return view(&found);
+        return Ok(found);
     }
     let all = store.definitions(kind::DEPLOYMENT).await?;
     let names: Vec<String> = all.iter().take(20).map(|it| format!("`{}`", it.name)).collect();
@@ -142,10 +206,10 @@ pub(crate) async fn find(store: &dyn Store, full_name: &str) -> Result<Deploymen
 }
 
 /// Deployments, by name
-#[utoipa::path(get, path = "/api/v1/deployments", tag = "deployments", responses((status = 200, body = Vec<DeploymentView>)))]
-pub(super) async fn list(State(host): State<Host>) -> Result<Json<Vec<DeploymentView>>, ApiError> {
+#[utoipa::path(get, path = "/api/v1/deployments", tag = "deployments", responses((status = 200, body = Listed<DeploymentView>)))]
+pub(super) async fn list(State(host): State<Host>) -> Result<Json<Listed<DeploymentView>>, ApiError> {
     let all = host.store.definitions(kind::DEPLOYMENT).await?;
-    Ok(Json(all.iter().map(view).collect::<Result<_, _>>()?))
+    Ok(Json(Listed::all(all.iter().map(view).collect::<Result<_, _>>()?)))
 }
 
 /// One deployment
@@ -156,10 +220,10 @@ pub(super) async fn show(
     State(host): State<Host>,
     Path((flow, name)): Path<(String, String)>,
 ) -> Result<Json<DeploymentView>, ApiError> {
-    Ok(Json(find(host.store.as_ref(), &full_name(&flow, &name)).await?))
+    Ok(Json(view(&find(host.store.as_ref(), &full_name(&flow, &name)).await?)?))
 }
 
-/// Create or change a deployment
+/// Create or replace a deployment
 ///
 /// With `dry_run` the answer says what would differ: code, policies, schemas, capabilities, and the rest. Runs that
 /// were made before keep the code that they were made with.
@@ -174,91 +238,128 @@ pub(super) async fn put(
     Body(ask): Body<DeploymentAsk>,
 ) -> Result<Json<Deployed>, ApiError> {
     checked_name("name", &name)?;
+    let before = before(&host, &flow, &name, &query).await?;
+    let component = components::find(host.store.as_ref(), &ask.component, before.component()).await?;
+    let DeploymentAsk { queue, description, parameters, tags, paused, policy, .. } = ask;
+    let deployment = Deployment {
+        flow,
+        name,
+        description,
+        component: component.digest,
+        queue: queue.unwrap_or_else(|| DEFAULT_QUEUE.to_owned()),
+        parameters: checked_parameters(parameters)?.unwrap_or_else(|| Value::trusted("{}")),
+        overrides: policy.over(Overrides::default()),
+        tags,
+        paused,
+    };
+    apply(&host, &actor, before, deployment, component, query.dry_run).await
+}
+
+/// Change a deployment
+///
+/// What is left out stays as it is. Otherwise as to replace it.
+#[utoipa::path(patch, path = "/api/v1/deployments/{flow}/{name}", tag = "deployments", params(PutQuery,
+    ("flow" = String, Path, description = "The flow's name"), ("name" = String, Path, description = "The deployment's")),
+    request_body = DeploymentChange, responses((status = 200, body = Deployed)))]
+pub(super) async fn change(
+    State(host): State<Host>,
+    Extension(actor): Extension<Actor>,
+    Path((flow, name)): Path<(String, String)>,
+    Query(query): Query<PutQuery>,
+    Body(ask): Body<DeploymentChange>,
+) -> Result<Json<Deployed>, ApiError> {
+    let before = before(&host, &flow, &name, &query).await?;
+    let Some((old, ..)) = before.0.clone() else {
+        // Says that it is not there, and what is.
+        find(host.store.as_ref(), &full_name(&flow, &name)).await?;
+        return Err(ApiError::conflict("it was made just now", "ask again"));
+    };
+    let digest = old.component.to_string();
+    let wanted = ask.component.as_deref().unwrap_or(&digest);
+    let component = components::find(host.store.as_ref(), wanted, Some(old.component)).await?;
+    let deployment = Deployment {
+        description: ask.description.unwrap_or(old.description),
+        component: component.digest,
+        queue: ask.queue.unwrap_or(old.queue),
+        parameters: checked_parameters(ask.parameters)?.unwrap_or(old.parameters),
+        overrides: ask.policy.over(old.overrides),
+        tags: ask.tags.unwrap_or(old.tags),
+        paused: ask.paused.unwrap_or(old.paused),
+        flow: old.flow,
+        name: old.name,
+    };
+    apply(&host, &actor, before, deployment, component, query.dry_run).await
+}
+
+/// What there was, its version, and when it was changed.
+struct Before(Option<(Deployment, u64, Timestamp)>);
+
+impl Before {
+    fn component(&self) -> Option<ContentDigest> {
+        self.0.as_ref().map(|(it, ..)| it.component)
+    }
+}
+
+async fn before(host: &Host, flow: &str, name: &str, query: &PutQuery) -> Result<Before, ApiError> {
+    let found = host.store.definition(kind::DEPLOYMENT, &full_name(flow, name)).await?;
+    let version = found.as_ref().map_or(0, |it| it.version);
+    if query.version.is_some_and(|it| it != version) {
+        return Err(StoreError::Changed { is: version }.into());
+    }
+    Ok(Before(found.map(|it| Ok::<_, ApiError>((read(&it)?, it.version, it.updated))).transpose()?))
+}
+
+async fn apply(
+    host: &Host,
+    actor: &Actor,
+    Before(before): Before,
+    deployment: Deployment,
+    component: ComponentRecord,
+    dry_run: bool,
+) -> Result<Json<Deployed>, ApiError> {
     let store = host.store.as_ref();
-    let full = full_name(&flow, &name);
-    let before = store.definition(kind::DEPLOYMENT, &full).await?;
-    let before = before.as_ref().map(view).transpose()?;
-    let old = before.as_ref().map(|it| &it.deployment);
-    let component = match (&ask.component, old) {
-        (Some(text), old) => components::find(store, text, old.map(|it| it.component)).await?,
-        (None, Some(old)) => components::find(store, &old.component.to_string(), None).await?,
-        (None, None) => {
-            let hint = "upload the code first, and name its digest: `POST /api/v1/components`";
-            return Err(ApiError::invalid("`component` is missing: the deployment is new", hint));
-        }
-    };
-    let Some(info) = component.info.flow(&flow) else {
+    let Some(info) = component.info.flow(&deployment.flow) else {
         let (component, flows) = (component.info.name.clone(), component.info.flows.into_iter().map(|it| it.name));
-        return Err(retake_engine::AskError::NoFlow { component, flow, flows: flows.collect() }.into());
+        return Err(AskError::NoFlow { component, flow: deployment.flow, flows: flows.collect() }.into());
     };
-    let deployment = merged(flow, name, component.digest, ask, old)?;
     deployment.check(info)?;
+    let old = before.as_ref().map(|(it, ..)| it);
     let old_code = match old {
         Some(old) if old.component != component.digest => store.component(old.component).await?.map(|it| it.info),
         _ => None,
     };
     let changes = changes(old, old_code.as_ref(), &deployment, &component.info);
-    let (version, updated) = (before.as_ref().map_or(0, |it| it.version), host.now());
     let created = before.is_none();
-    let applied = !query.dry_run && (created || !changes.is_empty());
-    let version = match applied {
-        true => {
-            let definition = Definition {
-                kind: kind::DEPLOYMENT,
-                name: full.clone(),
-                body: Value::of(&deployment),
-                component: Some(deployment.component),
-                version: 0,
-                updated,
-            };
-            let version = store.define(definition, query.version.or(Some(version))).await?;
-            host.audit(&actor, "deploy", full, serde_json::json!({ "version": version, "changes": changes })).await;
-            version
-        }
-        false => version,
-    };
-    let updated = if applied { updated } else { before.map_or(updated, |it| it.updated) };
-    let deployment = DeploymentView { full_name: deployment.full_name(), deployment, version, updated };
-    Ok(Json(Deployed { deployment, created, applied, changes }))
+    let applied = !dry_run && (created || !changes.is_empty());
+    let (mut version, mut updated) = before.map_or((0, host.now()), |(_, version, updated)| (version, updated));
+    if applied {
+        updated = host.now();
+        let name = deployment.full_name();
+        let definition = Definition {
+            kind: kind::DEPLOYMENT,
+            name: name.clone(),
+            body: Value::of(&deployment),
+            component: Some(deployment.component),
+            version: 0,
+            updated,
+        };
+        version = store.define(definition, Some(version)).await?;
+        host.audit(actor, "deploy", name, serde_json::json!({ "version": version, "changes": changes })).await;
+    }
+    Ok(Json(Deployed { deployment: DeploymentView::new(&deployment, version, updated), created, applied, changes }))
 }
 
-/// Lays what is asked for over what there is.
-fn merged(
-    flow: String,
-    name: String,
-    component: ContentDigest,
-    ask: DeploymentAsk,
-    old: Option<&Deployment>,
-) -> Result<Deployment, ApiError> {
-    let millis = |it: u64| std::time::Duration::from_millis(it);
-    let had = old.map(|it| it.overrides.clone()).unwrap_or_default();
-    let parameters = match ask.parameters {
-        Some(parameters) if parameters.to_value().is_object() => parameters,
-        Some(_) => return Err(ApiError::invalid("`parameters` is no JSON object", "`{\"name\": value}`")),
-        None => old.map_or_else(|| Value::trusted("{}"), |it| it.parameters.clone()),
-    };
+fn checked_parameters(asked: Option<Value>) -> Result<Option<Value>, ApiError> {
+    let Some(parameters) = asked else { return Ok(None) };
+    if !parameters.to_value().is_object() {
+        return Err(ApiError::invalid("`parameters` is no JSON object", "`{\"name\": value}`"));
+    }
     let (bytes, most) = (parameters.as_str().len(), limits::VALUE_BYTES);
     if bytes > most {
         let hint = "large data belongs where a flow fetches it from";
         return Err(ApiError::invalid(format!("`parameters` has {bytes} bytes, at most {most} are allowed"), hint));
     }
-    Ok(Deployment {
-        flow,
-        name,
-        description: ask.description.or_else(|| old.map(|it| it.description.clone())).unwrap_or_default(),
-        component,
-        queue: ask.queue.or_else(|| old.map(|it| it.queue.clone())).unwrap_or_else(|| DEFAULT_QUEUE.to_owned()),
-        parameters,
-        overrides: Overrides {
-            retries: ask.retries.or(had.retries),
-            retry_delay: ask.retry_delay_ms.map(millis).or(had.retry_delay),
-            timeout: ask.timeout_ms.map(millis).or(had.timeout),
-            memory_bytes: ask.memory_bytes.or(had.memory_bytes),
-            ..had
-        },
-        tags: ask.tags.or_else(|| old.map(|it| it.tags.clone())).unwrap_or_default(),
-        paused: ask.paused.or(old.map(|it| it.paused)).unwrap_or(false),
-    })
+    Ok(Some(parameters))
 }
 
 /// Says what differs, in the deployment and in its code.

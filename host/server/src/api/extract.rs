@@ -19,8 +19,12 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let bytes = Bytes::from_request(request, state).await.map_err(too_large)?;
-        // What is empty may mean that nothing is asked for beyond the address.
-        let bytes = if bytes.is_empty() { Bytes::from_static(b"{}") } else { bytes };
+        if bytes.is_empty() {
+            return Err(ApiError::invalid(
+                "there is no body",
+                "send `{}` where nothing is asked for beyond the address",
+            ));
+        }
         parse(&bytes).map(Self)
     }
 }

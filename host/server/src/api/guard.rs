@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::to_bytes;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+
+use retake_engine::Entropy;
 
 use crate::access::{self, Actor};
 use crate::error::{ApiError, ErrorView};
@@ -15,10 +17,24 @@ use crate::{Host, Settings};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// Gives out the names of requests: no two of a server are the same, and none of two servers either.
+#[derive(Debug, Clone)]
+pub(super) struct Names(Arc<(u32, AtomicU64)>);
+
+impl Names {
+    pub(super) fn new(entropy: &dyn Entropy) -> Self {
+        Self(Arc::new((entropy.next() as u32, AtomicU64::new(1))))
+    }
+
+    fn next(&self) -> String {
+        let (server, requests) = &*self.0;
+        format!("req-{server:08x}-{}", requests.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
 /// Gives each request a name, which its answer and our log have in common.
-pub(super) async fn named(request: Request, next: Next) -> Response {
-    static REQUESTS: AtomicU64 = AtomicU64::new(1);
-    let id = format!("req-{}", REQUESTS.fetch_add(1, Ordering::Relaxed));
+pub(super) async fn named(State(names): State<Names>, request: Request, next: Next) -> Response {
+    let id = names.next();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut response = next.run(request).await;
     let status = response.status();
@@ -105,7 +121,8 @@ fn is_ours(settings: &Settings, host: &str) -> bool {
         Some(rest) => rest.split_once(']').map_or(rest, |(address, _)| address),
         None => host.split_once(':').map_or(host, |(name, _)| name),
     };
-    ["localhost", "127.0.0.1", "::1"].contains(&name) || settings.hosts.iter().any(|it| it.eq_ignore_ascii_case(name))
+    let mut loopback = ["localhost", "127.0.0.1", "::1"].into_iter();
+    loopback.any(|it| it.eq_ignore_ascii_case(name)) || settings.hosts.iter().any(|it| it.eq_ignore_ascii_case(name))
 }
 
 /// Finds out who asks, and refuses what that token may not ask for.
@@ -115,12 +132,23 @@ pub(super) async fn who(State(host): State<Host>, mut request: Request, next: Ne
         Ok(actor) => actor,
         Err(error) => return error.into_response(),
     };
+    let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
     request.extensions_mut().insert(actor);
-    next.run(request).await
+    if !changes {
+        return next.run(request).await;
+    }
+    // What was begun is done to its end, also when whoever asked does not wait for the answer.
+    let (answer, answered) = tokio::sync::oneshot::channel();
+    host.doing.begin(async move {
+        let _ = answer.send(next.run(request).await);
+    });
+    answered.await.unwrap_or_else(|_| {
+        let hint = "the server's log says more; what was asked for may have happened";
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed", hint).into_response()
+    })
 }
 
-fn permitted(host: &Host, method: &axum::http::Method, route: &str, headers: &HeaderMap) -> Result<Actor, ApiError> {
-    let nobody = || Actor { name: "nobody".into(), role: access::Role::Viewer };
+fn permitted(host: &Host, method: &Method, route: &str, headers: &HeaderMap) -> Result<Actor, ApiError> {
     let Some(needed) = access::needs(method, route) else {
         if access::ROUTES.iter().any(|(_, path, _)| *path == route) {
             return Err(super::meta::not_so());
@@ -133,7 +161,7 @@ fn permitted(host: &Host, method: &axum::http::Method, route: &str, headers: &He
             "it is a bug: tell us",
         ));
     };
-    let Some(needed) = needed else { return Ok(nobody()) };
+    let Some(needed) = needed else { return Ok(Actor::nobody()) };
     let unauthorized = |message: &str| {
         let hint = "send `Authorization: Bearer TOKEN`; `retake tokens add NAME` makes one";
         ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", message, hint)

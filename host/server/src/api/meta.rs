@@ -31,7 +31,7 @@ impl Modify for Common {
 /// Adds to each operation that it may answer with an error.
 pub(super) fn finished(mut document: OpenApi) -> OpenApi {
     for item in document.paths.paths.values_mut() {
-        let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.delete];
+        let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
         for operation in operations.into_iter().flatten() {
             let mut error = Described::new("What was wrong");
             let schema = RefOr::Ref(utoipa::openapi::Ref::from_schema_name("ErrorAnswer"));
@@ -46,10 +46,14 @@ pub(super) fn finished(mut document: OpenApi) -> OpenApi {
 /// Routes that are not part of the API's contract.
 pub(super) fn routes(document: OpenApi) -> Router<Host> {
     let text = document.to_pretty_json().unwrap_or_default();
-    Router::new().route("/healthz", get(|| async { "ok\n" })).route("/readyz", get(ready)).route(
-        "/api/v1/openapi.json",
-        get(|| async move { ([(header::CONTENT_TYPE, "application/json")], text.clone()) }),
-    )
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .route(
+            "/api/v1/openapi.json",
+            get(|| async move { ([(header::CONTENT_TYPE, "application/json")], text.clone()) }),
+        )
 }
 
 async fn ready(State(host): State<Host>) -> Response {
@@ -61,6 +65,12 @@ async fn ready(State(host): State<Host>) -> Response {
             ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", error, hint).into_response()
         }
     }
+}
+
+async fn metrics(State(host): State<Host>) -> Result<Response, ApiError> {
+    let text = crate::metrics::text(&host).await?;
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }
 
 /// What answers.

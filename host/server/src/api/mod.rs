@@ -14,15 +14,19 @@ mod tests;
 mod tokens;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
+use guard::Names;
 use meta::Common;
 use retake_core::id::FlowRunId;
 use retake_core::value::Json;
 use retake_store::{AuditEntry, Store};
-use utoipa::OpenApi;
+use serde::{Deserialize, Serialize};
+use tower_http::timeout::RequestBodyTimeoutLayer;
+use utoipa::{OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -32,22 +36,25 @@ use crate::{Host, Settings};
 
 /// What is asked and answered beside what [`crate::wire`] shows.
 pub mod types {
+    pub use super::Listed;
     pub use super::components::{ComponentView, FlowView};
-    pub use super::deployments::{Change, Deployed, DeploymentAsk, DeploymentView};
+    pub use super::deployments::{Change, Deployed, DeploymentAsk, DeploymentChange, DeploymentView};
     pub use super::meta::Version;
-    pub use super::notifications::{DeliveriesPage, DeliveryView, NotificationView};
+    pub use super::notifications::{DeliveryView, NotificationView};
     pub use super::runs::{
-        BulkBody, BulkDone, LinesPage, PolicyAsk, RefusedRun, ResultBody, Retried, RetryBody, RunAsk, RunsFilter,
-        RunsPage,
+        BulkCancel, BulkDone, BulkRetry, PolicyAsk, RefusedRun, ResultBody, Retried, RetryBody, RunAsk, RunsFilter,
     };
     pub use super::schedules::{ScheduleAsk, ScheduleView};
     pub use crate::notify::{Receiver, Rule};
 
-    pub use super::tokens::{AuditPage, AuditView, NewToken, TokenAsk, TokenView};
+    pub use super::tokens::{AuditView, NewToken, TokenAsk, TokenView};
 }
 
 /// Largest body of a request that is no upload: a value with room for what is around it.
 const BODY_BYTES: usize = 2 << 20;
+
+/// How long the next part of a body may take (A05).
+const BODY_WAIT: Duration = Duration::from_secs(30);
 
 #[derive(OpenApi)]
 #[openapi(
@@ -67,7 +74,7 @@ fn routes() -> OpenApiRouter<Host> {
         .routes(routes!(components::show, components::remove))
         .routes(routes!(components::flows))
         .routes(routes!(deployments::list))
-        .routes(routes!(deployments::show, deployments::put, deployments::remove))
+        .routes(routes!(deployments::show, deployments::put, deployments::change, deployments::remove))
         .routes(routes!(runs::list, runs::create))
         .routes(routes!(runs::bulk_retry))
         .routes(routes!(runs::bulk_cancel))
@@ -81,6 +88,7 @@ fn routes() -> OpenApiRouter<Host> {
         .routes(routes!(runs::resume))
         .routes(routes!(runs::run_now))
         .routes(routes!(runs::retry))
+        .routes(routes!(runs::task_run))
         .routes(routes!(runs::set_result))
         .routes(routes!(streams::all))
         .routes(routes!(schedules::list))
@@ -104,9 +112,10 @@ pub fn router(host: Host, settings: Settings) -> Router {
         .method_not_allowed_fallback(async || meta::not_so())
         // The last that is added sees a request first.
         .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .layer(RequestBodyTimeoutLayer::new(BODY_WAIT))
         .route_layer(from_fn_with_state(host.clone(), guard::who))
         .layer(from_fn_with_state(settings, guard::headers))
-        .layer(from_fn(guard::named))
+        .layer(from_fn_with_state(Names::new(host.entropy.as_ref()), guard::named))
         .with_state(host)
 }
 
@@ -114,6 +123,52 @@ pub fn router(host: Host, settings: Settings) -> Router {
 pub fn openapi() -> String {
     let (_, document) = routes().split_for_parts();
     meta::finished(document).to_pretty_json().unwrap_or_default()
+}
+
+/// What a list answers with.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = Page)]
+pub struct Listed<T> {
+    /// What was asked for.
+    pub items: Vec<T>,
+    /// What to ask for as `before` (as `after`, where lines are asked for) to get what comes next; absent on the last page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+impl<T> Listed<T> {
+    /// All there is.
+    fn all(items: Vec<T>) -> Self {
+        Self { items, next: None }
+    }
+
+    /// A page of what was found when one more was asked for than is shown.
+    fn page<F>(mut found: Vec<F>, limit: usize, place: impl Fn(&F) -> String, show: impl Fn(F) -> T) -> Self {
+        let more = found.len() > limit;
+        found.truncate(limit);
+        let next = found.last().filter(|_| more).map(place);
+        Self { items: found.into_iter().map(show).collect(), next }
+    }
+}
+
+/// Reads how many are to be on a page.
+fn page_limit(asked: Option<usize>, unless_said: usize, most: usize) -> Result<usize, ApiError> {
+    let limit = asked.unwrap_or(unless_said);
+    match (1..=most).contains(&limit) {
+        true => Ok(limit),
+        false => {
+            let hint = "ask for the next page with `next` of this one";
+            Err(ApiError::invalid(format!("`limit` is {limit}: it may be 1 to {most}"), hint))
+        }
+    }
+}
+
+/// Reads where a page begins.
+fn page_place(asked: Option<&String>) -> Result<Option<u64>, ApiError> {
+    let place = asked.map(|it| it.parse::<u64>()).transpose();
+    let place =
+        place.map_err(|_| ApiError::invalid("`before` is not from a page", "give `next` of the page before"))?;
+    Ok(place.map(|it| it.min(i64::MAX as u64)))
 }
 
 impl Host {

@@ -11,10 +11,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{Body, Path, Query};
+use super::{Listed, page_limit, page_place};
 use crate::Host;
 use crate::access::Actor;
 use crate::error::{ApiError, checked_name};
-use crate::notify::{Receiver, Rule, new_secret, test_message};
+use crate::notify::{Receiver, Rule, message_id, new_secret, test_message};
 
 /// A notification rule.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -22,8 +23,7 @@ use crate::notify::{Receiver, Rule, new_secret, test_message};
 pub struct NotificationView {
     /// Its name.
     pub name: String,
-    /// What it says. Its secret is shown when it is set, and never again.
-    #[serde(flatten)]
+    /// What it says. Its secret and its whole address are shown when they are set, and never again.
     pub rule: Rule,
     /// How often it was changed.
     pub version: u64,
@@ -37,8 +37,14 @@ fn view(definition: &Definition) -> Result<NotificationView, ApiError> {
     Ok(NotificationView { name: definition.name.clone(), rule, version: definition.version })
 }
 
-/// The same without what is secret.
+/// The same without what is secret: the signature's key, and of addresses all but the host, because what follows it is
+/// what lets people in at some.
 fn veiled(mut view: NotificationView) -> NotificationView {
+    let (Receiver::Webhook { url, .. } | Receiver::Slack { url } | Receiver::Apprise { url }) = &mut view.rule.to;
+    *url = match reqwest::Url::parse(url) {
+        Ok(it) => format!("{}/…", it.origin().ascii_serialization()),
+        Err(_) => "…".to_owned(),
+    };
     if let Receiver::Webhook { secret, .. } = &mut view.rule.to {
         *secret = None;
     }
@@ -56,10 +62,10 @@ async fn find(store: &dyn Store, name: &str) -> Result<NotificationView, ApiErro
 }
 
 /// Notifications, by name
-#[utoipa::path(get, path = "/api/v1/notifications", tag = "notifications", responses((status = 200, body = Vec<NotificationView>)))]
-pub(super) async fn list(State(host): State<Host>) -> Result<Json<Vec<NotificationView>>, ApiError> {
+#[utoipa::path(get, path = "/api/v1/notifications", tag = "notifications", responses((status = 200, body = Listed<NotificationView>)))]
+pub(super) async fn list(State(host): State<Host>) -> Result<Json<Listed<NotificationView>>, ApiError> {
     let all = host.store.definitions(kind::NOTIFICATION).await?;
-    Ok(Json(all.iter().map(|it| view(it).map(veiled)).collect::<Result<_, _>>()?))
+    Ok(Json(Listed::all(all.iter().map(|it| view(it).map(veiled)).collect::<Result<_, _>>()?)))
 }
 
 /// One notification
@@ -104,8 +110,10 @@ pub(super) async fn put(
     let definition = Definition { kind: kind::NOTIFICATION, name: name_, body, component: None, version: 0, updated };
     let version = host.store.define(definition, Some(before.map_or(0, |it| it.version))).await?;
     host.audit(&actor, "notify", name.clone(), serde_json::json!({ "version": version })).await;
-    let view = NotificationView { name, rule, version };
-    Ok(Json(if new { view } else { veiled(view) }))
+    if !new && let Receiver::Webhook { secret, .. } = &mut rule.to {
+        *secret = None;
+    }
+    Ok(Json(NotificationView { name, rule, version }))
 }
 
 /// Forget a notification
@@ -120,8 +128,24 @@ pub(super) async fn remove(
 ) -> Result<StatusCode, ApiError> {
     find(host.store.as_ref(), &name).await?;
     host.store.undefine(kind::NOTIFICATION, &name).await?;
+    give_up(&host, &name).await?;
     host.audit(&actor, "remove-notification", name, serde_json::json!({})).await;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Gives up what is still to be sent for a rule that is gone: another of the same name has nothing to do with it.
+async fn give_up(host: &Host, name: &str) -> Result<(), ApiError> {
+    let mut before = None;
+    loop {
+        let page = host.store.deliveries(before, Some(name), 500).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        before = Some(last.seq);
+        for it in page.into_iter().filter(|it| matches!(it.state, DeliveryState::Pending(_))) {
+            let (state, ended) = (DeliveryState::GivenUp, Some(host.now()));
+            let answer = Some("the notification was removed".to_owned());
+            host.store.delivered(Delivery { state, ended, answer, ..it }).await?;
+        }
+    }
 }
 
 /// Send a test message
@@ -151,6 +175,8 @@ pub(super) async fn test(State(host): State<Host>, Path(name): Path<String>) -> 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = Delivery)]
 pub struct DeliveryView {
+    /// What a webhook gets as `webhook-id`.
+    pub id: String,
     /// The notification that asked for it.
     pub rule: String,
     /// The run that it tells of; absent for a test.
@@ -182,13 +208,14 @@ pub struct DeliveryView {
 
 impl From<Delivery> for DeliveryView {
     fn from(it: Delivery) -> Self {
+        let id = message_id(&it);
         let (state, due) = match it.state {
             DeliveryState::Pending(due) => ("pending", Some(due)),
             DeliveryState::Delivered => ("delivered", None),
             DeliveryState::GivenUp => ("given-up", None),
         };
         let Delivery { rule, run, body, attempts, answer, created, ended, .. } = it;
-        Self { rule, run, body, state: state.to_owned(), due, attempts, answer, created, ended }
+        Self { id, rule, run, body, state: state.to_owned(), due, attempts, answer, created, ended }
     }
 }
 
@@ -199,36 +226,20 @@ pub(super) struct DeliveriesQuery {
     /// Only of this notification.
     rule: Option<String>,
     /// Deliveries before this one: `next` of the page before.
-    before: Option<u64>,
+    before: Option<String>,
     /// So many at most: 50 unless it says so, and 200 at most.
+    #[param(minimum = 1, maximum = 200)]
     limit: Option<usize>,
 }
 
-/// A page of deliveries, the newest first.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct DeliveriesPage {
-    /// The deliveries.
-    pub items: Vec<DeliveryView>,
-    /// What to ask for as `before` to get the next page; absent on the last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<u64>,
-}
-
 /// Messages and what became of them, the newest first
-#[utoipa::path(get, path = "/api/v1/deliveries", tag = "notifications", params(DeliveriesQuery), responses((status = 200, body = DeliveriesPage)))]
+#[utoipa::path(get, path = "/api/v1/deliveries", tag = "notifications", params(DeliveriesQuery), responses((status = 200, body = Listed<DeliveryView>)))]
 pub(super) async fn deliveries(
     State(host): State<Host>,
     Query(query): Query<DeliveriesQuery>,
-) -> Result<Json<DeliveriesPage>, ApiError> {
-    let limit = query.limit.unwrap_or(50);
-    if !(1..=200).contains(&limit) {
-        let hint = "ask for the next page with `before`";
-        return Err(ApiError::invalid(format!("`limit` is {limit}: it may be 1 to 200"), hint));
-    }
-    let before = query.before.map(|it| it.min(i64::MAX as u64));
-    let mut found = host.store.deliveries(before, query.rule.as_deref(), limit + 1).await?;
-    let more = found.len() > limit;
-    found.truncate(limit);
-    let next = found.last().filter(|_| more).map(|it| it.seq);
-    Ok(Json(DeliveriesPage { items: found.into_iter().map(Into::into).collect(), next }))
+) -> Result<Json<Listed<DeliveryView>>, ApiError> {
+    let limit = page_limit(query.limit, 50, 200)?;
+    let before = page_place(query.before.as_ref())?;
+    let found = host.store.deliveries(before, query.rule.as_deref(), limit + 1).await?;
+    Ok(Json(Listed::page(found, limit, |it| it.seq.to_string(), DeliveryView::from)))
 }

@@ -3,6 +3,8 @@
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
+use std::time::Duration;
+
 use retake_core::deployment::Deployment;
 use retake_core::id::{ContentDigest, FlowRunId};
 use retake_core::run::{Run, Shown};
@@ -15,11 +17,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{Body, Path, Query};
-use super::{components, deployments, find_run};
+use super::{Listed, components, deployments, find_run, page_limit, page_place};
 use crate::access::Actor;
 use crate::error::ApiError;
 use crate::explain::Explanation;
-use crate::wire::{LineView, PlanView, RunView};
+use crate::wire::{LineView, PlanView, RunView, TaskView, millis};
 use crate::{Host, schema};
 
 /// Runs on one page: unless it is asked for, and at most.
@@ -27,11 +29,13 @@ const PAGE: usize = 50;
 const PAGE_MAX: usize = 200;
 /// Log lines on one page, at most.
 const LINES_MAX: usize = 1000;
+/// How far ahead a run may be asked for.
+const FARTHEST: Duration = Duration::from_secs(3660 * 24 * 3600);
 /// Most runs that one request retries or cancels.
 const BULK_MAX: usize = 1000;
 
 /// Which runs.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct RunsFilter {
@@ -74,6 +78,8 @@ pub struct RunsFilter {
     pub before: Option<String>,
     /// So many at most: 50 unless it says so, and 200 at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(minimum = 1, maximum = 200)]
+    #[schema(minimum = 1, maximum = 1000)]
     pub limit: Option<usize>,
 }
 
@@ -118,6 +124,13 @@ impl RunsFilter {
     }
 }
 
+/// Whether a filter leaves any run out, but for its limit.
+fn chooses(filter: &RunFilter) -> bool {
+    let RunFilter { flow, deployments, code, text, until, shown, since, parent, .. } = filter;
+    let any_text = [flow, code, text].into_iter().flatten().any(|it| !it.is_empty());
+    any_text || !deployments.is_empty() || !shown.is_empty() || until.is_some() || since.is_some() || parent.is_some()
+}
+
 /// Reads the word for a state; `awaiting-retry` is as good as `AwaitingRetry`.
 fn state(text: &str) -> Result<Shown, ApiError> {
     let same = |it: &Shown| it.to_string().eq_ignore_ascii_case(&text.trim().replace(['-', '_'], ""));
@@ -127,38 +140,21 @@ fn state(text: &str) -> Result<Shown, ApiError> {
     })
 }
 
-/// A page of runs, the newest first.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct RunsPage {
-    /// The runs.
-    pub items: Vec<RunView>,
-    /// What to ask for as `before` to get the next page; absent on the last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<String>,
-}
-
 /// Runs, the newest first
-#[utoipa::path(get, path = "/api/v1/flow-runs", tag = "flow runs", params(RunsFilter), responses((status = 200, body = RunsPage)))]
+#[utoipa::path(get, path = "/api/v1/flow-runs", tag = "flow runs", params(RunsFilter), responses((status = 200, body = Listed<RunView>)))]
 pub(super) async fn list(
     State(host): State<Host>,
     Query(query): Query<RunsFilter>,
-) -> Result<Json<RunsPage>, ApiError> {
-    let limit = query.limit.unwrap_or(PAGE);
-    if !(1..=PAGE_MAX).contains(&limit) {
-        let hint = "ask for the next page with `before`";
-        return Err(ApiError::invalid(format!("`limit` is {limit}: it may be 1 to {PAGE_MAX}"), hint));
-    }
+) -> Result<Json<Listed<RunView>>, ApiError> {
+    let limit = page_limit(query.limit, PAGE, PAGE_MAX)?;
     let (store, now) = (host.store.as_ref(), host.now());
     // One more than is shown says whether there is another page.
     let mut found = store.list(query.read(&host, limit + 1).await?, now).await?;
     let more = found.len() > limit;
     found.truncate(limit);
     let next = found.last().filter(|_| more).map(|it| it.asked.id.to_string());
-    let mut items = Vec::with_capacity(found.len());
-    for record in found {
-        items.push(RunView::new(store, &record, now).await);
-    }
-    Ok(Json(RunsPage { items, next }))
+    let items = found.iter().map(|it| RunView::new(it, now)).collect();
+    Ok(Json(Listed { items, next }))
 }
 
 /// A run that is asked for: of a deployment, or of a flow of a component.
@@ -187,32 +183,54 @@ pub struct RunAsk {
     pub in_ms: Option<u64>,
     /// A second run under the same key is not made. The header `Idempotency-Key` is as good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 255)]
     pub idempotency_key: Option<String>,
     /// What counts instead of the metadata.
-    #[serde(flatten)]
+    #[serde(default, skip_serializing_if = "PolicyAsk::is_empty")]
     pub policy: PolicyAsk,
 }
 
 /// What counts instead of the metadata.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = PolicyOverrides)]
 pub struct PolicyAsk {
     /// Retries of the flow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 10_000)]
     pub retries: Option<u32>,
     /// Milliseconds before each retry of the flow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 2_592_000_000u64)]
     pub retry_delay_ms: Option<u64>,
     /// Milliseconds of wall clock for each attempt of the flow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
     pub timeout_ms: Option<u64>,
     /// Bytes of memory for each attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 268_435_456)]
     pub memory_bytes: Option<u64>,
 }
 
+impl From<&Overrides> for PolicyAsk {
+    fn from(it: &Overrides) -> Self {
+        Self {
+            retries: it.retries,
+            retry_delay_ms: it.retry_delay.map(millis),
+            timeout_ms: it.timeout.map(millis),
+            memory_bytes: it.memory_bytes,
+        }
+    }
+}
+
 impl PolicyAsk {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Lays it over what there is.
-    fn over(&self, had: Overrides) -> Overrides {
+    pub(super) fn over(&self, had: Overrides) -> Overrides {
         let millis = std::time::Duration::from_millis;
         Overrides {
             retries: self.retries.or(had.retries),
@@ -239,7 +257,14 @@ pub(super) async fn create(
     if let Some(key) = headers.get("idempotency-key") {
         let key =
             key.to_str().map_err(|_| ApiError::invalid("`Idempotency-Key` is no ASCII", "use letters and digits"))?;
+        if ask.idempotency_key.as_ref().is_some_and(|it| it != key) {
+            return Err(ApiError::invalid("the header and the body name two keys", "leave one out"));
+        }
         ask.idempotency_key = Some(key.to_owned());
+    }
+    // Before anything else: what the key made is the answer, also when the deployment has changed since.
+    if let Some(record) = made_before(&host, &ask).await? {
+        return Ok((StatusCode::OK, Json(RunView::new(&record, host.now()))));
     }
     let request = start_request(&host, ask).await?;
     let (record, made) = host.engine.start(request).await?;
@@ -248,30 +273,58 @@ pub(super) async fn create(
         host.audit(&actor, "start", record.asked.id.to_string(), details).await;
     }
     let status = if made { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, Json(RunView::new(host.store.as_ref(), &record, host.now()).await)))
+    Ok((status, Json(RunView::new(&record, host.now()))))
+}
+
+/// Returns the run that the key of a request made, if it made one; refuses the key when that run was asked for
+/// otherwise.
+async fn made_before(host: &Host, ask: &RunAsk) -> Result<Option<RunRecord>, ApiError> {
+    let Some(key) = &ask.idempotency_key else { return Ok(None) };
+    if key.is_empty() || key.len() > 255 {
+        let hint = "leave it out, or name what is asked for";
+        return Err(ApiError::invalid("`idempotency_key` has 1 to 255 bytes", hint));
+    }
+    if key.starts_with("schedule:") {
+        let hint = "those belong to schedules: take another";
+        return Err(ApiError::invalid("`idempotency_key` begins with `schedule:`", hint));
+    }
+    let Some(record) = host.store.keyed(key).await? else { return Ok(None) };
+    let asked = &record.asked;
+    let named = |asked: &Option<String>, is: Option<&str>| asked.is_none() || asked.as_deref() == is;
+    let had = host.store.value(&asked.parameters).await?.to_value();
+    let parameters = ask.parameters.as_ref().map(Value::to_value);
+    let same_parameters = parameters
+        .is_none_or(|it| it.as_object().is_some_and(|it| it.iter().all(|(name, value)| had.get(name) == Some(value))));
+    let digest = asked.component.to_string();
+    let same = ask.deployment == asked.deployment
+        && named(&ask.flow, Some(&asked.flow))
+        && ask.component.as_ref().is_none_or(|it| digest.starts_with(it))
+        && same_parameters;
+    match same {
+        true => Ok(Some(record)),
+        false => Err(AskError::OtherRequest(asked.id, asked.flow.clone()).into()),
+    }
 }
 
 async fn start_request(host: &Host, ask: RunAsk) -> Result<StartRequest, ApiError> {
     let store = host.store.as_ref();
-    if ask.idempotency_key.as_ref().is_some_and(|it| it.is_empty() || it.len() > 255) {
-        return Err(ApiError::invalid(
-            "`idempotency_key` has 1 to 255 bytes",
-            "leave it out, or name what is asked for",
-        ));
-    }
     let at = match (ask.at, ask.in_ms) {
         (Some(_), Some(_)) => return Err(ApiError::invalid("`at` and `in_ms` say the same twice", "leave one out")),
         (Some(at), None) => Some(at),
         (None, Some(wait)) => Some(host.now() + std::time::Duration::from_millis(wait)),
         (None, None) => None,
     };
+    if at.is_some_and(|it| it > host.now() + FARTHEST) {
+        let hint = "a schedule makes runs that far ahead";
+        return Err(ApiError::invalid("`at` or `in_ms` is more than ten years ahead", hint));
+    }
     let asked = ask.parameters.clone().unwrap_or_else(|| Value::trusted("{}"));
     if let Some(name) = &ask.deployment {
         if ask.flow.is_some() || ask.component.is_some() {
             let hint = "a deployment says which flow and which code: leave `flow` and `component` out";
             return Err(ApiError::invalid("`deployment` stands beside `flow` or `component`", hint));
         }
-        let deployment = deployments::find(store, name).await?.deployment;
+        let deployment = deployments::read(&deployments::find(store, name).await?)?;
         return Ok(StartRequest {
             component: deployment.component,
             flow: deployment.flow.clone(),
@@ -316,17 +369,8 @@ async fn newest_with(host: &Host, flow: &str) -> Result<ContentDigest, ApiError>
 
 /// Lays parameters over others, name by name.
 fn laid_over(parameters: &Value, had: &Value) -> Result<Value, ApiError> {
-    let serde_json::Value::Object(new) = parameters.to_value() else {
-        return Err(ApiError::invalid("`parameters` is no JSON object", "`{\"name\": value}`"));
-    };
-    match had.to_value() {
-        serde_json::Value::Object(mut all) if !all.is_empty() => {
-            all.extend(new);
-            Ok(Value::of(&all))
-        }
-        // As it was written: numbers keep their digits.
-        _ => Ok(parameters.clone()),
-    }
+    let hint = "`{\"name\": value}`";
+    parameters.over(had).ok_or_else(|| ApiError::invalid("`parameters` is no JSON object", hint))
 }
 
 /// One run with everything that happened in it
@@ -361,39 +405,28 @@ pub(super) async fn explanation(
 #[into_params(parameter_in = Query)]
 pub(super) struct LinesQuery {
     /// Lines after this one: `next` of the page before.
-    #[serde(default)]
-    after: u64,
+    after: Option<String>,
     /// So many at most: 1,000 unless it says so, and at most.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
-}
-
-/// A page of log lines, in order.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct LinesPage {
-    /// The lines.
-    pub items: Vec<LineView>,
-    /// What to ask for as `after` to get what comes next, also later.
-    pub next: u64,
 }
 
 /// What a run printed and logged
 #[utoipa::path(get, path = "/api/v1/flow-runs/{run}/logs", tag = "flow runs", params(LinesQuery,
     ("run" = String, Path, description = "Its id, an unambiguous beginning of it, or its friendly name")),
-    responses((status = 200, body = LinesPage)))]
+    responses((status = 200, body = Listed<LineView>)))]
 pub(super) async fn logs(
     State(host): State<Host>,
     Path(run): Path<String>,
     Query(query): Query<LinesQuery>,
-) -> Result<Json<LinesPage>, ApiError> {
+) -> Result<Json<Listed<LineView>>, ApiError> {
     let id = find_run(host.store.as_ref(), &run).await?;
-    let limit = query.limit.unwrap_or(LINES_MAX);
-    if !(1..=LINES_MAX).contains(&limit) {
-        let hint = "ask for the next page with `after`";
-        return Err(ApiError::invalid(format!("`limit` is {limit}: it may be 1 to {LINES_MAX}"), hint));
-    }
-    let lines = host.store.logs(id, query.after.min(i64::MAX as u64), limit).await?;
-    let next = lines.last().map_or(query.after, |(row, _)| *row);
-    Ok(Json(LinesPage { items: lines.iter().map(|(_, line)| LineView::new(line)).collect(), next }))
+    let limit = page_limit(query.limit, LINES_MAX, LINES_MAX)?;
+    let after = page_place(query.after.as_ref())?.unwrap_or(0);
+    let lines = host.store.logs(id, after, limit).await?;
+    // Always there: more may be logged later.
+    let next = Some(lines.last().map_or(after, |(row, _)| *row).to_string());
+    Ok(Json(Listed { items: lines.iter().map(|(_, line)| LineView::new(line)).collect(), next }))
 }
 
 /// Does something to a run, and tells who did it.
@@ -408,7 +441,7 @@ async fn act<F: Future<Output = Result<Run, AskError>>>(
     what(id).await?;
     host.audit(actor, action, id.to_string(), serde_json::json!({})).await;
     let record = host.store.run(id).await?;
-    Ok(Json(RunView::new(host.store.as_ref(), &record, host.now()).await))
+    Ok(Json(RunView::new(&record, host.now())))
 }
 
 /// Stop a run and its children for good
@@ -485,8 +518,8 @@ pub struct RetryBody {
     /// Only say what would be fed back and what would run again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
-    /// What counts in the round that begins.
-    #[serde(flatten)]
+    /// What counts in the round that begins; the memory from now on.
+    #[serde(default, skip_serializing_if = "PolicyAsk::is_empty")]
     pub policy: PolicyAsk,
 }
 
@@ -535,7 +568,9 @@ pub(super) async fn retry(
     let store = host.store.as_ref();
     let id = find_run(store, &run).await?;
     let record = store.run(id).await?;
-    let (applied, details) = (!body.dry_run, serde_json::to_value(&body).unwrap_or_default());
+    // Of parameters only that they changed: they may be large, and the run has them.
+    let told = RetryBody { parameters: body.parameters.as_ref().map(|_| Value::trusted("{}")), ..body.clone() };
+    let (applied, details) = (!body.dry_run, serde_json::to_value(&told).unwrap_or_default());
     let ask = retry_ask(&host, &record, body).await?;
     let plan = PlanView::new(id, &host.engine.plan_retry(id, &ask).await?);
     if applied {
@@ -543,7 +578,26 @@ pub(super) async fn retry(
         host.audit(&actor, "retry", id.to_string(), details).await;
     }
     let record = store.run(id).await?;
-    Ok(Json(Retried { plan, applied, run: RunView::new(store, &record, host.now()).await }))
+    Ok(Json(Retried { plan, applied, run: RunView::new(&record, host.now()) }))
+}
+
+/// One call of a run
+///
+/// With its input and its result whole, however large: where a run is shown, large ones may be left out.
+#[utoipa::path(get, path = "/api/v1/flow-runs/{run}/task-runs/{number}", tag = "flow runs",
+    params(("run" = String, Path, description = "Its id, an unambiguous beginning of it, or its friendly name"),
+           ("number" = u32, Path, description = "Which of its calls")),
+    responses((status = 200, body = TaskView)))]
+pub(super) async fn task_run(
+    State(host): State<Host>,
+    Path((run, number)): Path<(String, u32)>,
+) -> Result<Json<TaskView>, ApiError> {
+    let store = host.store.as_ref();
+    let record = store.run(find_run(store, &run).await?).await?;
+    TaskView::one(store, &record, number).await?.map(Json).ok_or_else(|| {
+        let hint = "`GET /api/v1/flow-runs/{run}` lists its calls";
+        ApiError::not_found(format!("the run has made no call {number}"), hint)
+    })
 }
 
 /// A result that a person sets.
@@ -567,23 +621,46 @@ pub(super) async fn set_result(
     Body(body): Body<ResultBody>,
 ) -> Result<Json<RunView>, ApiError> {
     let id = find_run(host.store.as_ref(), &run).await?;
-    let details = serde_json::json!({ "call": number, "result": body.result });
+    let details = serde_json::json!({ "call": number, "result_bytes": body.result.as_str().len() });
     host.engine.set_result(id, number, body.result).await?;
     host.audit(&actor, "set-result", id.to_string(), details).await;
     whole(&host, id).await.map(Json)
 }
 
-/// Runs to be retried or cancelled, and how.
+/// Runs to be retried, and how; the same for each.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct BulkBody {
-    /// Which. To retry: those in the states failed, timed-out, crashed and parked, unless it says so. To cancel: those
-    /// that have not ended. Its `limit` is 1,000 unless it says so, and at most.
-    #[serde(default)]
+pub struct BulkRetry {
+    /// Which; of those in the states failed, timed-out, crashed and parked, unless it says so. It must choose something.
+    /// Its `limit` is 1,000 unless it says so, and at most.
     pub filter: RunsFilter,
-    /// How they are retried; the same for each.
+    /// Forget the results of this task too, and of every call first made after it: its name, label or number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Forget the results of these tasks too: names, labels or numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rerun: Vec<String>,
+    /// Forget all kept results, and run everything again, even if the run has completed.
     #[serde(default)]
-    pub retry: RetryBody,
+    pub all: bool,
+    /// Run other code with the kept results: `latest`, or the beginning of a digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// What counts in the round that begins; the memory from now on.
+    #[serde(default)]
+    pub policy: PolicyAsk,
+    /// Only say which.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// Runs to be cancelled.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BulkCancel {
+    /// Which; of those that have not ended, unless it says so. It must choose something. Its `limit` is 1,000 unless it
+    /// says so, and at most.
+    pub filter: RunsFilter,
     /// Only say which.
     #[serde(default)]
     pub dry_run: bool,
@@ -611,17 +688,16 @@ pub struct RefusedRun {
 }
 
 /// What is done to each run.
-#[derive(Clone, Copy)]
 enum Bulk {
-    Retry,
+    Retry(RetryBody),
     Cancel,
 }
 
 impl Bulk {
     /// The states of runs that it is for, unless the filter says so.
-    fn states(self) -> Vec<Shown> {
+    fn states(&self) -> Vec<Shown> {
         match self {
-            Self::Retry => vec![Shown::Failed, Shown::TimedOut, Shown::Crashed, Shown::Parked],
+            Self::Retry(_) => vec![Shown::Failed, Shown::TimedOut, Shown::Crashed, Shown::Parked],
             Self::Cancel => {
                 let has_ended = [Shown::Completed, Shown::Failed, Shown::TimedOut, Shown::Crashed, Shown::Cancelled];
                 Shown::ALL.into_iter().filter(|it| !has_ended.contains(it)).collect()
@@ -629,50 +705,57 @@ impl Bulk {
         }
     }
 
-    async fn apply(self, host: &Host, actor: &Actor, record: &RunRecord, body: &BulkBody) -> Result<(), ApiError> {
+    async fn apply(&self, host: &Host, actor: &Actor, record: &RunRecord, dry_run: bool) -> Result<(), ApiError> {
         let id = record.asked.id;
         let action = match self {
-            Self::Retry => {
-                let ask = retry_ask(host, record, body.retry.clone()).await?;
+            Self::Retry(retry) => {
+                let ask = retry_ask(host, record, retry.clone()).await?;
                 let ask = RetryAsk { expected_attempt: Some(record.run.attempt), ..ask };
-                match body.dry_run {
+                match dry_run {
                     true => drop(host.engine.plan_retry(id, &ask).await?),
                     false => drop(host.engine.retry(id, ask).await?),
                 }
                 "retry"
             }
-            Self::Cancel if body.dry_run => "cancel",
+            Self::Cancel if dry_run => "cancel",
             Self::Cancel => {
                 host.engine.cancel(id).await?;
                 "cancel"
             }
         };
-        if !body.dry_run {
+        if !dry_run {
             host.audit(actor, action, id.to_string(), serde_json::json!({ "bulk": true })).await;
         }
         Ok(())
     }
 }
 
-async fn bulk(host: Host, actor: Actor, body: BulkBody, what: Bulk) -> Result<Json<BulkDone>, ApiError> {
-    let limit = body.filter.limit.unwrap_or(BULK_MAX);
-    if !(1..=BULK_MAX).contains(&limit) {
-        let hint = "ask again until nothing is left";
-        return Err(ApiError::invalid(format!("`filter.limit` is {limit}: it may be 1 to {BULK_MAX}"), hint));
+async fn bulk(
+    host: Host,
+    actor: Actor,
+    filter: RunsFilter,
+    dry_run: bool,
+    what: Bulk,
+) -> Result<Json<BulkDone>, ApiError> {
+    let limit = page_limit(filter.limit, BULK_MAX, BULK_MAX)?;
+    let mut filter = filter.read(&host, limit).await?;
+    if !chooses(&filter) {
+        let hint =
+            "name a `flow`, a `state` or whatever else they have in common; `\"state\": \"failed\"` is all that failed";
+        return Err(ApiError::invalid("`filter` chooses nothing", hint));
     }
-    let mut filter = body.filter.read(&host, limit).await?;
     if filter.shown.is_empty() {
         filter.shown = what.states();
     }
     let found = host.store.list(filter, host.now()).await?;
-    let mut done = BulkDone { applied: !body.dry_run, runs: Vec::new(), refused: Vec::new() };
+    let mut done = BulkDone { applied: !dry_run, runs: Vec::new(), refused: Vec::new() };
     // The oldest first.
     for record in found.iter().rev() {
         let run = record.asked.id;
-        match what.apply(&host, &actor, record, &body).await {
+        match what.apply(&host, &actor, record, dry_run).await {
             Ok(()) => {
                 let record = host.store.run(run).await?;
-                done.runs.push(RunView::new(host.store.as_ref(), &record, host.now()).await);
+                done.runs.push(RunView::new(&record, host.now()));
             }
             Err(error) => done.refused.push(RefusedRun { run, error }),
         }
@@ -681,21 +764,23 @@ async fn bulk(host: Host, actor: Actor, body: BulkBody, what: Bulk) -> Result<Js
 }
 
 /// Retry every run that a filter finds
-#[utoipa::path(post, path = "/api/v1/flow-runs/bulk-retry", tag = "flow runs", request_body = BulkBody, responses((status = 200, body = BulkDone)))]
+#[utoipa::path(post, path = "/api/v1/flow-runs/bulk-retry", tag = "flow runs", request_body = BulkRetry, responses((status = 200, body = BulkDone)))]
 pub(super) async fn bulk_retry(
     State(host): State<Host>,
     Extension(actor): Extension<Actor>,
-    Body(body): Body<BulkBody>,
+    Body(body): Body<BulkRetry>,
 ) -> Result<Json<BulkDone>, ApiError> {
-    bulk(host, actor, body, Bulk::Retry).await
+    let BulkRetry { filter, from, rerun, all, version, policy, dry_run } = body;
+    let retry = RetryBody { from, rerun, all, version, policy, ..RetryBody::default() };
+    bulk(host, actor, filter, dry_run, Bulk::Retry(retry)).await
 }
 
 /// Cancel every run that a filter finds
-#[utoipa::path(post, path = "/api/v1/flow-runs/bulk-cancel", tag = "flow runs", request_body = BulkBody, responses((status = 200, body = BulkDone)))]
+#[utoipa::path(post, path = "/api/v1/flow-runs/bulk-cancel", tag = "flow runs", request_body = BulkCancel, responses((status = 200, body = BulkDone)))]
 pub(super) async fn bulk_cancel(
     State(host): State<Host>,
     Extension(actor): Extension<Actor>,
-    Body(body): Body<BulkBody>,
+    Body(body): Body<BulkCancel>,
 ) -> Result<Json<BulkDone>, ApiError> {
-    bulk(host, actor, body, Bulk::Cancel).await
+    bulk(host, actor, body.filter, body.dry_run, Bulk::Cancel).await
 }

@@ -6,12 +6,12 @@ use axum::{Extension, Json};
 use retake_core::schedule::{CatchUp, Overlap, Schedule, When};
 use retake_core::time::Timestamp;
 use retake_core::value::Json as Value;
-use retake_store::{Definition, Store, kind};
+use retake_store::{Definition, Store, StoreError, kind};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::deployments;
 use super::extract::{Body, Path, Query};
+use super::{Listed, deployments};
 use crate::access::Actor;
 use crate::error::{ApiError, checked_name};
 use crate::{Host, schema};
@@ -26,11 +26,13 @@ pub struct ScheduleView {
     /// Its name.
     pub name: String,
     /// What it says.
-    #[serde(flatten)]
-    pub ask: ScheduleAsk,
+    pub schedule: ScheduleAsk,
     /// The next slots, ten at most. A paused schedule has them too, and makes no runs.
     #[schema(value_type = Vec<String>)]
     pub next: Vec<Timestamp>,
+    /// Slots that have come and wait until the run of an earlier one has ended.
+    #[schema(value_type = Vec<String>)]
+    pub queued: Vec<Timestamp>,
     /// The last slot that made a run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -41,6 +43,7 @@ pub struct ScheduleView {
 
 /// What a schedule is to be.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct ScheduleAsk {
     /// The deployment, as `flow/name`.
     pub deployment: String,
@@ -59,6 +62,7 @@ pub struct ScheduleAsk {
     pub catch_up: CatchUp,
     /// Milliseconds by which a run begins later at most; always the same for the same slot.
     #[serde(default)]
+    #[schema(maximum = 86_400_000)]
     pub jitter_ms: u64,
     /// A JSON object; laid over the deployment's, name by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -76,6 +80,8 @@ pub(super) struct PutQuery {
     /// Only say when its runs would begin.
     #[serde(default)]
     dry_run: bool,
+    /// Refuse unless it is at this version; 0: unless it is new.
+    version: Option<u64>,
 }
 
 pub(crate) fn read(definition: &Definition) -> Result<Schedule, ApiError> {
@@ -86,14 +92,14 @@ pub(crate) fn read(definition: &Definition) -> Result<Schedule, ApiError> {
 }
 
 fn view(name: String, version: u64, schedule: Schedule, now: Timestamp) -> ScheduleView {
-    let Schedule { deployment, when, overlap, catch_up, jitter, parameters, paused, next, last } = schedule;
+    let Schedule { deployment, when, overlap, catch_up, jitter, parameters, paused, next, queued, last } = schedule;
     let mut slots: Vec<Timestamp> = next.into_iter().collect();
     if let Some(first) = next {
         slots.extend(when.next(first.max(now), SHOWN - 1));
     }
     let jitter_ms = crate::wire::millis(jitter);
     let ask = ScheduleAsk { deployment, when, overlap, catch_up, jitter_ms, parameters, paused };
-    ScheduleView { name, ask, next: slots, last, version }
+    ScheduleView { name, schedule: ask, next: slots, queued, last, version }
 }
 
 async fn find(store: &dyn Store, name: &str) -> Result<Definition, ApiError> {
@@ -104,11 +110,11 @@ async fn find(store: &dyn Store, name: &str) -> Result<Definition, ApiError> {
 }
 
 /// Schedules, by name
-#[utoipa::path(get, path = "/api/v1/schedules", tag = "schedules", responses((status = 200, body = Vec<ScheduleView>)))]
-pub(super) async fn list(State(host): State<Host>) -> Result<Json<Vec<ScheduleView>>, ApiError> {
+#[utoipa::path(get, path = "/api/v1/schedules", tag = "schedules", responses((status = 200, body = Listed<ScheduleView>)))]
+pub(super) async fn list(State(host): State<Host>) -> Result<Json<Listed<ScheduleView>>, ApiError> {
     let (all, now) = (host.store.definitions(kind::SCHEDULE).await?, host.now());
     let views = all.into_iter().map(|it| Ok(view(it.name.clone(), it.version, read(&it)?, now)));
-    Ok(Json(views.collect::<Result<_, ApiError>>()?))
+    Ok(Json(Listed::all(views.collect::<Result<_, ApiError>>()?)))
 }
 
 /// One schedule
@@ -147,10 +153,14 @@ pub(super) async fn put(
         _ => when.check().map(|()| when.next_after(now))?,
     };
     let jitter = std::time::Duration::from_millis(jitter_ms);
-    let last = old.and_then(|it| it.last);
-    let schedule = Schedule { deployment, when, overlap, catch_up, jitter, parameters, paused, next, last };
+    let (last, queued) = old.map(|it| (it.last, it.queued)).unwrap_or_default();
+    let queued = if overlap == Overlap::Queue { queued } else { Vec::new() };
+    let schedule = Schedule { deployment, when, overlap, catch_up, jitter, parameters, paused, next, queued, last };
     schedule.check()?;
     let mut version = before.map_or(0, |it| it.version);
+    if query.version.is_some_and(|it| it != version) {
+        return Err(StoreError::Changed { is: version }.into());
+    }
     if !query.dry_run {
         version = store.define(definition(&name, &schedule, now), Some(version)).await?;
         host.audit(&actor, "schedule", name.clone(), serde_json::to_value(&schedule).unwrap_or_default()).await;

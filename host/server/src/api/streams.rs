@@ -5,17 +5,21 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::{Stream, stream};
 use retake_core::id::FlowRunId;
 use retake_core::run::RunState;
+use retake_store::RunFilter;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::extract::Path;
 use super::find_run;
 use crate::Host;
+use crate::access::Actor;
 use crate::error::ApiError;
 use crate::live::{Begin, Happened, LiveEvent};
 use crate::wire::LineView;
@@ -27,10 +31,52 @@ const LINES: usize = 500;
 /// How long to wait for lines of a run that says nothing.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// How often it is looked whether the token of a stream may still do that.
+const STILL: Duration = Duration::from_secs(10);
+/// Runs below a run whose events are told with it, at most.
+const BELOW: usize = 1000;
+
 type Events<S> = Sse<axum::response::sse::KeepAliveStream<S>>;
 
 fn last_id(headers: &HeaderMap) -> Option<String> {
     headers.get("last-event-id").and_then(|it| it.to_str().ok()).filter(|it| !it.is_empty()).map(str::to_owned)
+}
+
+/// A place among the streams, for whom it is, and whether that may still be.
+struct Place {
+    host: Host,
+    actor: Actor,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Place {
+    fn take(host: Host, actor: Actor) -> Result<Self, ApiError> {
+        let Some(permit) = host.doing.stream() else {
+            let hint = "let others end, or ask for pages instead";
+            let error = ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too-many", "too many streams are open", hint);
+            return Err(ApiError { retry_after: Some(5), ..error });
+        };
+        Ok(Self { host, actor, _permit: permit })
+    }
+
+    /// Waits for something; `None` when the stream is to end: the server ends, or the token is not good any more.
+    async fn wait<T>(&self, what: impl Future<Output = T>) -> Option<T> {
+        let mut what = std::pin::pin!(what);
+        loop {
+            if !self.host.tokens.still(&self.actor, self.host.now()) {
+                return None;
+            }
+            tokio::select! {
+                it = &mut what => return Some(it),
+                () = self.host.live.closed() => return None,
+                () = tokio::time::sleep(STILL) => {}
+            }
+        }
+    }
+}
+
+fn end() -> Event {
+    Event::default().event("end").data("{}")
 }
 
 /// What a run logs, as it is kept, until it ends
@@ -43,12 +89,13 @@ fn last_id(headers: &HeaderMap) -> Option<String> {
     responses((status = 200, content_type = "text/event-stream", body = String)))]
 pub(super) async fn logs(
     State(host): State<Host>,
+    Extension(actor): Extension<Actor>,
     Path(run): Path<String>,
     headers: HeaderMap,
 ) -> Result<Events<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     let id = find_run(host.store.as_ref(), &run).await?;
     let after = last_id(&headers).and_then(|it| it.parse::<u64>().ok()).unwrap_or(0).min(i64::MAX as u64);
-    let begin = Tail { host, id, after, lines: VecDeque::new(), ended: false };
+    let begin = Tail { place: Place::take(host, actor)?, id, after, lines: VecDeque::new(), ended: false };
     let stream = stream::unfold(begin, |mut tail| async move {
         let event = tail.next().await?;
         Some((Ok(event), tail))
@@ -58,7 +105,7 @@ pub(super) async fn logs(
 
 /// The lines of a run, from some line on.
 struct Tail {
-    host: Host,
+    place: Place,
     id: FlowRunId,
     after: u64,
     lines: VecDeque<(u64, LineView)>,
@@ -67,6 +114,7 @@ struct Tail {
 
 impl Tail {
     async fn next(&mut self) -> Option<Event> {
+        let host = self.place.host.clone();
         loop {
             if let Some((number, line)) = self.lines.pop_front() {
                 self.after = number;
@@ -75,38 +123,58 @@ impl Tail {
             if self.ended {
                 return None;
             }
-            let changed = self.host.engine.watch(self.id);
+            let changed = host.engine.watch(self.id);
             let told = changed.notified();
             // Asked before the lines are read: whoever ends a run writes its last lines with its end.
-            let state = self.host.store.run(self.id).await.ok()?.run.state;
-            let over = state.is_terminal() || state == RunState::Parked;
-            let page = self.host.store.logs(self.id, self.after, LINES).await.ok()?;
+            let over = has_ended(host.store.run(self.id).await.ok()?.run.state);
+            let page = host.store.logs(self.id, self.after, LINES).await.ok()?;
             if page.is_empty() && over {
                 self.ended = true;
-                return Some(Event::default().event("end").data("{}"));
+                return Some(end());
             }
             if page.is_empty() {
-                let _ = tokio::time::timeout(LOOK, told).await;
+                self.place.wait(tokio::time::timeout(LOOK, told)).await?.ok();
             }
             self.lines = page.iter().map(|(number, line)| (*number, LineView::new(line))).collect();
         }
     }
 }
 
-/// What happens to a run and to its children
+fn has_ended(state: RunState) -> bool {
+    state.is_terminal() || state == RunState::Parked
+}
+
+/// What happens to a run and to its children, until it ends
 ///
-/// Begins with what the server remembers of it; otherwise as the stream of all runs.
+/// Begins with what the server remembers of it; otherwise as the stream of all runs. The last event is called `end`.
 #[utoipa::path(get, path = "/api/v1/flow-runs/{run}/events/stream", tag = "live",
     params(("run" = String, Path, description = "Its id, an unambiguous beginning of it, or its friendly name"),
            ("Last-Event-ID" = Option<String>, Header, description = "The last event that was seen")),
     responses((status = 200, content_type = "text/event-stream", body = String)))]
 pub(super) async fn of_run(
     State(host): State<Host>,
+    Extension(actor): Extension<Actor>,
     Path(run): Path<String>,
     headers: HeaderMap,
 ) -> Result<Events<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     let id = find_run(host.store.as_ref(), &run).await?;
-    Ok(told(host, vec![id], &headers))
+    let place = Place::take(host, actor)?;
+    // Before it is looked who is there, so that nobody who comes meanwhile is missed.
+    let begin = place.host.live.begin(last_id(&headers).as_deref(), true);
+    let only = below(&place.host, id).await?;
+    Ok(told(place, begin, only))
+}
+
+/// A run and those below it that there are.
+async fn below(host: &Host, id: FlowRunId) -> Result<Vec<FlowRunId>, ApiError> {
+    let mut all = vec![id];
+    let mut at = 0;
+    while let Some(parent) = all.get(at).copied().filter(|_| all.len() < BELOW) {
+        let filter = RunFilter { parent: Some(parent), limit: BELOW - all.len(), ..RunFilter::default() };
+        all.extend(host.store.list(filter, host.now()).await?.iter().map(|it| it.asked.id));
+        at += 1;
+    }
+    Ok(all)
 }
 
 /// What happens to all runs, from now on
@@ -118,27 +186,30 @@ pub(super) async fn of_run(
     responses((status = 200, content_type = "text/event-stream", body = String)))]
 pub(super) async fn all(
     State(host): State<Host>,
+    Extension(actor): Extension<Actor>,
     headers: HeaderMap,
 ) -> Result<Events<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
-    Ok(told(host, Vec::new(), &headers))
+    let place = Place::take(host, actor)?;
+    let begin = place.host.live.begin(last_id(&headers).as_deref(), false);
+    Ok(told(place, begin, Vec::new()))
 }
 
 struct Listener {
-    host: Host,
+    place: Place,
     begin: Begin,
     missed: VecDeque<(u64, Arc<LiveEvent>)>,
-    /// Of these runs, and of what they ask for; of all when there is none.
+    /// The run that is told of, and those below it; of all when there is none.
     only: Vec<FlowRunId>,
+    ended: bool,
 }
 
 fn told(
-    host: Host,
+    place: Place,
+    mut begin: Begin,
     only: Vec<FlowRunId>,
-    headers: &HeaderMap,
 ) -> Events<impl Stream<Item = Result<Event, Infallible>> + use<>> {
-    let mut begin = host.live.begin(last_id(headers).as_deref(), !only.is_empty());
     let missed = std::mem::take(&mut begin.missed).into();
-    let listener = Listener { host, begin, missed, only };
+    let listener = Listener { place, begin, missed, only, ended: false };
     let stream = stream::unfold(listener, |mut listener| async move {
         let event = listener.next().await?;
         Some((Ok(event), listener))
@@ -154,25 +225,41 @@ impl Listener {
             }
             let (number, event) = match self.missed.pop_front() {
                 Some(missed) => missed,
-                None => match self.begin.next.recv().await {
-                    Ok(next) => next,
-                    Err(RecvError::Lagged(_)) => {
+                None if self.ended => return None,
+                None if self.is_over().await => {
+                    self.ended = true;
+                    return Some(end());
+                }
+                // It may end without a word, as when it is cancelled while it waits.
+                None => match self.place.wait(tokio::time::timeout(LOOK, self.begin.next.recv())).await? {
+                    Ok(Ok(next)) => next,
+                    Ok(Err(RecvError::Lagged(_))) => {
                         self.begin.resync = true;
                         continue;
                     }
-                    Err(RecvError::Closed) => return None,
+                    Ok(Err(RecvError::Closed)) => return None,
+                    Err(_) => continue,
                 },
             };
             if !self.only.is_empty() {
                 if !self.only.contains(&event.run) {
                     continue;
                 }
-                if let Happened::Child { child } = event.happened {
+                if let Happened::Child { child } = event.happened
+                    && self.only.len() < BELOW
+                {
                     self.only.push(child);
                 }
             }
-            let id = self.host.live.id(number);
+            let id = self.place.host.live.id(number);
             return Event::default().event("progress").id(id).json_data(&*event).ok();
         }
+    }
+
+    /// Whether the run that is told of has ended, and all was told.
+    async fn is_over(&self) -> bool {
+        let Some(run) = self.only.first() else { return false };
+        let ended = self.place.host.store.run(*run).await.is_ok_and(|it| has_ended(it.run.state));
+        ended && self.begin.next.is_empty()
     }
 }

@@ -5,11 +5,12 @@ use axum::http::StatusCode;
 use axum::{Extension, Json};
 use retake_core::time::Timestamp;
 use retake_core::value::Json as Value;
-use retake_store::kind;
+use retake_store::{AuditEntry, kind};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{Body, Path, Query};
+use super::{Listed, page_limit, page_place};
 use crate::Host;
 use crate::access::{self, Actor, Role, TokenRecord};
 use crate::error::{ApiError, checked_name};
@@ -32,14 +33,14 @@ pub struct TokenView {
 }
 
 /// Tokens, by name
-#[utoipa::path(get, path = "/api/v1/tokens", tag = "tokens", responses((status = 200, body = Vec<TokenView>)))]
-pub(super) async fn list(State(host): State<Host>) -> Result<Json<Vec<TokenView>>, ApiError> {
+#[utoipa::path(get, path = "/api/v1/tokens", tag = "tokens", responses((status = 200, body = Listed<TokenView>)))]
+pub(super) async fn list(State(host): State<Host>) -> Result<Json<Listed<TokenView>>, ApiError> {
     let all = host.store.definitions(kind::TOKEN).await?;
     let views = all.into_iter().filter_map(|it| {
         let TokenRecord { role, created, expires, .. } = access::record(&it)?;
         Some(TokenView { name: it.name, role, created, expires })
     });
-    Ok(Json(views.collect()))
+    Ok(Json(Listed::all(views.collect())))
 }
 
 /// A token that is asked for.
@@ -67,7 +68,7 @@ pub struct NewToken {
 /// Make a token
 ///
 /// It is shown this once: only its SHA-256 is kept.
-#[utoipa::path(put, path = "/api/v1/tokens/{name}", tag = "tokens", request_body = TokenAsk,
+#[utoipa::path(post, path = "/api/v1/tokens/{name}", tag = "tokens", request_body = TokenAsk,
     params(("name" = String, Path, description = "Its name")), responses((status = 201, body = NewToken)))]
 pub(super) async fn make(
     State(host): State<Host>,
@@ -80,6 +81,7 @@ pub(super) async fn make(
     if expires.is_some_and(|it| it <= created) {
         return Err(ApiError::invalid("`expires` is over already", "name an instant that is to come"));
     }
+    let _changing = host.tokens.change().await;
     let (store, record) = (host.store.as_ref(), |hash| TokenRecord { role, hash, created, expires });
     let token = access::make(store, host.entropy.as_ref(), &name, record).await.map_err(|error| match error {
         retake_store::StoreError::Changed { .. } => {
@@ -103,7 +105,10 @@ pub(super) async fn revoke(
     Extension(actor): Extension<Actor>,
     Path(name): Path<String>,
 ) -> Result<StatusCode, ApiError> {
+    let _changing = host.tokens.change().await;
     let store = host.store.as_ref();
+    // Perhaps another server, or a change that was not answered, has brought them apart.
+    host.tokens.refresh(store).await?;
     let all = store.definitions(kind::TOKEN).await?;
     let lasts = |it: &TokenRecord| it.role == Role::Admin && it.expires.is_none();
     let found = all.iter().find(|it| it.name == name).ok_or_else(|| {
@@ -117,8 +122,9 @@ pub(super) async fn revoke(
         let hint = "make another first: `retake tokens add NAME --role admin`";
         return Err(ApiError::conflict("it is the last token of an admin", hint));
     }
+    // First here: one that may be gone must not be good any more.
+    host.tokens.forget(&name);
     store.undefine(kind::TOKEN, &name).await?;
-    host.tokens.refresh(store).await?;
     host.audit(&actor, "revoke-token", name, serde_json::json!({})).await;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -130,8 +136,9 @@ pub(super) struct AuditQuery {
     /// Only about this run's id, or this name.
     subject: Option<String>,
     /// Entries before this one: `next` of the page before.
-    before: Option<u64>,
+    before: Option<String>,
     /// So many at most: 50 unless it says so, and 200 at most.
+    #[param(minimum = 1, maximum = 200)]
     limit: Option<usize>,
 }
 
@@ -153,38 +160,21 @@ pub struct AuditView {
     pub details: Value,
 }
 
-/// A page of who did what, the newest first.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct AuditPage {
-    /// The entries.
-    pub items: Vec<AuditView>,
-    /// What to ask for as `before` to get the next page; absent on the last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<u64>,
-}
-
 /// Who did what, the newest first
-#[utoipa::path(get, path = "/api/v1/audit", tag = "tokens", params(AuditQuery), responses((status = 200, body = AuditPage)))]
+#[utoipa::path(get, path = "/api/v1/audit", tag = "tokens", params(AuditQuery), responses((status = 200, body = Listed<AuditView>)))]
 pub(super) async fn audit(
     State(host): State<Host>,
     Query(query): Query<AuditQuery>,
-) -> Result<Json<AuditPage>, ApiError> {
-    let limit = query.limit.unwrap_or(50);
-    if !(1..=200).contains(&limit) {
-        let hint = "ask for the next page with `before`";
-        return Err(ApiError::invalid(format!("`limit` is {limit}: it may be 1 to 200"), hint));
-    }
-    let before = query.before.map(|it| it.min(i64::MAX as u64));
-    let mut found = host.store.audited(before, query.subject.as_deref(), limit + 1).await?;
-    let more = found.len() > limit;
-    found.truncate(limit);
-    let next = found.last().filter(|_| more).map(|(seq, _)| *seq);
-    let items = found.into_iter().map(|(_, it)| AuditView {
+) -> Result<Json<Listed<AuditView>>, ApiError> {
+    let limit = page_limit(query.limit, 50, 200)?;
+    let before = page_place(query.before.as_ref())?;
+    let found = host.store.audited(before, query.subject.as_deref(), limit + 1).await?;
+    let show = |(_, it): (u64, AuditEntry)| AuditView {
         at: it.at,
         actor: it.actor,
         action: it.action,
         subject: it.subject,
         details: it.details,
-    });
-    Ok(Json(AuditPage { items: items.collect(), next }))
+    };
+    Ok(Json(Listed::page(found, limit, |(seq, _)| seq.to_string(), show)))
 }

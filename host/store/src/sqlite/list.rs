@@ -6,7 +6,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
 use super::reads::sql_limit;
-use super::rows::{Columns, RECORD, shown_condition};
+use super::rows::{Columns, RECORD, late_before, shown_condition};
 use super::writes::Fault;
 use crate::{RunFilter, RunRecord};
 
@@ -38,6 +38,42 @@ pub(super) fn list(db: &Connection, filter: &RunFilter, now: Timestamp) -> Done<
         found.truncate(filter.limit);
     }
     Ok(found)
+}
+
+/// Counts the runs that wait or are worked on, along the two indexes that hold them and no others.
+pub(super) fn open_runs(db: &Connection, now: Timestamp) -> Done<Vec<(Shown, u64)>> {
+    let late = late_before(now);
+    let mut counts: Vec<(Shown, u64)> = Vec::new();
+    let mut waiting = db.prepare_cached(
+        "SELECT waiting, due < ?1, count(*) FROM flow_run INDEXED BY flow_run_due WHERE state = 0 GROUP BY 1, 2",
+    )?;
+    let mut rows = waiting.query([late])?;
+    while let Some(row) = rows.next()? {
+        let shown = match (row.get::<_, i64>(0)?, row.get::<_, bool>(1)?) {
+            (1, _) => Shown::AwaitingRetry,
+            (2, _) => Shown::Suspended,
+            (_, true) => Shown::Late,
+            (_, false) => Shown::Scheduled,
+        };
+        counts.push((shown, row.get::<_, i64>(2)?.cast_unsigned()));
+    }
+    let mut active = db.prepare_cached(
+        "SELECT state, attempt > 1, count(*) FROM flow_run INDEXED BY flow_run_claimed WHERE state IN (1, 2) GROUP BY 1, 2",
+    )?;
+    let mut rows = active.query([])?;
+    while let Some(row) = rows.next()? {
+        let shown = match (row.get::<_, i64>(0)?, row.get::<_, bool>(1)?) {
+            (2, _) => Shown::Cancelling,
+            (_, true) => Shown::Retrying,
+            (_, false) => Shown::Running,
+        };
+        counts.push((shown, row.get::<_, i64>(2)?.cast_unsigned()));
+    }
+    Ok(Shown::ALL
+        .into_iter()
+        .map(|word| (word, counts.iter().filter(|(it, _)| *it == word).map(|(_, count)| count).sum()))
+        .filter(|(_, count)| *count > 0)
+        .collect())
 }
 
 /// Returns the statements that a page is asked for with.

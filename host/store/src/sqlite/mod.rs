@@ -15,7 +15,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use retake_core::id::{ContentDigest, Fence, FlowRunId};
 use retake_core::limits;
-use retake_core::run::{Command, Run};
+use retake_core::run::{Command, Run, Shown};
 use retake_core::task::{Kept, LogLine, PastAttempt, TaskRun};
 use retake_core::time::Timestamp;
 use retake_core::value::Json;
@@ -100,11 +100,6 @@ impl SqliteStore {
         Ok(Self { boot, readers, writer: None, rules, blobs: Arc::new(blobs), _lock: None })
     }
 
-    /// Returns what the writer has done so far; nothing, when there is none.
-    pub fn writer_stats(&self) -> Option<WriterStats> {
-        self.writer.as_ref().map(Writer::stats)
-    }
-
     fn writer(&self) -> Result<&Writer, StoreError> {
         self.writer.as_ref().ok_or(StoreError::ReadOnly)
     }
@@ -173,6 +168,10 @@ fn start_readers(files: &Files) -> Result<Readers, OpenError> {
 impl Store for SqliteStore {
     fn boot(&self) -> u64 {
         self.boot
+    }
+
+    fn writer_stats(&self) -> Option<WriterStats> {
+        self.writer.as_ref().map(Writer::stats)
     }
 
     fn has_failed(&self) -> bool {
@@ -292,6 +291,11 @@ impl Store for SqliteStore {
         self.readers.ask(move |db| reads::run(db, id)).await
     }
 
+    async fn keyed(&self, key: &str) -> Result<Option<RunRecord>, StoreError> {
+        let key = key.to_owned();
+        self.readers.ask(move |db| reads::keyed(db, &key)).await
+    }
+
     async fn find(&self, text: &str, limit: usize) -> Result<Vec<FlowRunId>, StoreError> {
         let text = text.to_owned();
         self.readers.ask(move |db| reads::find(db, &text, limit)).await
@@ -354,6 +358,10 @@ impl Store for SqliteStore {
 
     async fn audit(&self, entry: AuditEntry) -> Result<(), StoreError> {
         self.change(entry.details.as_str().len(), move |db| defined::audit(db, &entry)).await
+    }
+
+    async fn open_runs(&self, now: Timestamp) -> Result<Vec<(Shown, u64)>, StoreError> {
+        self.readers.ask(move |db| list::open_runs(db, now)).await
     }
 
     async fn audited(

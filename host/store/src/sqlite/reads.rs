@@ -51,6 +51,12 @@ pub(super) fn run(db: &Connection, id: FlowRunId) -> Done<RunRecord> {
     found.optional()?.ok_or_else(|| StoreError::NoRun(id).into())
 }
 
+pub(super) fn keyed(db: &Connection, key: &str) -> Done<Option<RunRecord>> {
+    static SQL: LazyLock<String> =
+        LazyLock::new(|| format!("SELECT {RECORD} FROM flow_run WHERE idempotency_key = ?1"));
+    Ok(db.prepare_cached(&SQL)?.query_one([key], |row| Columns::after(0, row).record()).optional()?)
+}
+
 pub(super) fn held(db: &Connection, boot: u64, fences: &[Fence]) -> Done<Vec<RunRecord>> {
     let sql = format!("SELECT {RECORD} FROM flow_run WHERE state IN (1, 2) AND boot = ?1 ORDER BY row");
     let mut all = db.prepare_cached(&sql)?;

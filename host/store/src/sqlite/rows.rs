@@ -449,10 +449,15 @@ pub(super) fn level_number(level: Level) -> u8 {
     }
 }
 
+/// A run that was due before this instant is late: `now > due + LATE_AFTER`, turned around so that an index on `due` could
+/// serve it.
+pub(super) fn late_before(now: Timestamp) -> i64 {
+    now.as_micros().saturating_sub(limits::LATE_AFTER.as_micros() as i64)
+}
+
 /// Says [`Run::shown`] in SQL, so that a filtered page is as long as was asked for. The contract compares the two.
 pub(super) fn shown_condition(shown: Shown, now: Timestamp) -> String {
-    // `now > due + LATE_AFTER`, turned around so that an index on `due` could serve it.
-    let late = now.as_micros().saturating_sub(limits::LATE_AFTER.as_micros() as i64);
+    let late = late_before(now);
     match shown {
         Shown::Scheduled => format!("(state = 0 AND waiting IN (0, 3) AND due >= {late})"),
         Shown::Late => format!("(state = 0 AND waiting IN (0, 3) AND due < {late})"),

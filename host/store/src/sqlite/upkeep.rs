@@ -51,8 +51,13 @@ pub fn schema_versions(dir: &Path) -> Result<(u32, u32), OpenError> {
 /// Whether the process that last opened the store in `dir` for writing still lives. For people to read: a number of a
 /// process that is gone may have been given to another.
 pub fn is_worked_on(dir: &Path) -> bool {
-    let said = std::fs::read_to_string(dir.join("retake.lock")).unwrap_or_default();
-    said.trim().parse::<u32>().is_ok_and(|pid| Path::new("/proc").join(pid.to_string()).exists())
+    worked_on_by(dir).is_some()
+}
+
+/// Returns that process.
+pub fn worked_on_by(dir: &Path) -> Option<u32> {
+    let said = std::fs::read_to_string(dir.join("retake.lock")).ok()?;
+    said.trim().parse::<u32>().ok().filter(|pid| Path::new("/proc").join(pid.to_string()).exists())
 }
 
 /// Copies the store in `dir` to `to`, which must not exist, as it is at one instant. Others may write meanwhile: what

@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::wal::CheckpointMode;
 use rusqlite::{Connection, DEFAULT_NAME, ErrorCode};
@@ -64,12 +64,15 @@ pub struct WriterStats {
     pub changes: u64,
     /// Transactions that wrote something: each cost one fsync.
     pub commits: u64,
+    /// How long all commits took together, those that wrote nothing among them.
+    pub committing: Duration,
 }
 
 #[derive(Debug, Default)]
 struct Shared {
     changes: AtomicU64,
     commits: AtomicU64,
+    committing_us: AtomicU64,
     failed: AtomicBool,
 }
 
@@ -213,6 +216,7 @@ impl Writer {
         WriterStats {
             changes: self.shared.changes.load(Ordering::Relaxed),
             commits: self.shared.commits.load(Ordering::Relaxed),
+            committing: Duration::from_micros(self.shared.committing_us.load(Ordering::Relaxed)),
         }
     }
 }
@@ -331,7 +335,11 @@ impl Committer {
             for job in jobs {
                 job.make(db).map_err(|why| Spoilt { by_a_change: true, why })?;
             }
-            run("COMMIT").map_err(|why| Spoilt { by_a_change: false, why })
+            let began = Instant::now();
+            let committed = run("COMMIT").map_err(|why| Spoilt { by_a_change: false, why });
+            let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+            self.shared.committing_us.fetch_add(took, Ordering::Relaxed);
+            committed
         });
         match made {
             Ok(_) => {

@@ -1,0 +1,54 @@
+//! What is being done for those who asked, whether they wait for it or not, and how much of it at once.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+
+/// Streams at once (A15).
+const STREAMS: usize = 100;
+/// Uploads at once: each is held in memory until it is inspected (A04).
+const UPLOADS: usize = 2;
+
+/// What is being done.
+#[derive(Debug)]
+pub struct Doing {
+    tasks: Mutex<JoinSet<()>>,
+    streams: Arc<Semaphore>,
+    uploads: Arc<Semaphore>,
+}
+
+impl Default for Doing {
+    fn default() -> Self {
+        Self {
+            tasks: Mutex::default(),
+            streams: Arc::new(Semaphore::new(STREAMS)),
+            uploads: Arc::new(Semaphore::new(UPLOADS)),
+        }
+    }
+}
+
+impl Doing {
+    /// Begins something that is done to its end.
+    pub(crate) fn begin(&self, what: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(what);
+    }
+
+    /// Waits until what was begun is done.
+    pub async fn done(&self) {
+        let mut tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        while tasks.join_next().await.is_some() {}
+    }
+
+    /// Takes the place of a stream, if there is one.
+    pub(crate) fn stream(&self) -> Option<OwnedSemaphorePermit> {
+        self.streams.clone().try_acquire_owned().ok()
+    }
+
+    /// Waits for the place of an upload.
+    pub(crate) async fn upload(&self) -> Option<OwnedSemaphorePermit> {
+        self.uploads.clone().acquire_owned().await.ok()
+    }
+}

@@ -1,0 +1,93 @@
+//! What a Prometheus server reads: counted since the start, or looked up when it asks.
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::registry::{Registry, Unit};
+use retake_engine::Progress;
+use retake_store::StoreError;
+
+use crate::Host;
+
+type Labels = Vec<(&'static str, String)>;
+
+/// What is counted since the start.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Counted {
+    attempts: Family<Labels, Counter>,
+    task_attempts: Family<Labels, Counter>,
+}
+
+impl Counted {
+    /// Counts what happened.
+    pub(crate) fn count(&self, progress: &Progress) {
+        match progress {
+            Progress::Ended { shown, .. } => {
+                self.attempts.get_or_create(&vec![("state", shown.to_string())]).inc();
+            }
+            Progress::TaskEnded { failure, .. } => {
+                let outcome = if failure.is_none() { "completed" } else { "failed" };
+                self.task_attempts.get_or_create(&vec![("outcome", outcome.to_owned())]).inc();
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Returns everything as text.
+pub(crate) async fn text(host: &Host) -> Result<String, StoreError> {
+    let now = host.now();
+    let mut registry = Registry::with_prefix("retake");
+    let counted = &host.live.counted;
+    registry.register(
+        "attempts",
+        "Attempts of flows that ended, by the state of the run then",
+        counted.attempts.clone(),
+    );
+    registry.register("task_attempts", "Attempts of tasks that ended, by outcome", counted.task_attempts.clone());
+    let open = Family::<Labels, Gauge>::default();
+    for (shown, count) in host.store.open_runs(now).await? {
+        open.get_or_create(&vec![("state", shown.to_string())]).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+    registry.register("open_runs", "Runs that wait or are worked on, by state", open);
+    let late = host.store.next_due(None).await?.map_or(0.0, |due| now.since(due).as_secs_f64());
+    registry.register_with_unit(
+        "oldest_due",
+        "How long the run that is due longest has waited",
+        Unit::Seconds,
+        ConstGauge::new(late),
+    );
+    let messages = host.store.deliveries_due(now, 1000).await?.len();
+    registry.register(
+        "deliveries_due",
+        "Messages that are to be sent now, 1000 at most",
+        ConstGauge::new(messages as i64),
+    );
+    let streams = host.live.listeners() as i64;
+    registry.register("streams", "Clients that are told live what happens", ConstGauge::new(streams));
+    if let Some(stats) = host.store.writer_stats() {
+        registry.register("store_changes", "Changes that the store was asked for", ConstCounter::new(stats.changes));
+        registry.register(
+            "store_commits",
+            "Transactions that wrote something; each shares one fsync",
+            ConstCounter::new(stats.commits),
+        );
+        let committing = ConstCounter::new(stats.committing.as_secs_f64());
+        registry.register_with_unit(
+            "store_committing",
+            "How long all commits took together",
+            Unit::Seconds,
+            committing,
+        );
+    }
+    let failed = i64::from(host.store.has_failed());
+    registry.register(
+        "store_failed",
+        "1 when nothing is written any more until the server is started again",
+        ConstGauge::new(failed),
+    );
+    let mut text = String::new();
+    encode(&mut text, &registry).expect("text can be written to a string");
+    Ok(text)
+}
