@@ -62,6 +62,7 @@ fn a_run_fails_somebody_is_told_and_retries_it_until_it_succeeds() {
 
     let failed = retake.expect(1, &["retry", &run, "-w"]);
     assert!(failed.err.contains("attempt 2 failed"), "{}", failed.err);
+    assert!(!failed.err.contains("attempt 1 failed"), "only what is new is told: {}", failed.err);
     let done = retake.expect(0, &["retry", &run, "--until-success"]);
     let result: Value = serde_json::from_str(&done.out).unwrap();
     assert_eq!(result, json!({ "attempt": 3, "starts": 1 }));
@@ -144,7 +145,8 @@ fn a_message_that_does_not_arrive_is_sent_again_under_the_same_id() {
     let server = Server::start(&retake);
     let (url, told) = receiver(vec![500]);
     retake.expect(0, &["notify", "add", "night", "--webhook", &url]);
-    retake.expect(1, &["notify", "test", "night"]);
+    retake.expect(0, &["deploy", &path("manual_retry"), "-n", "dev", "-p", "fail_times=9"]);
+    retake.expect(1, &["run", "Manual retry/dev", "-w"]);
     let first = told.recv_timeout(Duration::from_secs(10)).unwrap();
     let again = told.recv_timeout(Duration::from_secs(20)).unwrap();
     assert_eq!(header(&first, "webhook-id"), header(&again, "webhook-id"));
@@ -154,6 +156,7 @@ fn a_message_that_does_not_arrive_is_sent_again_under_the_same_id() {
         assert!(began.elapsed() < Duration::from_secs(5));
         std::thread::sleep(Duration::from_millis(50));
     }
+    assert!(retake.expect(0, &["notify", "test", "night"]).out.starts_with("delivered"));
     let shown = server.ask("GET", "/api/v1/notifications/night", "").json();
     assert_eq!(shown["rule"]["to"]["webhook"]["secret"], Value::Null, "a secret is shown once");
     assert!(shown["rule"]["to"]["webhook"]["url"].as_str().unwrap().ends_with("/…"), "{shown}");

@@ -28,6 +28,9 @@ pub(crate) async fn deploy(args: &Args, typed: &Deploy) -> anyhow::Result<Exit> 
     let file = inspect::is_file(&typed.target).then(|| inspect::read(typed.target.as_ref())).transpose()?;
     let served = server::served(args).await?;
     let done = deploy_to(args, served.client(), typed, file).await;
+    if done.is_ok() && served.is_own() && !args.quiet {
+        anstream::eprintln!("  no server works on this data directory: `retake server` does");
+    }
     served.end().await;
     done
 }
@@ -135,7 +138,9 @@ fn change_text(change: &Change) -> String {
 /// Reads when runs begin by themselves; `None` when nothing was typed about it.
 fn when(typed: &Slots) -> anyhow::Result<Option<When>> {
     let when = match (&typed.cron, typed.every, typed.once) {
-        (Some(expression), ..) => When::Cron { expression: expression.clone(), time_zone: typed.tz.clone() },
+        (Some(expression), ..) => {
+            When::Cron { expression: expression.clone(), time_zone: typed.tz.clone().unwrap_or_else(|| "UTC".into()) }
+        }
         (None, Some(interval), _) => When::Every { interval, anchor: Timestamp::from_micros(0) },
         (None, None, Some(at)) => When::Once { at: Timestamp::from_micros(at.as_microsecond()) },
         (None, None, None) => return Ok(None),
@@ -219,19 +224,23 @@ async fn deployments_of(args: &Args, client: &Client, typed: &Deployments) -> an
         Deployments::Rm { name } => {
             let (flow, short) = full_name(name)?;
             client.remove_deployment(flow, short).await?;
-            println!("{name} is removed; its runs stay");
+            out::done(args.output, "removed", name, &format!("{name} is removed; its runs stay"));
         }
-        Deployments::Pause { name } => paused(client, name, true).await?,
-        Deployments::Resume { name } => paused(client, name, false).await?,
+        Deployments::Pause { name } => paused(args, client, name, true).await?,
+        Deployments::Resume { name } => paused(args, client, name, false).await?,
     }
     Ok(Exit::Ok)
 }
 
-async fn paused(client: &Client, full: &str, paused: bool) -> anyhow::Result<()> {
+async fn paused(args: &Args, client: &Client, full: &str, paused: bool) -> anyhow::Result<()> {
     let (flow, name) = full_name(full)?;
     let change = DeploymentChange { paused: Some(paused), ..DeploymentChange::default() };
     client.change_deployment(flow, name, &change, false).await?;
-    println!("{full} is {}", if paused { "paused: its schedules make no runs" } else { "not paused" });
+    let (word, text) = match paused {
+        true => ("paused", format!("{full} is paused: its schedules make no runs")),
+        false => ("resumed", format!("{full} is resumed: its schedules make runs")),
+    };
+    out::done(args.output, word, full, &text);
     Ok(())
 }
 
@@ -297,7 +306,7 @@ async fn components_of(
         }
         Components::Rm { digest } => {
             client.remove_component(digest).await?;
-            println!("{digest} is removed");
+            out::done(args.output, "removed", digest, &format!("{digest} is removed"));
         }
     }
     Ok(Exit::Ok)
@@ -371,7 +380,7 @@ async fn schedules_of(args: &Args, client: &Client, typed: &Schedules) -> anyhow
         Schedules::Add(add) => show_schedule(args, &add_schedule(client, add).await?),
         Schedules::Rm { name } => {
             client.remove_schedule(name).await?;
-            println!("schedule {name} is removed; its runs stay");
+            out::done(args.output, "removed", name, &format!("schedule {name} is removed; its runs stay"));
         }
         Schedules::Pause { name } | Schedules::Resume { name } => {
             let paused = matches!(typed, Schedules::Pause { .. });
@@ -441,7 +450,10 @@ fn show_schedule(args: &Args, it: &ScheduleView) {
             if it.schedule.paused {
                 lines.push("paused     it makes no runs".into());
             }
-            lines.extend(it.next.iter().map(|at| format!("next       {}", instant(*at))));
+            if !it.schedule.paused {
+                lines.extend(it.next.iter().map(|at| format!("next       {}", instant(*at))));
+            }
+            lines.extend(it.queued.iter().map(|at| format!("queued     {}", instant(*at))));
             lines.join("\n")
         },
     );
@@ -459,6 +471,10 @@ async fn tokens_of(args: &Args, client: &Client, typed: &Tokens) -> anyhow::Resu
     match typed {
         Tokens::Ls => {
             let all = client.tokens().await?;
+            if all.is_empty() && args.output == Format::Table {
+                println!("no tokens yet\n  hint: retake server, which makes the first");
+                return Ok(Exit::Ok);
+            }
             out::list(
                 args.output,
                 &all,
@@ -489,7 +505,7 @@ async fn tokens_of(args: &Args, client: &Client, typed: &Tokens) -> anyhow::Resu
         }
         Tokens::Rm { name } => {
             client.revoke_token(name).await?;
-            println!("token {name} is revoked");
+            out::done(args.output, "revoked", name, &format!("token {name} is revoked"));
         }
     }
     Ok(Exit::Ok)

@@ -33,6 +33,8 @@ pub(crate) async fn ps(args: &Args, typed: &Ps) -> anyhow::Result<Exit> {
         let now = SystemClock.now();
         let filter = RunFilter {
             flow: typed.flow.clone(),
+            deployments: typed.deployment.iter().cloned().collect(),
+            text: typed.text.clone(),
             shown: shown.clone(),
             since: typed.since.map(|it| ago(now, it)),
             roots_only: !typed.all,
@@ -54,7 +56,9 @@ pub(crate) async fn ps(args: &Args, typed: &Ps) -> anyhow::Result<Exit> {
             anstream::print!("\u{1b}[2J\u{1b}[H");
         }
         if views.is_empty() && args.output == Format::Table {
-            let any = typed.flow.is_some() || !typed.state.is_empty() || typed.since.is_some();
+            let any = [&typed.flow, &typed.deployment, &typed.tag, &typed.text].into_iter().any(Option::is_some)
+                || !typed.state.is_empty()
+                || typed.since.is_some();
             match any {
                 true => println!("no runs match"),
                 false => println!("no runs yet\n  hint: retake run FILE.wasm"),
@@ -92,7 +96,7 @@ pub(crate) fn ps_table(views: &[RunView]) -> comfy_table::Table {
         let lasted = view.took_ms.map(|it| took(Duration::from_millis(it))).unwrap_or_default();
         table.add_row([
             view.name.clone(),
-            one_line(&view.flow),
+            one_line(view.deployment.as_ref().unwrap_or(&view.flow)),
             if view.host_gone { format!("{} (host gone)", view.state) } else { view.state.clone() },
             view.attempt.to_string(),
             instant(view.created),
@@ -122,7 +126,10 @@ pub(crate) async fn show(args: &Args, typed: &Target) -> anyhow::Result<Exit> {
 pub(crate) fn show_table(view: &RunView) -> String {
     let mut lines = vec![
         format!("run        {} ({})", view.name, view.id),
-        format!("flow       {}", one_line(&view.flow)),
+        match &view.deployment {
+            Some(deployment) => format!("deployment {} (queue {})", one_line(deployment), one_line(&view.queue)),
+            None => format!("flow       {}", one_line(&view.flow)),
+        },
         match view.host_gone {
             true => format!("state      {}, but its host is gone: `retake watch {}` goes on", view.state, view.name),
             false => format!("state      {}", view.state),

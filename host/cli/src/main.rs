@@ -66,6 +66,12 @@ fn end_with_the_reader() {
 
 fn dispatch(args: &Args) -> anyhow::Result<Exit> {
     let format = args.output;
+    if args.server.is_some() && matches!(args.command, Command::Db(_) | Command::Worker(_)) {
+        let message = "this command works on a data directory, and not through a server";
+        return Err(Trouble::new(Exit::Usage, message)
+            .hint("name the directory with `--data`, without `--server`")
+            .into());
+    }
     match &args.command {
         Command::Completions { shell } => {
             use clap::CommandFactory;

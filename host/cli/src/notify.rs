@@ -34,6 +34,12 @@ async fn notify_of(args: &Args, client: &Client, typed: &Notify) -> anyhow::Resu
             out::list(args.output, &all, |it| it.name.clone(), || rules_table(&all));
         }
         Notify::Add(add) => {
+            if let Some(name) = &add.deployment
+                && client.deployments().await?.iter().all(|it| it.full_name != *name)
+                && !args.quiet
+            {
+                anstream::eprintln!("there is no deployment `{name}` yet: nobody is told of anything until there is");
+            }
             let made = client.put_notification(&add.name, &rule(add)?).await?;
             let secret = match &made.rule.to {
                 Receiver::Webhook { secret, .. } => secret.clone(),
@@ -41,6 +47,7 @@ async fn notify_of(args: &Args, client: &Client, typed: &Notify) -> anyhow::Resu
             };
             let text = || match &secret {
                 Some(secret) => secret.clone(),
+                None if made.version == 1 => format!("{} is made", made.name),
                 None => format!("{} is changed", made.name),
             };
             out::one(args.output, &made, || made.name.clone(), text);
@@ -53,7 +60,7 @@ async fn notify_of(args: &Args, client: &Client, typed: &Notify) -> anyhow::Resu
         }
         Notify::Rm { name } => {
             client.remove_notification(name).await?;
-            println!("notification {name} is removed");
+            out::done(args.output, "removed", name, &format!("notification {name} is removed"));
         }
         Notify::Test { name } => return test(args, client, name).await,
         Notify::Deliveries { name, number } => {
@@ -62,7 +69,7 @@ async fn notify_of(args: &Args, client: &Client, typed: &Notify) -> anyhow::Resu
                 println!("nothing was sent yet");
                 return Ok(Exit::Ok);
             }
-            let id = |it: &DeliveryView| it.run.map(|it| it.to_string()).unwrap_or_default();
+            let id = |it: &DeliveryView| it.id.clone();
             out::list(args.output, &page.items, id, || deliveries_table(&page.items));
         }
     }

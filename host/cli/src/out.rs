@@ -226,6 +226,12 @@ pub(crate) fn list<T: Serialize>(
     }
 }
 
+/// Says that something was done to what has this name.
+pub(crate) fn done(format: Format, what: &str, name: &str, text: &str) {
+    let view = serde_json::json!({ "name": name, "done": what });
+    one(format, &view, || name.to_owned(), || text.to_owned());
+}
+
 /// Writes one thing in the format that was asked for.
 pub(crate) fn one<T: Serialize>(format: Format, item: &T, id: impl FnOnce() -> String, table: impl FnOnce() -> String) {
     match format {

@@ -9,7 +9,7 @@ use retake_core::value::Json;
 use retake_engine::Observer;
 use retake_server::types::{BulkRetry, PolicyAsk, ResultBody, RetryBody, RunAsk, RunsFilter};
 use retake_server::wire::{RunView, millis};
-use retake_server::{Client, Happened};
+use retake_server::{Client, ClientError, Happened};
 
 use crate::act::Act;
 use crate::args::{Args, Format, Logs, PolicyOverrides, Ps, Retry, Run, SetResult, Several, Target, Wait, Watch};
@@ -22,6 +22,8 @@ use crate::{inspect, look, params, retry, run};
 /// How often to look at a run of which nothing is told.
 const LOOK: Duration = Duration::from_secs(2);
 
+/// How long to wait before a server that does not answer is asked again.
+const AGAIN: Duration = Duration::from_secs(1);
 /// How long to wait for what a server remembers of a run that has ended.
 const REMEMBERED: Duration = Duration::from_millis(300);
 
@@ -64,7 +66,7 @@ pub(crate) async fn run(args: &Args, client: &Client, typed: &Run) -> anyhow::Re
         true => teller.say(&format!("run {} of {}", view.name, one_line(&view.flow))),
         false => teller.say(&format!("run {} was made before under this key", view.name)),
     }
-    stay_if_asked(args, client, &teller, view, &typed.wait).await
+    stay_if_asked(args, client, &teller, view, None, &typed.wait).await
 }
 
 fn unknown(name: &str, flows: &[retake_server::types::FlowView]) -> Trouble {
@@ -82,10 +84,11 @@ async fn stay_if_asked(
     client: &Client,
     teller: &Teller,
     view: RunView,
+    after: Option<String>,
     wait: &Wait,
 ) -> anyhow::Result<Exit> {
     if wait.wait || wait.timeout.is_some() {
-        let (view, exit) = stay(args, client, teller, &view, wait.timeout).await?;
+        let (view, exit) = stay(args, client, teller, &view, after, wait.timeout).await?;
         write_outcome(args, &view);
         return Ok(exit);
     }
@@ -103,14 +106,15 @@ async fn stay(
     client: &Client,
     teller: &Teller,
     view: &RunView,
+    after: Option<String>,
     limit: Option<Duration>,
 ) -> anyhow::Result<(RunView, Exit)> {
     let id = view.id.to_string();
     teller.follow(view.id);
-    let mut live = client.live(&id).await?;
+    let mut live = client.live(&id, after).await?;
     let mut view = client.run(&id).await?;
     let ends = limit.map(|it| tokio::time::Instant::now() + it);
-    let mut told_of_end = false;
+    let (mut told_of_end, mut gone) = (false, false);
     let exit = loop {
         match view.state.as_str() {
             "Completed" => break Exit::Ok,
@@ -128,18 +132,27 @@ async fn stay(
             }
         };
         tokio::select! {
-            told = live.next() => match told? {
-                Some(event) => {
+            told = live.next() => match told {
+                Err(error @ ClientError::Unreachable { .. }) => {
+                    if !gone {
+                        teller.say(&format!("{error}; trying again, Ctrl-C leaves it"));
+                    }
+                    gone = true;
+                    tokio::time::sleep(AGAIN).await;
+                }
+                Err(error) => return Err(error.into()),
+                Ok(Some(event)) => {
                     let ended = event.run == view.id && matches!(event.happened, Happened::AttemptEnded { .. });
                     teller.progress(event.run, event.happened.into());
                     told_of_end = ended;
+                    gone = false;
                     if ended {
-                        view = client.run(&id).await?;
+                        view = look(client, view).await?;
                     }
                 }
-                None => view = client.run(&id).await?,
+                Ok(None) => view = look(client, view).await?,
             },
-            () = tokio::time::sleep(LOOK) => view = client.run(&id).await?,
+            () = tokio::time::sleep(LOOK) => view = look(client, view).await?,
             () = over => {
                 teller.say(&format!("run {} goes on: the wait is over\n  hint: retake watch {}", view.name, view.name));
                 break Exit::WaitEnded;
@@ -175,6 +188,14 @@ async fn stay(
     Ok((view, exit))
 }
 
+/// Looks at a run again. A server that does not answer may be starting again: the run is as it was until it does.
+async fn look(client: &Client, view: RunView) -> anyhow::Result<RunView> {
+    match client.run(&view.id.to_string()).await {
+        Err(ClientError::Unreachable { .. }) => Ok(view),
+        answer => Ok(answer?),
+    }
+}
+
 fn write_outcome(args: &Args, view: &RunView) {
     match args.output {
         Format::Table => {
@@ -192,7 +213,7 @@ pub(crate) async fn watch(args: &Args, client: &Client, typed: &Watch) -> anyhow
     let teller = Teller::new(args.quiet);
     let view = client.run(&typed.run).await?;
     teller.say(&format!("run {}", view.name));
-    let (view, exit) = stay(args, client, &teller, &view, typed.wait.timeout).await?;
+    let (view, exit) = stay(args, client, &teller, &view, None, typed.wait.timeout).await?;
     write_outcome(args, &view);
     Ok(exit)
 }
@@ -222,14 +243,15 @@ pub(crate) async fn retry(args: &Args, client: &Client, typed: &Retry) -> anyhow
     }
     teller.say(&format!("run {} again: {}", view.name, retried.plan.summary()));
     if !typed.until_success {
-        return stay_if_asked(args, client, &teller, retried.run, &typed.wait).await;
+        return stay_if_asked(args, client, &teller, retried.run, Some(retried.last_event), &typed.wait).await;
     }
     let began = tokio::time::Instant::now();
     let left = || typed.wait.timeout.map(|it| it.saturating_sub(began.elapsed()));
+    let mut after = Some(retried.last_event);
     let mut pause = Duration::from_secs(1);
     loop {
         let exit;
-        (view, exit) = stay(args, client, &teller, &view, left()).await?;
+        (view, exit) = stay(args, client, &teller, &view, after, left()).await?;
         if exit != Exit::Failed {
             write_outcome(args, &view);
             return Ok(exit);
@@ -247,7 +269,8 @@ pub(crate) async fn retry(args: &Args, client: &Client, typed: &Retry) -> anyhow
         pause = (pause * 2).min(Duration::from_secs(60));
         // What was to be forgotten is forgotten.
         let again = RetryBody { policy: body.policy, ..RetryBody::default() };
-        view = client.retry(&view.id.to_string(), &again).await?.run;
+        let retried = client.retry(&view.id.to_string(), &again).await?;
+        (view, after) = (retried.run, Some(retried.last_event));
     }
 }
 
@@ -288,7 +311,23 @@ async fn several(args: &Args, client: &Client, typed: &Retry) -> anyhow::Result<
         policy: policy(&typed.policy, typed.memory),
         dry_run: typed.dry_run,
     };
-    let done = client.bulk_retry(&body).await?;
+    if typed.until_success {
+        let hint = "name a run, or leave it out and ask again later";
+        return Err(Trouble::new(Exit::Usage, "`--until-success` is for one run at a time").hint(hint).into());
+    }
+    let mut done = client.bulk_retry(&body).await?;
+    let mut worst = if done.refused.is_empty() { Exit::Ok } else { Exit::Conflict };
+    if done.applied && typed.wait.wait {
+        let teller = Teller::new(args.quiet);
+        for view in &mut done.runs {
+            let (ended, exit) = stay(args, client, &teller, view, None, typed.wait.timeout).await?;
+            *view = ended;
+            if exit == Exit::Interrupted {
+                return Ok(exit);
+            }
+            worst = if worst == Exit::Ok { exit } else { worst };
+        }
+    }
     if args.output == Format::Table && done.runs.is_empty() && done.refused.is_empty() {
         println!("no runs match");
         return Ok(Exit::Ok);
@@ -298,15 +337,18 @@ async fn several(args: &Args, client: &Client, typed: &Retry) -> anyhow::Result<
         anstream::eprintln!("run {} was left as it is: {}", it.run.friendly_name(), out::plain(&it.error.message));
     }
     if !args.quiet {
-        let would = if done.applied { "were" } else { "would be" };
-        anstream::eprintln!("{} {would} retried", done.runs.len());
+        let runs = if done.runs.len() == 1 { "1 run".to_owned() } else { format!("{} runs", done.runs.len()) };
+        anstream::eprintln!("{runs} {}", if done.applied { "retried" } else { "would be retried" });
     }
-    Ok(if done.refused.is_empty() { Exit::Ok } else { Exit::Conflict })
+    Ok(worst)
 }
 
 pub(crate) async fn ps(client: &Client, typed: &Ps) -> anyhow::Result<Vec<RunView>> {
     let mut filter = RunsFilter {
         flow: typed.flow.clone(),
+        deployment: typed.deployment.clone(),
+        tag: typed.tag.clone(),
+        text: typed.text.clone(),
         state: (!typed.state.is_empty()).then(|| typed.state.join(",")),
         since: typed.since.map(|it| look::ago(SystemClock.now(), it)),
         children: typed.all,

@@ -175,6 +175,10 @@ pub(crate) fn found(args: &Args) -> anyhow::Result<Option<Client>> {
     let dir = local::data_dir(args)?;
     let sign = sign(&dir);
     let Some(url) = args.server.as_ref().or(sign.as_ref().map(|it| &it.url)) else { return Ok(None) };
+    if !url.starts_with("http://") && !url.starts_with("https://") {
+        let message = format!("`{url}` is no address of a server");
+        return Err(Trouble::new(Exit::Usage, message).hint("write it as `http://127.0.0.1:7420`").into());
+    }
     let is_ours = sign.as_ref().is_some_and(|it| it.url == url.trim_end_matches('/'));
     let kept = || std::fs::read_to_string(token_file(&dir)).ok().map(|it| it.trim().to_owned());
     let token = args.token.clone().or_else(|| kept().filter(|_| is_ours));
@@ -248,6 +252,11 @@ impl Served {
             Self::Found(client) => client,
             Self::Own(own) => &own.client,
         }
+    }
+
+    /// Whether this process serves itself.
+    pub(crate) fn is_own(&self) -> bool {
+        matches!(self, Self::Own(_))
     }
 
     pub(crate) async fn end(self) {

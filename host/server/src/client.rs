@@ -341,10 +341,10 @@ impl Client {
         Ok(Sse { bytes: response.bytes_stream().boxed(), rest: Vec::new(), events: VecDeque::new() })
     }
 
-    /// What happens to a run and its children from now on.
-    pub async fn live(&self, run: &str) -> Answer<LiveStream> {
-        let sse = self.stream(&["flow-runs", run, "events", "stream"], None).await?;
-        Ok(LiveStream { over: false, client: self.clone(), run: run.to_owned(), sse, last: None })
+    /// What happens to a run and its children: what is remembered, or what comes after the event with this id.
+    pub async fn live(&self, run: &str, after: Option<String>) -> Answer<LiveStream> {
+        let sse = self.stream(&["flow-runs", run, "events", "stream"], after.as_deref()).await?;
+        Ok(LiveStream { over: false, client: self.clone(), run: run.to_owned(), sse, last: after })
     }
 
     /// What a run logs, from its first line on.

@@ -164,6 +164,11 @@ impl Live {
         }
     }
 
+    /// Returns the id of the last event that was told.
+    pub(crate) fn last(&self) -> String {
+        self.id(self.remembered.lock().unwrap_or_else(PoisonError::into_inner).last)
+    }
+
     /// Lets every stream end: the server is to end.
     pub fn close(&self) {
         self.closed.send_replace(true);

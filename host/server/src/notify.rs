@@ -379,7 +379,11 @@ async fn send(host: &Host, http: &reqwest::Client, delivery: &Delivery) -> Resul
             Ok(response) => {
                 let status = response.status();
                 let wait = response.headers().get("retry-after").and_then(|it| it.to_str().ok()?.parse::<u64>().ok());
-                (format!("status {status}"), status.is_success(), wait)
+                let said = match status.is_redirection() {
+                    true => format!("status {status}: redirections are not followed"),
+                    false => format!("status {status}"),
+                };
+                (said, status.is_success(), wait)
             }
             Err(error) => {
                 let mut why = &error as &dyn std::error::Error;
@@ -391,7 +395,8 @@ async fn send(host: &Host, http: &reqwest::Client, delivery: &Delivery) -> Resul
         },
     };
     delivery.answer = Some(retake_core::failure::cut(answer, ANSWER_BYTES));
-    let next = WAITS.get(delivery.attempts as usize - 1);
+    // A test is tried once: whoever asked for it looks at what comes back.
+    let next = WAITS.get(delivery.attempts as usize - 1).filter(|_| delivery.run.is_some());
     delivery.state = match (arrived, next, &rule) {
         (true, ..) => DeliveryState::Delivered,
         (false, Some(seconds), Some(_)) => {

@@ -76,9 +76,9 @@ pub(crate) struct Slots {
     /// At the times of this expression: minute, hour, day of the month, month, day of the week
     #[arg(long, value_name = "EXPR", conflicts_with_all = ["every", "once"])]
     pub(crate) cron: Option<String>,
-    /// The zone of the expression, such as Europe/Berlin
-    #[arg(long, value_name = "ZONE", default_value = "UTC")]
-    pub(crate) tz: String,
+    /// The zone of the expression, such as Europe/Berlin [default: UTC]
+    #[arg(long, value_name = "ZONE", requires = "cron")]
+    pub(crate) tz: Option<String>,
     /// Again and again after this long, such as 15m
     #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "once")]
     pub(crate) every: Option<Duration>,

@@ -73,8 +73,10 @@ Examples:
   retake run flow.wasm --flow main --retry-delay 0s
   retake run orders -p 'lines:=[1, 2]' -o json
 
-The run is worked on until it ends. When there is nothing to do for 10 s or more, as before a distant retry, the
-command says so and leaves; `retake watch RUN` goes on from there. With --wait it stays.")]
+Without a server the run is worked on until it ends. When there is nothing to do for 10 s or more, as before a distant
+retry, the command says so and leaves; `retake watch RUN` goes on from there. With --wait it stays.
+With a server the run is made there and the command leaves at once, with exit code 0; --wait stays until it has ended,
+and then the exit code tells how.")]
     Run(Run),
     /// Run a run again that has ended: kept results are fed back, only the rest runs
     #[command(after_help = "\
@@ -86,7 +88,7 @@ Examples:
     Retry(Retry),
     /// Stop a run and its children for good; what they have done is kept
     Cancel(Several),
-    /// Let runs wait until they are resumed; their children go on
+    /// Let runs wait until they are resumed; task attempts that run may end first, and children go on
     Pause(Several),
     /// Let paused runs go on
     Resume(Several),
@@ -95,7 +97,7 @@ Examples:
     /// Look after single tasks of a run
     #[command(subcommand)]
     Task(Task),
-    /// Go on with a run that was left, and follow it to its end
+    /// Follow a run to its end; without a server, go on with one that was left
     Watch(Watch),
     /// Work on whatever is due, until interrupted
     Worker(Worker),
@@ -351,6 +353,15 @@ pub(crate) struct Worker {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Ps {
+    /// Only runs of this deployment
+    #[arg(long, value_name = "FLOW/NAME")]
+    pub(crate) deployment: Option<String>,
+    /// Only runs of deployments with this tag; asks a server
+    #[arg(long, value_name = "TAG")]
+    pub(crate) tag: Option<String>,
+    /// Only runs whose name, flow, deployment or failure holds this text
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) text: Option<String>,
     /// Only runs of this flow
     #[arg(long, value_name = "NAME")]
     pub(crate) flow: Option<String>,
@@ -389,7 +400,7 @@ pub(crate) struct Logs {
     /// Only lines of this task
     #[arg(long, value_name = "NAME")]
     pub(crate) task: Option<String>,
-    /// Only lines of this attempt
+    /// Only lines of this attempt of the task, or of the flow where the flow itself wrote them
     #[arg(long, value_name = "N")]
     pub(crate) attempt: Option<u32>,
     /// Only lines written within this time, such as 10m

@@ -34,7 +34,18 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     let text = std::str::from_utf8(bytes).map_err(|_| ApiError::invalid("the body is not UTF-8", hint))?;
     // Its depth is bounded before anything is made of it.
     let json = Json::parse(text, BODY_BYTES).map_err(|it| ApiError::invalid(format!("the body: {it}"), hint))?;
-    serde_json::from_str(json.as_str()).map_err(|error| ApiError::invalid(format!("the body: {error}"), hint))
+    serde_json::from_str(json.as_str()).map_err(|error| {
+        // It names our types, which mean nothing outside.
+        let error = error.to_string();
+        let error = match error.split_once("expected struct ") {
+            Some((before, after)) => {
+                let rest = after.split_once(' ').map_or("", |(_, rest)| rest);
+                format!("{before}expected a JSON object {rest}")
+            }
+            None => error,
+        };
+        ApiError::invalid(format!("the body: {error}"), hint)
+    })
 }
 
 pub(super) fn too_large(rejection: BytesRejection) -> ApiError {
@@ -63,7 +74,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
             Ok(axum::extract::Query(it)) => Ok(Self(it)),
             Err(error) => {
                 let hint = "`GET /api/v1/openapi.json` lists what may be asked for";
-                Err(ApiError::invalid(format!("the query: {}", error.body_text()), hint))
+                let said = error.body_text();
+                let said = said.strip_prefix("Failed to deserialize query string: ").unwrap_or(&said).to_owned();
+                Err(ApiError::invalid(format!("the query: {said}"), hint))
             }
         }
     }

@@ -172,12 +172,8 @@ fn permitted(host: &Host, method: &Method, route: &str, headers: &HeaderMap) -> 
     let actor = token.and_then(|it| host.tokens.actor(it, host.now()));
     let actor = actor.ok_or_else(|| unauthorized("the token is not known, or has expired"))?;
     if actor.role < needed {
-        let message = format!(
-            "the token `{}` is a {}'s, and this needs a {}'s",
-            actor.name,
-            actor.role.as_str(),
-            needed.as_str()
-        );
+        let (has, needs) = (actor.role.as_str(), needed.as_str());
+        let message = format!("the token `{}` has the role {has}, and this needs {needs}", actor.name);
         return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", message, "ask an admin for another token"));
     }
     Ok(actor)

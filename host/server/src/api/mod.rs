@@ -1,5 +1,6 @@
 //! The routes. Each handler checks what was sent, asks, and shows the answer; what is common to all is here.
 
+mod bulk;
 mod components;
 mod deployments;
 mod extract;
@@ -37,13 +38,12 @@ use crate::{Host, Settings};
 /// What is asked and answered beside what [`crate::wire`] shows.
 pub mod types {
     pub use super::Listed;
+    pub use super::bulk::{BulkCancel, BulkDone, BulkRetry, RefusedRun};
     pub use super::components::{ComponentView, FlowView};
     pub use super::deployments::{Change, Deployed, DeploymentAsk, DeploymentChange, DeploymentView};
     pub use super::meta::Version;
     pub use super::notifications::{DeliveryView, NotificationView};
-    pub use super::runs::{
-        BulkCancel, BulkDone, BulkRetry, PolicyAsk, RefusedRun, ResultBody, Retried, RetryBody, RunAsk, RunsFilter,
-    };
+    pub use super::runs::{PolicyAsk, ResultBody, Retried, RetryBody, RunAsk, RunsFilter};
     pub use super::schedules::{ScheduleAsk, ScheduleView};
     pub use crate::notify::{Receiver, Rule};
 
@@ -76,8 +76,8 @@ fn routes() -> OpenApiRouter<Host> {
         .routes(routes!(deployments::list))
         .routes(routes!(deployments::show, deployments::put, deployments::change, deployments::remove))
         .routes(routes!(runs::list, runs::create))
-        .routes(routes!(runs::bulk_retry))
-        .routes(routes!(runs::bulk_cancel))
+        .routes(routes!(bulk::bulk_retry))
+        .routes(routes!(bulk::bulk_cancel))
         .routes(routes!(runs::show))
         .routes(routes!(runs::explanation))
         .routes(routes!(runs::logs))

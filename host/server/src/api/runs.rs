@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use retake_core::deployment::Deployment;
 use retake_core::id::{ContentDigest, FlowRunId};
+use retake_core::limits;
 use retake_core::run::{Run, Shown};
 use retake_core::task::Overrides;
 use retake_core::time::Timestamp;
@@ -31,8 +32,6 @@ const PAGE_MAX: usize = 200;
 const LINES_MAX: usize = 1000;
 /// How far ahead a run may be asked for.
 const FARTHEST: Duration = Duration::from_secs(3660 * 24 * 3600);
-/// Most runs that one request retries or cancels.
-const BULK_MAX: usize = 1000;
 
 /// Which runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams, ToSchema)]
@@ -84,7 +83,7 @@ pub struct RunsFilter {
 }
 
 impl RunsFilter {
-    async fn read(&self, host: &Host, limit: usize) -> Result<RunFilter, ApiError> {
+    pub(super) async fn read(&self, host: &Host, limit: usize) -> Result<RunFilter, ApiError> {
         let store = host.store.as_ref();
         let mut deployments: Vec<String> = self.deployment.iter().cloned().collect();
         if let Some(tag) = &self.tag {
@@ -122,13 +121,6 @@ impl RunsFilter {
             limit,
         })
     }
-}
-
-/// Whether a filter leaves any run out, but for its limit.
-fn chooses(filter: &RunFilter) -> bool {
-    let RunFilter { flow, deployments, code, text, until, shown, since, parent, .. } = filter;
-    let any_text = [flow, code, text].into_iter().flatten().any(|it| !it.is_empty());
-    any_text || !deployments.is_empty() || !shown.is_empty() || until.is_some() || since.is_some() || parent.is_some()
 }
 
 /// Reads the word for a state; `awaiting-retry` is as good as `AwaitingRetry`.
@@ -370,7 +362,20 @@ async fn newest_with(host: &Host, flow: &str) -> Result<ContentDigest, ApiError>
 /// Lays parameters over others, name by name.
 fn laid_over(parameters: &Value, had: &Value) -> Result<Value, ApiError> {
     let hint = "`{\"name\": value}`";
-    parameters.over(had).ok_or_else(|| ApiError::invalid("`parameters` is no JSON object", hint))
+    let laid = parameters.over(had).ok_or_else(|| ApiError::invalid("`parameters` is no JSON object", hint))?;
+    bounded("parameters", laid)
+}
+
+/// Checks that a value is not longer than one may be.
+fn bounded(field: &str, value: Value) -> Result<Value, ApiError> {
+    let (bytes, most) = (value.as_str().len(), limits::VALUE_BYTES);
+    match bytes <= most {
+        true => Ok(value),
+        false => {
+            let hint = "large data belongs where a flow fetches it from";
+            Err(ApiError::invalid(format!("`{field}` has {bytes} bytes, at most {most} are allowed"), hint))
+        }
+    }
 }
 
 /// One run with everything that happened in it
@@ -532,9 +537,11 @@ pub struct Retried {
     pub applied: bool,
     /// The run as it is now.
     pub run: RunView,
+    /// What to send as `Last-Event-ID` to be told what happens from here on.
+    pub last_event: String,
 }
 
-async fn retry_ask(host: &Host, record: &RunRecord, body: RetryBody) -> Result<RetryAsk, ApiError> {
+pub(super) async fn retry_ask(host: &Host, record: &RunRecord, body: RetryBody) -> Result<RetryAsk, ApiError> {
     let store = host.store.as_ref();
     let component = match &body.version {
         Some(text) => Some(components::find(store, text, Some(record.asked.component)).await?.digest),
@@ -573,12 +580,13 @@ pub(super) async fn retry(
     let (applied, details) = (!body.dry_run, serde_json::to_value(&told).unwrap_or_default());
     let ask = retry_ask(&host, &record, body).await?;
     let plan = PlanView::new(id, &host.engine.plan_retry(id, &ask).await?);
+    let last_event = host.live.last();
     if applied {
         host.engine.retry(id, ask).await?;
         host.audit(&actor, "retry", id.to_string(), details).await;
     }
     let record = store.run(id).await?;
-    Ok(Json(Retried { plan, applied, run: RunView::new(&record, host.now()) }))
+    Ok(Json(Retried { plan, applied, run: RunView::new(&record, host.now()), last_event }))
 }
 
 /// One call of a run
@@ -622,165 +630,7 @@ pub(super) async fn set_result(
 ) -> Result<Json<RunView>, ApiError> {
     let id = find_run(host.store.as_ref(), &run).await?;
     let details = serde_json::json!({ "call": number, "result_bytes": body.result.as_str().len() });
-    host.engine.set_result(id, number, body.result).await?;
+    host.engine.set_result(id, number, bounded("result", body.result)?).await?;
     host.audit(&actor, "set-result", id.to_string(), details).await;
     whole(&host, id).await.map(Json)
-}
-
-/// Runs to be retried, and how; the same for each.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct BulkRetry {
-    /// Which; of those in the states failed, timed-out, crashed and parked, unless it says so. It must choose something.
-    /// Its `limit` is 1,000 unless it says so, and at most.
-    pub filter: RunsFilter,
-    /// Forget the results of this task too, and of every call first made after it: its name, label or number.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<String>,
-    /// Forget the results of these tasks too: names, labels or numbers.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub rerun: Vec<String>,
-    /// Forget all kept results, and run everything again, even if the run has completed.
-    #[serde(default)]
-    pub all: bool,
-    /// Run other code with the kept results: `latest`, or the beginning of a digest.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub version: Option<String>,
-    /// What counts in the round that begins; the memory from now on.
-    #[serde(default)]
-    pub policy: PolicyAsk,
-    /// Only say which.
-    #[serde(default)]
-    pub dry_run: bool,
-}
-
-/// Runs to be cancelled.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct BulkCancel {
-    /// Which; of those that have not ended, unless it says so. It must choose something. Its `limit` is 1,000 unless it
-    /// says so, and at most.
-    pub filter: RunsFilter,
-    /// Only say which.
-    #[serde(default)]
-    pub dry_run: bool,
-}
-
-/// What became of each run.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct BulkDone {
-    /// Whether it was done: not in a dry run.
-    pub applied: bool,
-    /// Those that it was done to, or would be.
-    pub runs: Vec<RunView>,
-    /// Those that were left as they are, and why.
-    pub refused: Vec<RefusedRun>,
-}
-
-/// A run that was left as it is.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct RefusedRun {
-    /// Which.
-    #[schema(value_type = String)]
-    pub run: FlowRunId,
-    /// Why.
-    pub error: ApiError,
-}
-
-/// What is done to each run.
-enum Bulk {
-    Retry(RetryBody),
-    Cancel,
-}
-
-impl Bulk {
-    /// The states of runs that it is for, unless the filter says so.
-    fn states(&self) -> Vec<Shown> {
-        match self {
-            Self::Retry(_) => vec![Shown::Failed, Shown::TimedOut, Shown::Crashed, Shown::Parked],
-            Self::Cancel => {
-                let has_ended = [Shown::Completed, Shown::Failed, Shown::TimedOut, Shown::Crashed, Shown::Cancelled];
-                Shown::ALL.into_iter().filter(|it| !has_ended.contains(it)).collect()
-            }
-        }
-    }
-
-    async fn apply(&self, host: &Host, actor: &Actor, record: &RunRecord, dry_run: bool) -> Result<(), ApiError> {
-        let id = record.asked.id;
-        let action = match self {
-            Self::Retry(retry) => {
-                let ask = retry_ask(host, record, retry.clone()).await?;
-                let ask = RetryAsk { expected_attempt: Some(record.run.attempt), ..ask };
-                match dry_run {
-                    true => drop(host.engine.plan_retry(id, &ask).await?),
-                    false => drop(host.engine.retry(id, ask).await?),
-                }
-                "retry"
-            }
-            Self::Cancel if dry_run => "cancel",
-            Self::Cancel => {
-                host.engine.cancel(id).await?;
-                "cancel"
-            }
-        };
-        if !dry_run {
-            host.audit(actor, action, id.to_string(), serde_json::json!({ "bulk": true })).await;
-        }
-        Ok(())
-    }
-}
-
-async fn bulk(
-    host: Host,
-    actor: Actor,
-    filter: RunsFilter,
-    dry_run: bool,
-    what: Bulk,
-) -> Result<Json<BulkDone>, ApiError> {
-    let limit = page_limit(filter.limit, BULK_MAX, BULK_MAX)?;
-    let mut filter = filter.read(&host, limit).await?;
-    if !chooses(&filter) {
-        let hint =
-            "name a `flow`, a `state` or whatever else they have in common; `\"state\": \"failed\"` is all that failed";
-        return Err(ApiError::invalid("`filter` chooses nothing", hint));
-    }
-    if filter.shown.is_empty() {
-        filter.shown = what.states();
-    }
-    let found = host.store.list(filter, host.now()).await?;
-    let mut done = BulkDone { applied: !dry_run, runs: Vec::new(), refused: Vec::new() };
-    // The oldest first.
-    for record in found.iter().rev() {
-        let run = record.asked.id;
-        match what.apply(&host, &actor, record, dry_run).await {
-            Ok(()) => {
-                let record = host.store.run(run).await?;
-                done.runs.push(RunView::new(&record, host.now()));
-            }
-            Err(error) => done.refused.push(RefusedRun { run, error }),
-        }
-    }
-    Ok(Json(done))
-}
-
-/// Retry every run that a filter finds
-#[utoipa::path(post, path = "/api/v1/flow-runs/bulk-retry", tag = "flow runs", request_body = BulkRetry, responses((status = 200, body = BulkDone)))]
-pub(super) async fn bulk_retry(
-    State(host): State<Host>,
-    Extension(actor): Extension<Actor>,
-    Body(body): Body<BulkRetry>,
-) -> Result<Json<BulkDone>, ApiError> {
-    let BulkRetry { filter, from, rerun, all, version, policy, dry_run } = body;
-    let retry = RetryBody { from, rerun, all, version, policy, ..RetryBody::default() };
-    bulk(host, actor, filter, dry_run, Bulk::Retry(retry)).await
-}
-
-/// Cancel every run that a filter finds
-#[utoipa::path(post, path = "/api/v1/flow-runs/bulk-cancel", tag = "flow runs", request_body = BulkCancel, responses((status = 200, body = BulkDone)))]
-pub(super) async fn bulk_cancel(
-    State(host): State<Host>,
-    Extension(actor): Extension<Actor>,
-    Body(body): Body<BulkCancel>,
-) -> Result<Json<BulkDone>, ApiError> {
-    bulk(host, actor, body.filter, body.dry_run, Bulk::Cancel).await
 }

@@ -152,6 +152,9 @@ pub(super) async fn put(
         Some(old) if old.when == when => old.next,
         _ => when.check().map(|()| when.next_after(now))?,
     };
+    if next.is_none() && queued_of(old.as_ref()).is_empty() {
+        return Err(ApiError::invalid("`when` has no slot that is to come", "name an instant that is to come"));
+    }
     let jitter = std::time::Duration::from_millis(jitter_ms);
     let (last, queued) = old.map(|it| (it.last, it.queued)).unwrap_or_default();
     let queued = if overlap == Overlap::Queue { queued } else { Vec::new() };
@@ -166,6 +169,10 @@ pub(super) async fn put(
         host.audit(&actor, "schedule", name.clone(), serde_json::to_value(&schedule).unwrap_or_default()).await;
     }
     Ok(Json(view(name, version, schedule, now)))
+}
+
+fn queued_of(schedule: Option<&Schedule>) -> &[Timestamp] {
+    schedule.map(|it| it.queued.as_slice()).unwrap_or_default()
 }
 
 pub(crate) fn definition(name: &str, schedule: &Schedule, updated: Timestamp) -> Definition {

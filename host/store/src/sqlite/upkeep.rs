@@ -54,10 +54,17 @@ pub fn is_worked_on(dir: &Path) -> bool {
     worked_on_by(dir).is_some()
 }
 
+/// Whether a process lives. One that has ended and that nobody has asked about is there, and does not.
+fn lives(pid: u32) -> bool {
+    let said = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).unwrap_or_default();
+    // After the name in brackets, which may hold anything.
+    said.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+}
+
 /// Returns that process.
 pub fn worked_on_by(dir: &Path) -> Option<u32> {
     let said = std::fs::read_to_string(dir.join("retake.lock")).ok()?;
-    said.trim().parse::<u32>().ok().filter(|pid| Path::new("/proc").join(pid.to_string()).exists())
+    said.trim().parse::<u32>().ok().filter(|pid| lives(*pid))
 }
 
 /// Copies the store in `dir` to `to`, which must not exist, as it is at one instant. Others may write meanwhile: what

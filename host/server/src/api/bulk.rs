@@ -1,0 +1,186 @@
+//! The same done to every run that a filter finds.
+
+use axum::extract::State;
+use axum::{Extension, Json};
+use retake_core::id::FlowRunId;
+use retake_core::run::Shown;
+use retake_engine::RetryAsk;
+use retake_store::{RunFilter, RunRecord};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::extract::Body;
+use super::page_limit;
+use super::runs::{PolicyAsk, RetryBody, RunsFilter, retry_ask};
+use crate::Host;
+use crate::access::Actor;
+use crate::error::ApiError;
+use crate::wire::RunView;
+
+/// Most runs that one request retries or cancels.
+const BULK_MAX: usize = 1000;
+
+/// Whether a filter leaves any run out, but for its limit.
+fn chooses(filter: &RunFilter) -> bool {
+    let RunFilter { flow, deployments, code, text, until, shown, since, parent, .. } = filter;
+    let any_text = [flow, code, text].into_iter().flatten().any(|it| !it.is_empty());
+    any_text || !deployments.is_empty() || !shown.is_empty() || until.is_some() || since.is_some() || parent.is_some()
+}
+
+/// Runs to be retried, and how; the same for each.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BulkRetry {
+    /// Which; of those in the states failed, timed-out, crashed and parked, unless it says so. It must choose something.
+    /// Its `limit` is 1,000 unless it says so, and at most.
+    pub filter: RunsFilter,
+    /// Forget the results of this task too, and of every call first made after it: its name, label or number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Forget the results of these tasks too: names, labels or numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rerun: Vec<String>,
+    /// Forget all kept results, and run everything again, even if the run has completed.
+    #[serde(default)]
+    pub all: bool,
+    /// Run other code with the kept results: `latest`, or the beginning of a digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// What counts in the round that begins; the memory from now on.
+    #[serde(default)]
+    pub policy: PolicyAsk,
+    /// Only say which.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// Runs to be cancelled.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BulkCancel {
+    /// Which; of those that have not ended, unless it says so. It must choose something. Its `limit` is 1,000 unless it
+    /// says so, and at most.
+    pub filter: RunsFilter,
+    /// Only say which.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// What became of each run.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct BulkDone {
+    /// Whether it was done: not in a dry run.
+    pub applied: bool,
+    /// Those that it was done to, or would be.
+    pub runs: Vec<RunView>,
+    /// Those that were left as they are, and why.
+    pub refused: Vec<RefusedRun>,
+}
+
+/// A run that was left as it is.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct RefusedRun {
+    /// Which.
+    #[schema(value_type = String)]
+    pub run: FlowRunId,
+    /// Why.
+    pub error: ApiError,
+}
+
+/// What is done to each run.
+enum Bulk {
+    Retry(RetryBody),
+    Cancel,
+}
+
+impl Bulk {
+    /// The states of runs that it is for, unless the filter says so.
+    fn states(&self) -> Vec<Shown> {
+        match self {
+            Self::Retry(_) => vec![Shown::Failed, Shown::TimedOut, Shown::Crashed, Shown::Parked],
+            Self::Cancel => {
+                let has_ended = [Shown::Completed, Shown::Failed, Shown::TimedOut, Shown::Crashed, Shown::Cancelled];
+                Shown::ALL.into_iter().filter(|it| !has_ended.contains(it)).collect()
+            }
+        }
+    }
+
+    async fn apply(&self, host: &Host, actor: &Actor, record: &RunRecord, dry_run: bool) -> Result<(), ApiError> {
+        let id = record.asked.id;
+        let action = match self {
+            Self::Retry(retry) => {
+                let ask = retry_ask(host, record, retry.clone()).await?;
+                let ask = RetryAsk { expected_attempt: Some(record.run.attempt), ..ask };
+                match dry_run {
+                    true => drop(host.engine.plan_retry(id, &ask).await?),
+                    false => drop(host.engine.retry(id, ask).await?),
+                }
+                "retry"
+            }
+            Self::Cancel if dry_run => "cancel",
+            Self::Cancel => {
+                host.engine.cancel(id).await?;
+                "cancel"
+            }
+        };
+        if !dry_run {
+            host.audit(actor, action, id.to_string(), serde_json::json!({ "bulk": true })).await;
+        }
+        Ok(())
+    }
+}
+
+async fn bulk(
+    host: Host,
+    actor: Actor,
+    filter: RunsFilter,
+    dry_run: bool,
+    what: Bulk,
+) -> Result<Json<BulkDone>, ApiError> {
+    let limit = page_limit(filter.limit, BULK_MAX, BULK_MAX)?;
+    let mut filter = filter.read(&host, limit).await?;
+    if !chooses(&filter) {
+        let hint =
+            "name a `flow`, a `state` or whatever else they have in common; `\"state\": \"failed\"` is all that failed";
+        return Err(ApiError::invalid("`filter` chooses nothing", hint));
+    }
+    if filter.shown.is_empty() {
+        filter.shown = what.states();
+    }
+    let found = host.store.list(filter, host.now()).await?;
+    let mut done = BulkDone { applied: !dry_run, runs: Vec::new(), refused: Vec::new() };
+    // The oldest first.
+    for record in found.iter().rev() {
+        let run = record.asked.id;
+        match what.apply(&host, &actor, record, dry_run).await {
+            Ok(()) => {
+                let record = host.store.run(run).await?;
+                done.runs.push(RunView::new(&record, host.now()));
+            }
+            Err(error) => done.refused.push(RefusedRun { run, error }),
+        }
+    }
+    Ok(Json(done))
+}
+
+/// Retry every run that a filter finds
+#[utoipa::path(post, path = "/api/v1/flow-runs/bulk-retry", tag = "flow runs", request_body = BulkRetry, responses((status = 200, body = BulkDone)))]
+pub(super) async fn bulk_retry(
+    State(host): State<Host>,
+    Extension(actor): Extension<Actor>,
+    Body(body): Body<BulkRetry>,
+) -> Result<Json<BulkDone>, ApiError> {
+    let BulkRetry { filter, from, rerun, all, version, policy, dry_run } = body;
+    let retry = RetryBody { from, rerun, all, version, policy, ..RetryBody::default() };
+    bulk(host, actor, filter, dry_run, Bulk::Retry(retry)).await
+}
+
+/// Cancel every run that a filter finds
+#[utoipa::path(post, path = "/api/v1/flow-runs/bulk-cancel", tag = "flow runs", request_body = BulkCancel, responses((status = 200, body = BulkDone)))]
+pub(super) async fn bulk_cancel(
+    State(host): State<Host>,
+    Extension(actor): Extension<Actor>,
+    Body(body): Body<BulkCancel>,
+) -> Result<Json<BulkDone>, ApiError> {
+    bulk(host, actor, body.filter, body.dry_run, Bulk::Cancel).await
+}
