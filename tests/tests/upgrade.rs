@@ -3,8 +3,12 @@
 
 use std::path::Path;
 
+use retake_tests::http::Server;
 use retake_tests::{Retake, task};
 use serde_json::Value;
+
+/// A token of the fixture, of an operator.
+const OPERATOR: &str = "rtk_Eh7DLGq4y-UVMsO-X00e_ju7k66YEO-gPxnqeNl6tvk";
 
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
@@ -34,6 +38,32 @@ fn runs_of_schema_1_go_on() {
 fn runs_of_schema_2_go_on() {
     let retake = opened("schema-2");
     go_on(&retake);
+    the_tree_goes_on(&retake);
+}
+
+#[test]
+fn what_was_defined_with_schema_3_counts() {
+    let retake = opened("schema-3");
+    go_on(&retake);
+    the_tree_goes_on(&retake);
+    let server = Server::start(&retake);
+    let names = |what: &str| {
+        let listed = server.ask_as(Some(OPERATOR), "GET", &format!("/api/v1/{what}"), "").json();
+        let name = if what == "deployments" { "full_name" } else { "name" };
+        let items = listed["items"].as_array().unwrap().clone();
+        items.iter().map(|it| it[name].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names("deployments"), ["Manual retry/dev", "orders/dev"]);
+    assert_eq!((names("schedules"), names("notifications")), (vec!["nightly".to_owned()], vec!["night".to_owned()]));
+    // A message that was on its way is still.
+    let delivery = server.ask_as(Some(OPERATOR), "GET", "/api/v1/deliveries", "").json()["items"][0].clone();
+    assert_eq!((&delivery["rule"], &delivery["state"]), (&"night".into(), &"pending".into()), "{delivery:#}");
+    let ask = r#"{"deployment": "orders/dev"}"#;
+    let made = server.ask_as(Some(OPERATOR), "POST", "/api/v1/flow-runs", ask);
+    assert_eq!(made.status, 201, "{made:?}");
+}
+
+fn the_tree_goes_on(retake: &Retake) {
     let runs = retake.json(&["ps", "--all"]);
     let run = |flow: &str| runs.as_array().unwrap().iter().find(|it| it["flow"] == flow).unwrap().clone();
     let (parent, child) = (run("fail-beside-a-child"), run("sleep"));

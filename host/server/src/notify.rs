@@ -61,8 +61,10 @@ pub struct Rule {
     #[serde(default = "one")]
     #[schema(minimum = 1, maximum = 100)]
     pub in_a_row: u32,
-    /// Milliseconds during which no second message is sent of the same deployment or flow. 0 unless it says so.
+    /// Milliseconds during which no second message is sent of the same deployment or flow. 0 unless it says so, 366 days
+    /// at most.
     #[serde(default)]
+    #[schema(maximum = 31_622_400_000u64)]
     pub quiet_ms: u64,
     /// Whether nothing is sent for now.
     #[serde(default)]
@@ -133,6 +135,8 @@ impl Rule {
         })?;
         BadField::unless(!self.states.is_empty(), "states", || "is empty".into())?;
         BadField::unless((1..=100).contains(&self.in_a_row), "in_a_row", || "may be 1 to 100".into())?;
+        let most = 366 * 24 * 3600 * 1000;
+        BadField::unless(self.quiet_ms <= most, "quiet_ms", || format!("may be {most} at most"))?;
         let url = reqwest::Url::parse(self.to.url());
         let is_web = url.is_ok_and(|it| matches!(it.scheme(), "http" | "https") && it.host().is_some());
         BadField::unless(is_web, "to.url", || "is no address that begins with `http://` or `https://`".into())?;

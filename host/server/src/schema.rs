@@ -30,9 +30,9 @@ pub struct Failure {
     code: String,
     message: String,
     /// What its author knows about trying again: `never`, or `{"after": milliseconds}`. Absent: the policy decides.
-    #[schema(value_type = Option<Any>)]
+    #[schema(value_type = Any, required = false)]
     retry: Option<Any>,
-    #[schema(value_type = Option<Any>)]
+    #[schema(value_type = Any, required = false)]
     details: Option<Any>,
 }
 
@@ -96,12 +96,12 @@ pub enum When {
         #[schema(minimum = 1000, maximum = 31_622_400_000u64)]
         interval_ms: u64,
         /// An instant that is a slot; the epoch unless it says so.
-        #[schema(format = DateTime)]
+        #[schema(value_type = Option<String>, format = DateTime)]
         anchor: Option<String>,
     },
     /// Once.
     Once {
-        #[schema(format = DateTime)]
+        #[schema(value_type = String, format = DateTime)]
         at: String,
     },
 }

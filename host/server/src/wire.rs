@@ -79,7 +79,7 @@ pub struct RunView {
     pub overrides: Overrides,
     /// What its flow returned; where one run is shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<schema::Any>)]
+    #[schema(value_type = schema::Any, required = false)]
     pub result: Option<Json>,
     /// Why its last attempt failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -151,7 +151,7 @@ pub struct TaskView {
     pub took_ms: u64,
     /// What it was given; left out where a run's values together are too large to be shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<schema::Any>)]
+    #[schema(value_type = schema::Any, required = false)]
     pub input: Option<Json>,
     /// Its length as JSON text.
     pub input_bytes: u64,
@@ -160,7 +160,7 @@ pub struct TaskView {
     pub result_bytes: Option<u64>,
     /// What it returned, if that is kept; left out as the input is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<schema::Any>)]
+    #[schema(value_type = schema::Any, required = false)]
     pub result: Option<Json>,
     /// Why the last attempt failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]

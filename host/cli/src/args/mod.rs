@@ -143,7 +143,7 @@ What is left out stays as it is where the deployment exists. Runs that were made
     Audit(Audit),
     /// Serve the HTTP API and work on whatever is due, until interrupted
     #[command(after_help = "\
-The first start prints a token and leaves it in the data directory, where the other commands find it.
+The first start makes a token, of an admin, and leaves it in the data directory, where the other commands find it.
 Ctrl-C or SIGTERM lets task attempts end within the grace time; what is open goes on at the next start.")]
     Server(Server),
     /// Look after the database

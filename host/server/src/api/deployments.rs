@@ -158,11 +158,11 @@ pub struct Change {
     pub what: String,
     /// What it was; absent where there was nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<schema::Any>)]
+    #[schema(value_type = schema::Any, required = false)]
     pub from: Option<serde_json::Value>,
     /// What it is; absent where there is nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<schema::Any>)]
+    #[schema(value_type = schema::Any, required = false)]
     pub to: Option<serde_json::Value>,
 }
 

@@ -226,6 +226,7 @@ pub(super) struct DeliveriesQuery {
     /// Only of this notification.
     rule: Option<String>,
     /// Deliveries before this one: `next` of the page before.
+    #[param(pattern = "^[0-9]{1,19}$")]
     before: Option<String>,
     /// So many at most: 50 unless it says so, and 200 at most.
     #[param(minimum = 1, maximum = 200)]

@@ -410,6 +410,7 @@ pub(super) async fn explanation(
 #[into_params(parameter_in = Query)]
 pub(super) struct LinesQuery {
     /// Lines after this one: `next` of the page before.
+    #[param(pattern = "^[0-9]{1,19}$")]
     after: Option<String>,
     /// So many at most: 1,000 unless it says so, and at most.
     #[param(minimum = 1, maximum = 1000)]

@@ -136,6 +136,7 @@ pub(super) struct AuditQuery {
     /// Only about this run's id, or this name.
     subject: Option<String>,
     /// Entries before this one: `next` of the page before.
+    #[param(pattern = "^[0-9]{1,19}$")]
     before: Option<String>,
     /// So many at most: 50 unless it says so, and 200 at most.
     #[param(minimum = 1, maximum = 200)]
