@@ -96,6 +96,7 @@ fn dispatch(args: &Args) -> anyhow::Result<Exit> {
                 Command::Components(it) => admin::components(args, it).await,
                 Command::Flows => admin::flows(args).await,
                 Command::Schedules(it) => admin::schedules(args, it).await,
+                Command::Queues(it) => admin::queues(args, it).await,
                 Command::Notify(it) => notify::notify(args, it).await,
                 Command::Tokens(it) => admin::tokens(args, it).await,
                 Command::Audit(it) => admin::audit(args, it).await,

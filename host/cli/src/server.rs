@@ -62,6 +62,7 @@ pub(crate) async fn server(args: &Args, typed: &Server) -> anyhow::Result<Exit> 
             .hint("another server may have it: choose another with `--listen 127.0.0.1:0`")
     })?;
     let host = host(&local, live).await?;
+    retake_server::refresh_limits(&host).await?;
     let url = format!("http://{}", bound.address);
     let first =
         retake_server::first_token(local.store.as_ref(), &host.tokens, &SystemEntropy, SystemClock.now()).await?;

@@ -37,6 +37,9 @@ pub struct Deployment {
     /// Whether its schedules make no runs. Runs that are asked for are made all the same.
     #[serde(default)]
     pub paused: bool,
+    /// How many of its runs are worked on at once; as many as there are slots, unless it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u32>,
 }
 
 impl Deployment {
@@ -56,6 +59,7 @@ impl Deployment {
         }
         let most = limits::TEXT_BYTES;
         BadField::unless(self.description.len() <= most, "description", || format!("longer than {most} bytes"))?;
+        BadField::unless(self.concurrency != Some(0), "concurrency", || "0 lets nothing run; pause it instead".into())?;
         self.overrides.check(flow)
     }
 }

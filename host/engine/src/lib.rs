@@ -6,6 +6,7 @@
 mod calls;
 mod catalog;
 mod retry;
+mod room;
 mod run;
 mod worker;
 
@@ -29,6 +30,7 @@ use tokio::sync::{Notify, Semaphore};
 
 pub use catalog::check_schemas;
 pub use retry::{Fate, Plan, PlannedCall, RetryAsk, Why};
+pub use room::Limits;
 pub use worker::Scope;
 
 /// Where chance comes from.
@@ -229,6 +231,7 @@ pub(crate) struct Inner {
     settings: Settings,
     catalog: catalog::Catalog,
     task_slots: Semaphore,
+    rooms: room::Rooms,
     /// Told when there may be something to claim.
     wake: Notify,
     /// Depths of run trees at which something may be due, as bits.
@@ -263,6 +266,7 @@ impl Engine {
         Self(Arc::new(Inner {
             catalog: catalog::Catalog::new(outside.store.clone()),
             task_slots: Semaphore::new(settings.task_slots),
+            rooms: room::Rooms::default(),
             outside,
             settings,
             wake: Notify::new(),
@@ -404,6 +408,12 @@ impl Engine {
             }
         }
         Ok(store.set_result(id, number, result, now).await?)
+    }
+
+    /// Sets how many runs of some deployments and queues are worked on at once, instead of what was set before.
+    pub fn limit(&self, limits: Limits) {
+        self.0.rooms.set(limits);
+        self.0.wake(0);
     }
 
     /// Works on runs until `shutdown`, then lets task attempts end within the grace time and releases the rest, which

@@ -8,10 +8,11 @@ use retake_core::id::{Fence, FlowRunId};
 use retake_core::limits;
 use retake_core::run::RunState;
 use retake_core::time::Timestamp;
-use retake_store::{ClaimRequest, NewRun, RunRecord, StoreError};
+use retake_store::{ClaimRequest, NewRun, Room, RunRecord, StoreError};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 
+use crate::room::Place;
 use crate::{ALL_DEPTHS, Inner, run};
 
 /// Most runs claimed in one statement: a long transaction would hold up everybody else's commits.
@@ -99,6 +100,7 @@ struct Claimed {
     /// Whether it was made just now, so that nothing is kept of it.
     is_new: bool,
     slot: Slot,
+    place: Place,
 }
 
 type Made = Result<(RunRecord, bool), StoreError>;
@@ -107,6 +109,7 @@ type Made = Result<(RunRecord, bool), StoreError>;
 struct Order {
     run: NewRun,
     slot: Slot,
+    place: Place,
     answer: oneshot::Sender<Made>,
 }
 
@@ -146,15 +149,16 @@ impl Inner {
         let desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
         let Desk { scope, slots, orders } = desk.as_ref()?;
         let fits = scope.root.is_none_or(|it| it == run.root) && scope.queue.as_ref().is_none_or(|it| *it == run.queue);
-        let slot = fits.then(|| slots.take(self, run.depth)).flatten()?;
+        let slot = (fits && self.rooms.has(run)).then(|| slots.take(self, run.depth)).flatten()?;
+        let place = Place::take(self, run);
         let (answer, answered) = oneshot::channel();
-        orders.try_send(Order { run: run.clone(), slot, answer }).ok()?;
+        orders.try_send(Order { run: run.clone(), slot, place, answer }).ok()?;
         Some(answered)
     }
 
     /// Makes a run as ordered. What became of it when the store did not say is found out after whoever asked was told,
     /// because a run that is claimed and not worked on hangs until the next start.
-    async fn begin(&self, Order { run, slot, answer }: Order, stop: Stop) -> Option<Claimed> {
+    async fn begin(&self, Order { run, slot, place, answer }: Order, stop: Stop) -> Option<Claimed> {
         let (store, id) = (&self.outside.store, run.id);
         let fence = Fence::new(self.outside.entropy.next());
         let made = store.begin(run, fence).await;
@@ -170,13 +174,13 @@ impl Inner {
             };
         }
         let record = record.filter(|it| it.run.state.claim().is_some_and(|(held, _)| held == fence))?;
-        Some(Claimed { at: record.asked.created, record, is_new: true, slot })
+        Some(Claimed { at: record.asked.created, record, is_new: true, slot, place })
     }
 }
 
-async fn drive(engine: Arc<Inner>, Claimed { record, at, is_new, slot }: Claimed, stop: Stop) {
+async fn drive(engine: Arc<Inner>, Claimed { record, at, is_new, slot, place }: Claimed, stop: Stop) {
     run::drive(engine, record, at, is_new, stop).await;
-    drop(slot);
+    drop((slot, place));
 }
 
 async fn begin(engine: Arc<Inner>, order: Order, stop: Stop) {
@@ -282,9 +286,11 @@ struct Claims {
 }
 
 impl Claims {
-    fn add(&mut self, claimed: Vec<RunRecord>, slots: Vec<Slot>, at: Timestamp) {
-        let claimed = claimed.into_iter().zip(slots);
-        self.claimed.extend(claimed.map(|(record, slot)| Claimed { record, at, is_new: false, slot }));
+    fn add(&mut self, engine: &Arc<Inner>, claimed: Vec<RunRecord>, slots: Vec<Slot>, at: Timestamp) {
+        self.claimed.extend(claimed.into_iter().zip(slots).map(|(record, slot)| {
+            let place = Place::take(engine, &record.asked);
+            Claimed { record, at, is_new: false, slot, place }
+        }));
     }
 }
 
@@ -297,7 +303,7 @@ async fn claim(engine: &Arc<Inner>, scope: &Scope, slots: &Slots, unanswered: &m
     let mut all = Claims::default();
     if let Some((request, taken)) = unanswered.take() {
         match engine.outside.store.held(request.fences.clone()).await {
-            Ok(held) => all.add(held, taken, request.now),
+            Ok(held) => all.add(engine, held, taken, request.now),
             Err(error) => {
                 *unanswered = Some((request, taken));
                 return Claims { error: Some(error), ..all };
@@ -314,7 +320,8 @@ async fn claim(engine: &Arc<Inner>, scope: &Scope, slots: &Slots, unanswered: &m
         }
         let at = engine.outside.clock.now();
         let fences = taken.iter().map(|_| Fence::new(engine.outside.entropy.next())).collect();
-        let request = ClaimRequest { now: at, fences, queue: scope.queue.clone(), root: scope.root, depth };
+        let (queue, root, room) = (scope.queue.clone(), scope.root, engine.rooms.left(depth));
+        let request = ClaimRequest { now: at, fences, queue, root, depth, room };
         let claimed = match engine.outside.store.claim(request.clone()).await {
             Ok(claimed) => claimed,
             Err(error) => {
@@ -322,14 +329,17 @@ async fn claim(engine: &Arc<Inner>, scope: &Scope, slots: &Slots, unanswered: &m
                 return Claims { error: Some(error), ..all };
             }
         };
-        if claimed.len() == taken.len() {
+        // What has no room from now on may have stood before others that have.
+        let filled = |it: &Room| claimed.iter().filter(|run| it.of.is_of(&run.asked)).count() as u32 == it.left;
+        let passed_over = request.room.iter().any(|it| it.left > 0 && filled(it));
+        if claimed.len() == taken.len() || passed_over {
             engine.depths.fetch_or(1 << depth, Ordering::AcqRel);
             all.more = true;
         } else {
             slots.wanted.fetch_and(!(1 << depth), Ordering::AcqRel);
         }
         let unused = taken.split_off(claimed.len());
-        all.add(claimed, taken, at);
+        all.add(engine, claimed, taken, at);
         drop(unused);
     }
     all

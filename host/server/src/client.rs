@@ -14,8 +14,8 @@ use crate::error::{ApiError, ErrorView};
 use crate::live::LiveEvent;
 use crate::types::{
     AuditView, BulkDone, BulkRetry, ComponentView, DeliveryView, Deployed, DeploymentAsk, DeploymentChange,
-    DeploymentView, FlowView, Listed, NewToken, NotificationView, ResultBody, Retried, RetryBody, Rule, RunAsk,
-    RunsFilter, ScheduleAsk, ScheduleView, TokenAsk, TokenView,
+    DeploymentView, FlowView, Listed, NewToken, NotificationView, Queue, QueueView, ResultBody, Retried, RetryBody,
+    Rule, RunAsk, RunsFilter, ScheduleAsk, ScheduleView, TokenAsk, TokenView,
 };
 use crate::wire::{InspectionView, LineView, RunView};
 use crate::{Explanation, access::Role};
@@ -265,6 +265,21 @@ impl Client {
     /// Forgets a schedule.
     pub async fn remove_schedule(&self, name: &str) -> Answer<()> {
         self.delete(&["schedules", name]).await
+    }
+
+    /// Queues that have a limit.
+    pub async fn queues(&self) -> Answer<Vec<QueueView>> {
+        Ok(self.get::<Listed<QueueView>>(&["queues"]).await?.items)
+    }
+
+    /// Limits a queue.
+    pub async fn put_queue(&self, name: &str, queue: &Queue) -> Answer<QueueView> {
+        self.ask(self.request(Method::PUT, &["queues", name]).json(queue)).await
+    }
+
+    /// Lifts the limit of a queue.
+    pub async fn remove_queue(&self, name: &str) -> Answer<()> {
+        self.delete(&["queues", name]).await
     }
 
     /// Notifications by name.

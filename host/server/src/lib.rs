@@ -12,6 +12,7 @@ mod explain;
 mod live;
 mod metrics;
 mod notify;
+mod queues;
 mod scheduler;
 mod schema;
 mod serve;
@@ -33,6 +34,7 @@ pub use error::{ApiError, ErrorView, hint_of};
 pub use explain::Explanation;
 pub use live::{Happened, Live, LiveEvent};
 pub use notify::work as send_notifications;
+pub use queues::refresh as refresh_limits;
 pub use scheduler::work as make_scheduled_runs;
 pub use serve::{Bound, serve};
 

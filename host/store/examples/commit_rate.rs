@@ -110,7 +110,7 @@ async fn claimed(store: &SqliteStore, n: u64) -> std::result::Result<(FlowRunId,
     let (id, fence) = (new.id, Fence::new(n));
     store.create(new).await?;
     let fences = vec![fence];
-    store.claim(ClaimRequest { now: time(n), fences, queue: None, root: Some(id), depth: 0 }).await?;
+    store.claim(ClaimRequest { now: time(n), fences, queue: None, root: Some(id), depth: 0, room: Vec::new() }).await?;
     Ok((id, fence))
 }
 
@@ -163,7 +163,16 @@ async fn rate(dir: &Path, submitters: u32, rows: u32) -> Result<()> {
         done??;
     }
     let fences = runs.iter().map(|(_, fence)| *fence).collect();
-    store.claim(ClaimRequest { now: time(runs.len() as u64), fences, queue: None, root: None, depth: 0 }).await?;
+    store
+        .claim(ClaimRequest {
+            now: time(runs.len() as u64),
+            fences,
+            queue: None,
+            root: None,
+            depth: 0,
+            room: Vec::new(),
+        })
+        .await?;
 
     let next = Arc::new(AtomicU64::new(0));
     let measured = Measured::begin(&store);

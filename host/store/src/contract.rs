@@ -183,7 +183,14 @@ pub fn new_run(n: u64) -> NewRun {
 
 /// A claim of all that is due at depth 0, as many as `fences`.
 pub fn claim(now: u64, fences: std::ops::Range<u64>) -> ClaimRequest {
-    ClaimRequest { now: at(now), fences: fences.map(fence).collect(), queue: None, root: None, depth: 0 }
+    ClaimRequest {
+        now: at(now),
+        fences: fences.map(fence).collect(),
+        queue: None,
+        root: None,
+        depth: 0,
+        room: Vec::new(),
+    }
 }
 
 /// A call that Completed with a result.

@@ -144,6 +144,46 @@ pub struct ClaimRequest {
     pub root: Option<FlowRunId>,
     /// Only runs at this depth of their tree, because each depth has slots of its own.
     pub depth: u32,
+    /// How many more runs of some deployments and queues may be claimed. Runs of those with no room are passed over; of
+    /// those with some, whatever is beyond it among the first that are due is left for the next claim.
+    pub room: Vec<Room>,
+}
+
+/// How many more runs may be claimed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Room {
+    /// Of what.
+    pub of: Limited,
+    /// How many.
+    pub left: u32,
+}
+
+/// What a limit is of.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Limited {
+    /// Of a deployment, as `flow/name`.
+    Deployment(String),
+    /// Of a queue.
+    Queue(String),
+}
+
+impl Limited {
+    /// Whether a run counts for it.
+    pub fn is_of(&self, asked: &NewRun) -> bool {
+        match self {
+            Self::Deployment(name) => asked.deployment.as_ref() == Some(name),
+            Self::Queue(name) => asked.queue == *name,
+        }
+    }
+}
+
+/// Takes room for a run, if there is.
+fn take_room(room: &mut [Room], asked: &NewRun) -> bool {
+    let fits = room.iter().filter(|it| it.of.is_of(asked)).all(|it| it.left > 0);
+    if fits {
+        room.iter_mut().filter(|it| it.of.is_of(asked)).for_each(|it| it.left -= 1);
+    }
+    fits
 }
 
 /// What became of a task run, to be kept in one piece.

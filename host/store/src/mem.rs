@@ -16,7 +16,7 @@ use crate::events::{self, Told};
 use crate::{
     AttemptCommit, AuditEntry, ClaimRequest, ComponentRecord, Definition, Delivery, DeliveryState, Event, NewRun,
     Notice, RetryRequest, RunFilter, RunRecord, Store, StoreError, TaskCommit, first_state, in_use, is_open, kind,
-    makes_notice,
+    makes_notice, take_room,
 };
 
 /// A store that forgets everything when it is dropped.
@@ -291,7 +291,8 @@ impl Store for MemStore {
         for (index, MemRun { record: RunRecord { asked, run, .. }, .. }) in kept.runs.iter().enumerate() {
             let fits = asked.depth == request.depth
                 && request.queue.as_ref().is_none_or(|it| *it == asked.queue)
-                && request.root.is_none_or(|it| it == asked.root);
+                && request.root.is_none_or(|it| it == asked.root)
+                && !request.room.iter().any(|it| it.left == 0 && it.of.is_of(asked));
             if let RunState::Scheduled { due: at, .. } = run.state
                 && at <= request.now
                 && fits
@@ -300,6 +301,9 @@ impl Store for MemStore {
             }
         }
         due.sort_unstable();
+        due.truncate(request.fences.len());
+        let mut room = request.room.clone();
+        due.retain(|(_, index)| take_room(&mut room, &kept.runs[*index].record.asked));
         let mut claimed = Vec::new();
         for ((_, index), fence) in due.into_iter().zip(&request.fences) {
             let record = &mut kept.runs[index].record;

@@ -12,8 +12,8 @@ use crate::contract::{
     new_run, retry, task, wait_for,
 };
 use crate::{
-    AttemptCommit, ClaimRequest, Definition, Delivery, DeliveryState, MemStore, NewRun, Parent, RetryRequest,
-    RunFilter, SqliteStore, Store, TaskCommit, kind,
+    AttemptCommit, ClaimRequest, Definition, Delivery, DeliveryState, Limited, MemStore, NewRun, Parent, RetryRequest,
+    Room, RunFilter, SqliteStore, Store, TaskCommit, kind,
 };
 
 const RUNS: u64 = 5;
@@ -146,6 +146,14 @@ async fn answer(store: &dyn Store, world: &World, op: &Op) -> String {
                 depth,
                 queue: queue.map(|it| it.to_string()),
                 root: root.map(id),
+                // Of one queue none, of the other little: by what there is, so that it is drawn.
+                room: match most % 3 {
+                    0 => vec![
+                        Room { of: Limited::Queue("0".into()), left: (most % 2) as u32 },
+                        Room { of: Limited::Queue("1".into()), left: 1 },
+                    ],
+                    _ => Vec::new(),
+                },
                 ..claim(now, world.next..world.next + most)
             };
             format!("{:?}", store.claim(request).await)

@@ -63,6 +63,9 @@ pub(crate) struct Deploy {
     /// Memory of one attempt, such as 128MiB
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(crate) memory: Option<u64>,
+    /// How many of its runs are worked on at once; 0 for as many as there are slots
+    #[arg(long, value_name = "N")]
+    pub(crate) concurrency: Option<u32>,
     #[command(flatten)]
     pub(crate) when: Slots,
     /// Say what would change, and change nothing
@@ -212,6 +215,28 @@ pub(crate) struct ScheduleAdd {
     /// Say when its runs would begin, and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Queues {
+    /// List those that have a limit
+    Ls,
+    /// Limit how many runs of one are worked on at once
+    #[command(after_help = "Example: retake queues limit gpu 2")]
+    Limit {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// How many; children of runs are not counted
+        #[arg(value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        concurrency: u32,
+    },
+    /// Lift the limit of one
+    Rm {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]

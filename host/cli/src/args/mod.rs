@@ -133,6 +133,9 @@ What is left out stays as it is where the deployment exists. Runs that were made
     /// Look after schedules
     #[command(subcommand)]
     Schedules(Schedules),
+    /// Limit how much of a queue is worked on at once
+    #[command(subcommand)]
+    Queues(Queues),
     /// Tell people what becomes of runs
     #[command(subcommand)]
     Notify(Notify),

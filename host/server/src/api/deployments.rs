@@ -48,6 +48,9 @@ pub struct DeploymentView {
     pub tags: Vec<String>,
     /// Whether its schedules make no runs.
     pub paused: bool,
+    /// How many of its runs are worked on at once; absent for as many as there are slots.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u32>,
     /// What counts instead of the metadata.
     pub policy: PolicyAsk,
     /// How often it was changed, from 1.
@@ -69,6 +72,7 @@ impl DeploymentView {
             parameters: it.parameters.clone(),
             tags: it.tags.clone(),
             paused: it.paused,
+            concurrency: it.concurrency,
             policy: PolicyAsk::from(&it.overrides),
             version,
             updated,
@@ -102,6 +106,10 @@ pub struct DeploymentAsk {
     /// Whether its schedules make no runs.
     #[serde(default)]
     pub paused: bool,
+    /// How many of its runs are worked on at once; as many as there are slots, unless it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
+    pub concurrency: Option<u32>,
     /// What counts instead of the metadata.
     #[serde(default)]
     pub policy: PolicyAsk,
@@ -133,6 +141,9 @@ pub struct DeploymentChange {
     /// Whether its schedules make no runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<bool>,
+    /// How many of its runs are worked on at once; 0 for as many as there are slots.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u32>,
     /// What counts instead of the metadata, name by name.
     #[serde(default)]
     pub policy: PolicyAsk,
@@ -240,7 +251,7 @@ pub(super) async fn put(
     checked_name("name", &name)?;
     let before = before(&host, &flow, &name, &query).await?;
     let component = components::find(host.store.as_ref(), &ask.component, before.component()).await?;
-    let DeploymentAsk { queue, description, parameters, tags, paused, policy, .. } = ask;
+    let DeploymentAsk { queue, description, parameters, tags, paused, concurrency, policy, .. } = ask;
     let deployment = Deployment {
         flow,
         name,
@@ -251,6 +262,7 @@ pub(super) async fn put(
         overrides: policy.over(Overrides::default()),
         tags,
         paused,
+        concurrency,
     };
     apply(&host, &actor, before, deployment, component, query.dry_run).await
 }
@@ -285,6 +297,7 @@ pub(super) async fn change(
         overrides: ask.policy.over(old.overrides),
         tags: ask.tags.unwrap_or(old.tags),
         paused: ask.paused.unwrap_or(old.paused),
+        concurrency: ask.concurrency.map_or(old.concurrency, |it| Some(it).filter(|it| *it > 0)),
         flow: old.flow,
         name: old.name,
     };
@@ -344,6 +357,7 @@ async fn apply(
             updated,
         };
         version = store.define(definition, Some(version)).await?;
+        crate::queues::refresh(host).await?;
         host.audit(actor, "deploy", name, serde_json::json!({ "version": version, "changes": changes })).await;
     }
     Ok(Json(Deployed { deployment: DeploymentView::new(&deployment, version, updated), created, applied, changes }))
@@ -416,6 +430,7 @@ pub(super) async fn remove(
     find(host.store.as_ref(), &full).await?;
     super::schedules::remove_all_of(&host, &full).await?;
     host.store.undefine(kind::DEPLOYMENT, &full).await?;
+    crate::queues::refresh(&host).await?;
     host.audit(&actor, "remove-deployment", full, serde_json::json!({})).await;
     Ok(StatusCode::NO_CONTENT)
 }

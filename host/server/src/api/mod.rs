@@ -7,6 +7,7 @@ mod extract;
 mod guard;
 mod meta;
 mod notifications;
+mod queues;
 mod runs;
 pub(crate) mod schedules;
 mod streams;
@@ -43,9 +44,11 @@ pub mod types {
     pub use super::deployments::{Change, Deployed, DeploymentAsk, DeploymentChange, DeploymentView};
     pub use super::meta::Version;
     pub use super::notifications::{DeliveryView, NotificationView};
+    pub use super::queues::QueueView;
     pub use super::runs::{PolicyAsk, ResultBody, Retried, RetryBody, RunAsk, RunsFilter};
     pub use super::schedules::{ScheduleAsk, ScheduleView};
     pub use crate::notify::{Receiver, Rule};
+    pub use crate::queues::Queue;
 
     pub use super::tokens::{AuditView, NewToken, TokenAsk, TokenView};
 }
@@ -97,6 +100,8 @@ fn routes() -> OpenApiRouter<Host> {
         .routes(routes!(notifications::show, notifications::put, notifications::remove))
         .routes(routes!(notifications::test))
         .routes(routes!(notifications::deliveries))
+        .routes(routes!(queues::list))
+        .routes(routes!(queues::put, queues::remove))
         .routes(routes!(tokens::list))
         .routes(routes!(tokens::make, tokens::revoke))
         .routes(routes!(tokens::audit))

@@ -19,7 +19,10 @@ use super::rows::{
     task_state_columns, unless_default,
 };
 use crate::events::{self, Told};
-use crate::{ClaimRequest, ComponentRecord, NewRun, RetryRequest, RunRecord, StoreError, TaskCommit, first_state};
+use crate::{
+    ClaimRequest, ComponentRecord, Limited, NewRun, RetryRequest, RunRecord, StoreError, TaskCommit, first_state,
+    take_room,
+};
 
 /// Why a change was not made.
 #[derive(Debug)]
@@ -145,12 +148,29 @@ pub(super) fn claim(db: &Connection, request: &ClaimRequest, boot: u64) -> Done<
     static IN_TREE: LazyLock<String> = LazyLock::new(|| {
         with_columns("SELECT row, ", RECORD, " FROM flow_run INDEXED BY flow_run_tree_due WHERE root = ?5 AND ") + CLAIM
     });
+    // Apart, because hardly anybody limits anything, and this is asked for all the time.
+    static IN_ALL_WITH_ROOM: LazyLock<String> = LazyLock::new(|| {
+        with_columns("SELECT row, ", RECORD, " FROM flow_run INDEXED BY flow_run_due WHERE ")
+            + "(deployment IS NULL OR deployment NOT IN (SELECT value FROM json_each(?5))) AND \
+               queue NOT IN (SELECT value FROM json_each(?6)) AND "
+            + CLAIM
+    });
     const CLAIM: &str =
         "state = 0 AND depth = ?1 AND due <= ?2 AND (?3 IS NULL OR queue = ?3) ORDER BY due, row LIMIT ?4";
     let most = i64::try_from(request.fences.len()).unwrap_or(i64::MAX);
     let (depth, now) = (request.depth, request.now.as_micros());
     let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, Columns::after(1, row).record()?));
-    let due: Vec<(i64, RunRecord)> = match request.root {
+    let mut due: Vec<(i64, RunRecord)> = match request.root {
+        None if !request.room.is_empty() => {
+            let full = || request.room.iter().filter(|it| it.left == 0).map(|it| &it.of);
+            let deployments: Vec<_> =
+                full().filter_map(|it| if let Limited::Deployment(it) = it { Some(it) } else { None }).collect();
+            let queues: Vec<_> =
+                full().filter_map(|it| if let Limited::Queue(it) = it { Some(it) } else { None }).collect();
+            db.prepare_cached(&IN_ALL_WITH_ROOM)?
+                .query_map(params![depth, now, request.queue, most, json(&deployments), json(&queues)], read)?
+                .collect::<Result<_, _>>()?
+        }
         None => db
             .prepare_cached(&IN_ALL)?
             .query_map(params![depth, now, request.queue, most], read)?
@@ -160,6 +180,8 @@ pub(super) fn claim(db: &Connection, request: &ClaimRequest, boot: u64) -> Done<
             .query_map(params![depth, now, request.queue, most, root.to_bytes()], read)?
             .collect::<Result<_, _>>()?,
     };
+    let mut room = request.room.clone();
+    due.retain(|(_, record)| take_room(&mut room, &record.asked));
     let mut claimed = Vec::with_capacity(due.len());
     for ((row, mut record), fence) in due.into_iter().zip(&request.fences) {
         record.run = record.run.claim(request.now, *fence, boot)?;

@@ -1,0 +1,100 @@
+//! How much of a deployment and of a queue is worked on at once.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use retake_store::{Limited, NewRun, Room};
+
+use crate::Inner;
+
+/// Most runs without a parent that are worked on at once, of some deployments and queues.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Limits(HashMap<Limited, u32>);
+
+impl FromIterator<(Limited, u32)> for Limits {
+    fn from_iter<T: IntoIterator<Item = (Limited, u32)>>(all: T) -> Self {
+        Self(all.into_iter().collect())
+    }
+}
+
+/// The limits, and how much of each is taken. Runs that were begun before a limit was set do not count for it.
+#[derive(Debug, Default)]
+pub(crate) struct Rooms {
+    limits: RwLock<Arc<Limits>>,
+    taken: Mutex<HashMap<Limited, u32>>,
+}
+
+impl Rooms {
+    pub(crate) fn set(&self, limits: Limits) {
+        *self.limits.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(limits);
+    }
+
+    fn limits(&self) -> Arc<Limits> {
+        self.limits.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn taken(&self) -> MutexGuard<'_, HashMap<Limited, u32>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns what is left of each limit. Children are not limited: their parents would wait for them for ever.
+    pub(crate) fn left(&self, depth: u32) -> Vec<Room> {
+        let limits = self.limits();
+        if depth > 0 || limits.0.is_empty() {
+            return Vec::new();
+        }
+        let taken = self.taken();
+        let left = |of: &Limited, most: u32| most.saturating_sub(taken.get(of).copied().unwrap_or(0));
+        limits.0.iter().map(|(of, most)| Room { of: of.clone(), left: left(of, *most) }).collect()
+    }
+
+    /// Whether there is room for a run that is to be begun at once.
+    pub(crate) fn has(&self, run: &NewRun) -> bool {
+        self.left(run.depth).iter().filter(|it| it.of.is_of(run)).all(|it| it.left > 0)
+    }
+
+    fn of(&self, run: &NewRun) -> Vec<Limited> {
+        let limits = self.limits();
+        if run.depth > 0 || limits.0.is_empty() {
+            return Vec::new();
+        }
+        limits.0.keys().filter(|it| it.is_of(run)).cloned().collect()
+    }
+}
+
+/// The place of a run that is worked on. It is given back, also by a panic.
+pub(crate) struct Place {
+    engine: Arc<Inner>,
+    of: Vec<Limited>,
+}
+
+impl Place {
+    pub(crate) fn take(engine: &Arc<Inner>, run: &NewRun) -> Self {
+        let of = engine.rooms.of(run);
+        if !of.is_empty() {
+            let mut taken = engine.rooms.taken();
+            of.iter().for_each(|it| *taken.entry(it.clone()).or_default() += 1);
+        }
+        Self { engine: engine.clone(), of }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.of.is_empty() {
+            return;
+        }
+        let mut taken = self.engine.rooms.taken();
+        for it in &self.of {
+            if let Some(count) = taken.get_mut(it) {
+                *count -= 1;
+                if *count == 0 {
+                    taken.remove(it);
+                }
+            }
+        }
+        drop(taken);
+        // Somebody may wait for it.
+        self.engine.wake(0);
+    }
+}
