@@ -20,9 +20,25 @@ const TROUBLE: &str = "state IN (3, 5, 6, 7, 8)";
 enum Way<'f> {
     Parent,
     Trouble,
+    Waiting,
+    Claimed,
     Deployment(&'f str),
     Flow,
     All,
+}
+
+impl Way<'_> {
+    fn index(&self) -> &'static str {
+        match self {
+            Self::Parent => "INDEXED BY flow_run_parent",
+            Self::Trouble => "INDEXED BY flow_run_trouble",
+            Self::Waiting => "INDEXED BY flow_run_due",
+            Self::Claimed => "INDEXED BY flow_run_claimed",
+            Self::Deployment(_) => "INDEXED BY flow_run_deployment",
+            Self::Flow => "INDEXED BY flow_run_flow",
+            Self::All => "",
+        }
+    }
 }
 
 pub(super) fn list(db: &Connection, filter: &RunFilter, now: Timestamp) -> Done<Vec<RunRecord>> {
@@ -87,8 +103,8 @@ pub(super) fn statements(filter: &RunFilter, now: Timestamp) -> Vec<String> {
 fn questions(filter: &RunFilter, now: Timestamp) -> Vec<Question> {
     let ways = if filter.parent.is_some() {
         vec![Way::Parent]
-    } else if !filter.shown.is_empty() && filter.shown.iter().all(|it| is_trouble(*it)) {
-        vec![Way::Trouble]
+    } else if let Some(ways) = by_state(&filter.shown) {
+        ways
     } else if !filter.deployments.is_empty() {
         let mut names: Vec<&str> = filter.deployments.iter().map(String::as_str).collect();
         names.sort_unstable();
@@ -102,9 +118,22 @@ fn questions(filter: &RunFilter, now: Timestamp) -> Vec<Question> {
     ways.into_iter().map(|way| Question::new(filter, way, now)).collect()
 }
 
-fn is_trouble(shown: Shown) -> bool {
-    use Shown::{Cancelled, Crashed, Failed, Parked, TimedOut};
-    matches!(shown, Parked | Failed | TimedOut | Crashed | Cancelled)
+/// Returns the indexes that hold all runs in these states, each a few among many; `None` when some are in none.
+fn by_state(shown: &[Shown]) -> Option<Vec<Way<'static>>> {
+    use Shown::{
+        AwaitingRetry, Cancelled, Cancelling, Completed, Crashed, Failed, Late, Parked, Paused, Retrying, Running,
+        Scheduled, Suspended, TimedOut,
+    };
+    let way = |it: &Shown| match it {
+        Parked | Failed | TimedOut | Crashed | Cancelled => Some(Way::Trouble),
+        Scheduled | Late | AwaitingRetry | Suspended => Some(Way::Waiting),
+        Running | Retrying | Cancelling => Some(Way::Claimed),
+        Completed | Paused => None,
+    };
+    let mut ways: Vec<Way<'static>> = shown.iter().map(way).collect::<Option<_>>()?;
+    ways.sort_unstable_by_key(Way::index);
+    ways.dedup_by_key(|it| it.index());
+    (!ways.is_empty()).then_some(ways)
 }
 
 /// A question for one page.
@@ -116,19 +145,14 @@ struct Question {
 
 impl Question {
     fn new(filter: &RunFilter, way: Way<'_>, now: Timestamp) -> Self {
-        let mut it = Self { index: "", conditions: vec!["1".to_owned()], values: Vec::new() };
+        let mut it = Self { index: way.index(), conditions: vec!["1".to_owned()], values: Vec::new() };
         match way {
-            Way::Parent => it.index = "INDEXED BY flow_run_parent",
-            Way::Trouble => {
-                it.index = "INDEXED BY flow_run_trouble";
-                it.conditions.push(TROUBLE.to_owned());
-            }
-            Way::Deployment(name) => {
-                it.index = "INDEXED BY flow_run_deployment";
-                it.bound("deployment =", name.to_owned());
-            }
-            Way::Flow => it.index = "INDEXED BY flow_run_flow",
-            Way::All => {}
+            // As the index says it: the planner compares words.
+            Way::Trouble => it.conditions.push(TROUBLE.to_owned()),
+            Way::Waiting => it.conditions.push("state = 0".to_owned()),
+            Way::Claimed => it.conditions.push("state IN (1, 2)".to_owned()),
+            Way::Deployment(name) => it.bound("deployment =", name.to_owned()),
+            Way::Parent | Way::Flow | Way::All => {}
         }
         if !matches!(way, Way::Deployment(_)) && !filter.deployments.is_empty() {
             let names: Vec<String> = filter.deployments.iter().map(|name| it.value(name.clone())).collect();

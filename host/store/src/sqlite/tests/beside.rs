@@ -94,6 +94,9 @@ async fn a_page_of_runs_is_read_along_an_index() {
     let next_page = RunFilter { before: Some(id(9)), flow: Some("f".into()), ..shown(&troubles) };
     check(next_page, "SEARCH flow_run USING INDEX flow_run_trouble (id<?)");
     check(shown(&[Shown::Failed, Shown::Completed]), "SCAN flow_run USING INDEX flow_run_id");
+    let (sorted, waiting) = ("USE TEMP B-TREE FOR ORDER BY", "SCAN flow_run USING INDEX flow_run_due");
+    check(shown(&[Shown::Late, Shown::AwaitingRetry]), &format!("{waiting}\n{sorted}"));
+    assert!(plan(dir.path(), &shown(&[Shown::Running])).contains("USING INDEX flow_run_claimed"));
     let of = |names: &[&str]| RunFilter { deployments: names.iter().map(|it| (*it).to_owned()).collect(), ..all() };
     let one = "SEARCH flow_run USING INDEX flow_run_deployment (deployment=?)";
     check(of(&["a"]), one);
