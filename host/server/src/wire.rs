@@ -22,6 +22,8 @@ use crate::schema;
 /// So many children of a run are shown with it.
 const CHILDREN: usize = 100;
 
+/// Longest parameters and results that stand in a list.
+const LISTED_BYTES: usize = 4 << 10;
 /// So many bytes of inputs and results of its calls, together.
 const VALUES_BYTES: usize = 8 << 20;
 
@@ -70,14 +72,14 @@ pub struct RunView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub parent: Option<FlowRunId>,
-    /// Its parameters, a JSON object; where one run is shown.
+    /// Its parameters, a JSON object; in lists only where they have 4 KiB at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub parameters: Option<Json>,
     /// What it was asked for beyond the metadata.
     #[schema(value_type = schema::Overrides)]
     pub overrides: Overrides,
-    /// What its flow returned; where one run is shown.
+    /// What its flow returned; in lists only where it has 4 KiB at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = schema::Any, required = false)]
     pub result: Option<Json>,
@@ -418,6 +420,14 @@ async fn value(store: &dyn Store, kept: &Kept) -> Json {
     }
 }
 
+/// Returns a value that may stand in a list.
+fn if_small(kept: &Kept) -> Option<Json> {
+    match kept {
+        Kept::Inline(json) if json.as_str().len() <= LISTED_BYTES => Some(json.clone()),
+        Kept::Inline(_) | Kept::Blob { .. } => None,
+    }
+}
+
 /// Returns a value if there is room for it.
 async fn within(store: &dyn Store, kept: &Kept, room: &mut usize) -> Option<Json> {
     *room = room.checked_sub(kept.bytes())?;
@@ -446,9 +456,9 @@ impl RunView {
             began: record.run.attempt_began,
             ended: record.ended.filter(|_| record.run.state.is_terminal() || record.run.state == RunState::Parked),
             parent: asked.parent.map(|it| it.run),
-            parameters: None,
+            parameters: if_small(&asked.parameters),
             overrides: asked.overrides.clone(),
-            result: None,
+            result: record.result.as_ref().and_then(if_small),
             failure: record.failure.clone(),
             tasks: None,
             attempts: None,
