@@ -39,6 +39,8 @@ struct Scenario {
     check: fn(&Cut),
     /// So many calls go wrong in other scenarios too, and seldom here.
     seldom: u64,
+    /// What an I/O error ends the command with at least once.
+    fatal: i32,
     /// So many calls at least are there to go wrong, or the test tests nothing.
     least: u64,
 }
@@ -197,7 +199,7 @@ impl Scenario {
                 exits.push(exit);
             }
             assert!(!exits.is_empty(), "{}: nothing was hit by {kind}", self.name);
-            assert!(kind != "eio" || exits.contains(&Some(70)), "{}: {exits:?}", self.name);
+            assert!(kind != "eio" || exits.contains(&Some(self.fatal)), "{}: {exits:?}", self.name);
             figures.push(format!("{} {kind}", exits.len()));
         }
         let (name, took) = (self.name, began.elapsed());
@@ -231,6 +233,7 @@ fn f01_a_run_goes_on_to_its_end_and_nothing_that_was_kept_is_done_again() {
             cut.kept_is_kept(&run, |_| 1);
         },
         seldom: MADE,
+        fatal: 70,
         least: 2 * MADE,
     };
     scenario.every_call();
@@ -264,6 +267,7 @@ fn f05_a_manual_retry_that_is_asked_for_again_makes_one_attempt() {
             assert_eq!((run["attempts"].as_array().unwrap().len(), events(&run, "manual-retry")), (2, 1), "{run:#}");
         },
         seldom: OPENED,
+        fatal: 70,
         least: 40,
     };
     scenario.every_call();
@@ -309,6 +313,7 @@ fn f07_a_tree_that_waits_is_cancelled_as_one() {
         command: |run| words(&["cancel", run]),
         check: cancelled_as_one,
         seldom: OPENED,
+        fatal: 70,
         least: 20,
     };
     scenario.every_call();
@@ -327,6 +332,7 @@ fn f07_a_tree_whose_host_died_is_cancelled_as_one() {
         command: |run| words(&["cancel", run]),
         check: cancelled_as_one,
         seldom: OPENED,
+        fatal: 70,
         least: 20,
     };
     scenario.every_call();
@@ -349,9 +355,50 @@ fn a_result_is_set_by_hand_once_and_fed_back() {
             assert_eq!(events(&run, "set-result"), 1, "{}: {run:#}", cut.what);
         },
         seldom: OPENED,
+        fatal: 70,
         least: 20,
     };
     scenario.every_call();
+}
+
+fn fixture(name: &str, retake: &Retake) -> String {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    copy(&fixtures.join(name), &retake.dir.path().join("data"));
+    String::new()
+}
+
+/// A migration that was cut short has happened or has not: it is asked for again, and what was kept is there. That
+/// runs go on then is what `upgrade.rs` is about.
+fn migrated(name: &'static str, seldom: u64, prepare: fn(&Retake) -> String) -> Scenario {
+    Scenario {
+        name,
+        prepare,
+        command: |_| words(&["db", "migrate"]),
+        check: |cut| {
+            cut.expect(&[0], cut.command);
+            let runs = cut.retake.json(&["ps"]);
+            let failed = runs.as_array().unwrap().iter().find(|it| it["state"] == "Failed" && it["flow"] == "orders");
+            let failed = failed.unwrap_or_else(|| panic!("{}: {runs:#}", cut.what))["id"].as_str().unwrap();
+            let run = cut.retake.json(&["show", failed]);
+            let extract = task(&run, "extract");
+            assert!(extract["attempts"] == 1 && !extract["result"].is_null(), "{}: {run:#}", cut.what);
+        },
+        seldom,
+        // It is only being opened.
+        fatal: 1,
+        least: 20,
+    }
+}
+
+#[test]
+fn f08_a_migration_from_schema_1_happens_or_does_not() {
+    migrated("migration from schema 1", 0, |retake| fixture("schema-1", retake)).every_call();
+}
+
+#[test]
+fn f08_a_migration_from_schema_2_happens_or_does_not() {
+    // The same steps but the first.
+    migrated("migration from schema 2", MADE, |retake| fixture("schema-2", retake)).every_call();
 }
 
 /// A run that begins in an hour.
@@ -376,6 +423,7 @@ fn a_run_is_paused_or_not_and_is_when_it_is_asked_again() {
         },
         // How a database is opened goes wrong everywhere in this one.
         seldom: 0,
+        fatal: 70,
         least: 20,
     };
     scenario.every_call();
@@ -403,6 +451,7 @@ fn a_run_is_resumed_once_and_is_done_once() {
             assert_eq!((&run["state"], &run["attempt"]), (&"Completed".into(), &1.into()), "{}: {run:#}", cut.what);
         },
         seldom: OPENED,
+        fatal: 70,
         least: 20,
     };
     scenario.every_call();
@@ -435,6 +484,7 @@ fn f04_a_run_that_waits_for_its_retry_is_retried_once() {
             retried_once(cut, runs[0]["id"].as_str().unwrap());
         },
         seldom: OPENED,
+        fatal: 70,
         least: 50,
     };
     scenario.every_call();
@@ -459,6 +509,7 @@ fn f04_a_retry_that_is_due_is_begun_once_by_who_watches_it() {
             retried_once(cut, cut.run);
         },
         seldom: OPENED,
+        fatal: 70,
         least: 30,
     };
     scenario.every_call();
@@ -476,6 +527,7 @@ fn f04_a_retry_that_is_due_is_begun_once_by_a_worker() {
         },
         // It does what `watch` does, which goes wrong everywhere.
         seldom: u64::MAX,
+        fatal: 70,
         least: 30,
     };
     scenario.every_call();

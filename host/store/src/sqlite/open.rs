@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, ffi};
 
 use crate::blobs::{make_dir, sync_dir};
 
@@ -121,6 +121,19 @@ pub(super) struct Files {
     pub(super) blobs: PathBuf,
 }
 
+/// Reads the file, and nothing else.
+const LOOK: &str = "PRAGMA schema_version";
+
+/// Whether something is left half done that who only reads may not undo.
+fn was_cut_short(db: &Connection) -> bool {
+    match db.query_one(LOOK, [], |row| row.get::<_, i64>(0)) {
+        Err(rusqlite::Error::SqliteFailure(error, _)) => {
+            [ffi::SQLITE_READONLY_ROLLBACK, ffi::SQLITE_READONLY_RECOVERY].contains(&error.extended_code)
+        }
+        _ => false,
+    }
+}
+
 impl Files {
     pub(super) fn of(dir: &Path) -> Self {
         let at = |name| dir.join(name);
@@ -174,6 +187,9 @@ impl Files {
         db.execute_batch(
             "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0;",
         )?;
+        if access == Access::Read && was_cut_short(&db) {
+            self.undo()?;
+        }
         if access == Access::Write {
             let mode: String = db.query_one("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
             assert_eq!(mode, "wal", "a database in a file can have a write-ahead log");
@@ -184,6 +200,15 @@ impl Files {
             )?;
         }
         Ok(db)
+    }
+
+    /// Has SQLite undo what a host that died has left half done outside of the log, as when it turned a copy into a
+    /// database with one: only who may write can. Its locks keep it from undoing what somebody is about to do.
+    fn undo(&self) -> rusqlite::Result<()> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let db = Connection::open_with_flags(&self.database, flags)?;
+        db.busy_timeout(BUSY)?;
+        db.query_one(LOOK, [], |row| row.get::<_, i64>(0)).map(drop)
     }
 
     /// Brings the schema to the newest version, each step with its version in one transaction.
