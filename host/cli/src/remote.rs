@@ -143,8 +143,9 @@ async fn stay(
                 Err(error) => return Err(error.into()),
                 Ok(Some(event)) => {
                     let ended = event.run == view.id && matches!(event.happened, Happened::AttemptEnded { .. });
+                    let is_end = event.run == view.id && event.happened.is_end();
                     teller.progress(event.run, event.happened.into());
-                    told_of_end = ended;
+                    told_of_end = is_end;
                     gone = false;
                     if ended {
                         view = look(client, view).await?;
@@ -167,7 +168,7 @@ async fn stay(
     while matches!(exit, Exit::Ok | Exit::Failed) && !told_of_end {
         let Ok(told) = tokio::time::timeout(REMEMBERED, live.next()).await else { break };
         let Some(event) = told? else { break };
-        told_of_end = event.run == view.id && matches!(event.happened, Happened::AttemptEnded { .. });
+        told_of_end = event.run == view.id && event.happened.is_end();
         teller.progress(event.run, event.happened.into());
     }
     teller.clear();

@@ -85,6 +85,15 @@ pub enum Happened {
     },
 }
 
+impl Happened {
+    /// Whether the run has ended by it, or waits for a person: nothing more is told of it then.
+    pub fn is_end(&self) -> bool {
+        use Shown::{Cancelled, Completed, Crashed, Failed, Parked, TimedOut};
+        let Self::AttemptEnded { state, .. } = self else { return false };
+        matches!(state, Completed | Failed | TimedOut | Crashed | Cancelled | Parked)
+    }
+}
+
 impl From<Progress> for Happened {
     fn from(progress: Progress) -> Self {
         match progress {

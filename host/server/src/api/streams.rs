@@ -201,6 +201,10 @@ struct Listener {
     /// The run that is told of, and those below it; of all when there is none.
     only: Vec<FlowRunId>,
     ended: bool,
+    /// Whether it was told that the last attempt of the run has ended.
+    told_of_end: bool,
+    /// How often the run was found to have ended without that.
+    found_ended: u32,
 }
 
 fn told(
@@ -209,7 +213,7 @@ fn told(
     only: Vec<FlowRunId>,
 ) -> Events<impl Stream<Item = Result<Event, Infallible>> + use<>> {
     let missed = std::mem::take(&mut begin.missed).into();
-    let listener = Listener { place, begin, missed, only, ended: false };
+    let listener = Listener { place, begin, missed, only, ended: false, told_of_end: false, found_ended: 0 };
     let stream = stream::unfold(listener, |mut listener| async move {
         let event = listener.next().await?;
         Some((Ok(event), listener))
@@ -251,15 +255,23 @@ impl Listener {
                     self.only.push(child);
                 }
             }
+            if self.only.first() == Some(&event.run) {
+                self.told_of_end = event.happened.is_end();
+            }
             let id = self.place.host.live.id(number);
             return Event::default().event("progress").id(id).json_data(&*event).ok();
         }
     }
 
-    /// Whether the run that is told of has ended, and all was told.
-    async fn is_over(&self) -> bool {
+    /// Whether the run that is told of has ended, and all was told. That it has ended is kept before it is told, and
+    /// where it ended without an attempt, or long ago, nothing is told of it: then it is waited for once.
+    async fn is_over(&mut self) -> bool {
         let Some(run) = self.only.first() else { return false };
         let ended = self.place.host.store.run(*run).await.is_ok_and(|it| has_ended(it.run.state));
-        ended && self.begin.next.is_empty()
+        if !ended || !self.begin.next.is_empty() {
+            return false;
+        }
+        self.found_ended += 1;
+        self.told_of_end || self.found_ended > 1
     }
 }
