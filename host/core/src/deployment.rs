@@ -60,6 +60,10 @@ impl Deployment {
         let most = limits::TEXT_BYTES;
         BadField::unless(self.description.len() <= most, "description", || format!("longer than {most} bytes"))?;
         BadField::unless(self.concurrency != Some(0), "concurrency", || "0 lets nothing run; pause it instead".into())?;
+        let most = limits::CONCURRENCY;
+        BadField::unless(self.concurrency.is_none_or(|it| it <= most), "concurrency", || {
+            format!("may be {most} at most")
+        })?;
         self.overrides.check(flow)
     }
 }

@@ -95,3 +95,5 @@ pub const CATCH_UP_SLOTS: usize = 100;
 /// How long past its instant a slot counts as missed. A restart and a busy minute of the server are within it, so that
 /// a schedule which catches nothing up still makes the run that a person saw announced.
 pub const MISSED_AFTER: Duration = Duration::from_secs(60);
+/// Highest limit of runs that are worked on at once, of a queue or a deployment: more than any host has room for.
+pub const CONCURRENCY: u32 = 1_000_000;

@@ -12,7 +12,7 @@ use crate::Host;
 #[serde(deny_unknown_fields)]
 pub struct Queue {
     /// How many of its runs are worked on at once, children apart.
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, maximum = 1_000_000)]
     pub concurrency: u32,
 }
 

@@ -108,7 +108,7 @@ pub struct DeploymentAsk {
     pub paused: bool,
     /// How many of its runs are worked on at once; as many as there are slots, unless it says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, maximum = 1_000_000)]
     pub concurrency: Option<u32>,
     /// What counts instead of the metadata.
     #[serde(default)]
@@ -143,6 +143,7 @@ pub struct DeploymentChange {
     pub paused: Option<bool>,
     /// How many of its runs are worked on at once; 0 for as many as there are slots.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 1_000_000)]
     pub concurrency: Option<u32>,
     /// What counts instead of the metadata, name by name.
     #[serde(default)]

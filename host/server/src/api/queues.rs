@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
+use retake_core::limits;
 use retake_core::retry::BadField;
 use retake_core::value::Json as Value;
 use retake_store::{Definition, kind};
@@ -18,7 +19,7 @@ use crate::queues::{Queue, refresh};
 
 /// A queue of which something is said.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[schema(as = Queue)]
+#[schema(as = LimitedQueue)]
 pub struct QueueView {
     /// Its name.
     pub name: String,
@@ -49,6 +50,8 @@ pub(super) async fn put(
 ) -> Result<Json<QueueView>, ApiError> {
     checked_name("name", &name)?;
     BadField::unless(queue.concurrency > 0, "concurrency", || "0 lets nothing run".into())?;
+    let most = limits::CONCURRENCY;
+    BadField::unless(queue.concurrency <= most, "concurrency", || format!("may be {most} at most"))?;
     let (body, updated) = (Value::of(&queue), host.now());
     let definition = Definition { kind: kind::QUEUE, name: name.clone(), body, component: None, version: 0, updated };
     host.store.define(definition, None).await?;

@@ -14,7 +14,7 @@ use retake_core::time::Timestamp;
 use retake_core::value::Json as Value;
 use retake_engine::{AskError, RetryAsk, StartRequest, Through};
 use retake_store::{RunFilter, RunRecord, kind};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{Body, Path, Query};
@@ -196,13 +196,23 @@ pub struct PolicyAsk {
     #[schema(maximum = 2_592_000_000u64)]
     pub retry_delay_ms: Option<u64>,
     /// Milliseconds of wall clock for each attempt of the flow.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1)]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "within_a_year")]
+    #[schema(minimum = 1, maximum = 31_536_000_000u64)]
     pub timeout_ms: Option<u64>,
     /// Bytes of memory for each attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 268_435_456)]
     pub memory_bytes: Option<u64>,
+}
+
+/// Reads milliseconds that are not more than a flow's attempt may take at most.
+fn within_a_year<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let asked = Option::<u64>::deserialize(deserializer)?;
+    let most = millis(limits::FLOW_TIMEOUT_MAX);
+    match asked.filter(|it| *it > most) {
+        None => Ok(asked),
+        Some(_) => Err(serde::de::Error::custom(format!("`timeout_ms` may be {most} at most"))),
+    }
 }
 
 impl From<&Overrides> for PolicyAsk {

@@ -61,6 +61,15 @@ fn the_document_that_is_committed_is_the_one_that_is_served() {
     );
 }
 
+/// Two types with one name would be one in the document, and only one of them right.
+#[test]
+fn each_schema_has_a_name_of_its_own() {
+    let document = document();
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    assert!(schemas["Queue"]["properties"]["name"].is_null(), "{}", schemas["Queue"]);
+    assert_eq!(schemas["LimitedQueue"]["properties"]["queue"]["$ref"], "#/components/schemas/Queue");
+}
+
 #[test]
 fn every_operation_says_what_it_is_for() {
     let document = document();
