@@ -145,6 +145,11 @@ impl Shown {
         Self::Crashed,
         Self::Cancelled,
     ];
+
+    /// Whether a run that is shown so has ended.
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::TimedOut | Self::Crashed | Self::Cancelled)
+    }
 }
 
 impl fmt::Display for Shown {

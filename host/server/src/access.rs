@@ -6,12 +6,12 @@ use std::sync::{PoisonError, RwLock};
 use axum::http::Method;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use retake_core::id::ContentDigest;
 use retake_core::time::Timestamp;
 use retake_core::value::Json;
 use retake_engine::Entropy;
 use retake_store::{Definition, Store, StoreError, kind};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 /// What a token may ask for; each role may do what those before it may.
@@ -137,11 +137,7 @@ pub(crate) fn record(definition: &Definition) -> Option<TokenRecord> {
 }
 
 fn hash(token: &str) -> String {
-    Sha256::digest(token.as_bytes()).iter().fold(String::with_capacity(64), |mut text, byte| {
-        use std::fmt::Write;
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    ContentDigest::of(token.as_bytes()).to_string()
 }
 
 /// Draws a token: 256 bits.

@@ -88,9 +88,7 @@ pub enum Happened {
 impl Happened {
     /// Whether the run has ended by it, or waits for a person: nothing more is told of it then.
     pub fn is_end(&self) -> bool {
-        use Shown::{Cancelled, Completed, Crashed, Failed, Parked, TimedOut};
-        let Self::AttemptEnded { state, .. } = self else { return false };
-        matches!(state, Completed | Failed | TimedOut | Crashed | Cancelled | Parked)
+        matches!(self, Self::AttemptEnded { state, .. } if state.is_terminal() || *state == Shown::Parked)
     }
 }
 

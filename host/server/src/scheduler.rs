@@ -14,7 +14,7 @@ use retake_engine::{AskError, StartRequest, Through};
 use retake_store::{AuditEntry, Definition, StoreError, kind};
 
 use crate::Host;
-use crate::api::schedules;
+use crate::api::{kept, schedules};
 
 /// How often to look. A slot begins at most so much later.
 const LOOK: Duration = Duration::from_millis(500);
@@ -32,7 +32,7 @@ pub async fn work(host: &Host) {
 
 async fn look(host: &Host) -> Result<(), StoreError> {
     for definition in host.store.definitions(kind::SCHEDULE).await? {
-        let Ok(schedule) = schedules::read(&definition) else { continue };
+        let Ok(schedule) = kept::<Schedule>(&definition) else { continue };
         let now = host.now();
         let has_come = schedule.next.is_some_and(|it| it <= now) || !schedule.queued.is_empty();
         if !schedule.paused

@@ -98,10 +98,7 @@ impl Bulk {
     fn states(&self) -> Vec<Shown> {
         match self {
             Self::Retry(_) => vec![Shown::Failed, Shown::TimedOut, Shown::Crashed, Shown::Parked],
-            Self::Cancel => {
-                let has_ended = [Shown::Completed, Shown::Failed, Shown::TimedOut, Shown::Crashed, Shown::Cancelled];
-                Shown::ALL.into_iter().filter(|it| !has_ended.contains(it)).collect()
-            }
+            Self::Cancel => Shown::ALL.into_iter().filter(|it| !it.is_terminal()).collect(),
         }
     }
 

@@ -19,7 +19,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{Body, Path, Query};
 use super::runs::PolicyAsk;
-use super::{Listed, components};
+use super::{Listed, components, kept};
 use crate::access::Actor;
 use crate::error::{ApiError, checked_name};
 use crate::{Host, schema};
@@ -192,15 +192,8 @@ pub(super) struct PutQuery {
 /// Most differences that are told.
 const CHANGES: usize = 100;
 
-pub(crate) fn read(definition: &Definition) -> Result<Deployment, ApiError> {
-    serde_json::from_str(definition.body.as_str()).map_err(|error| {
-        tracing::error!(%error, name = definition.name, "a deployment that was kept cannot be read");
-        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "damaged", "the deployment cannot be read", "deploy it again")
-    })
-}
-
 fn view(definition: &Definition) -> Result<DeploymentView, ApiError> {
-    Ok(DeploymentView::new(&read(definition)?, definition.version, definition.updated))
+    Ok(DeploymentView::new(&kept(definition)?, definition.version, definition.updated))
 }
 
 /// Returns a deployment.
@@ -320,7 +313,7 @@ async fn before(host: &Host, flow: &str, name: &str, query: &PutQuery) -> Result
     if query.version.is_some_and(|it| it != version) {
         return Err(StoreError::Changed { is: version }.into());
     }
-    Ok(Before(found.map(|it| Ok::<_, ApiError>((read(&it)?, it.version, it.updated))).transpose()?))
+    Ok(Before(found.map(|it| Ok::<_, ApiError>((kept(&it)?, it.version, it.updated))).transpose()?))
 }
 
 async fn apply(

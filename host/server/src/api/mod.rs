@@ -20,12 +20,14 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use guard::Names;
 use meta::Common;
 use retake_core::id::FlowRunId;
 use retake_core::value::Json;
-use retake_store::{AuditEntry, Store};
+use retake_store::{AuditEntry, Definition, Store};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tower_http::timeout::RequestBodyTimeoutLayer;
 use utoipa::{OpenApi, ToSchema};
@@ -190,6 +192,16 @@ impl Host {
             tracing::error!(%error, actor = actor.name, action, "who did it could not be kept");
         }
     }
+}
+
+/// Reads what a definition says.
+pub(crate) fn kept<T: DeserializeOwned>(definition: &Definition) -> Result<T, ApiError> {
+    serde_json::from_str(definition.body.as_str()).map_err(|error| {
+        let Definition { kind, name, .. } = definition;
+        tracing::error!(%error, kind, name, "what was kept cannot be read");
+        let (message, hint) = (format!("the {kind} cannot be read"), "make it again");
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "damaged", message, hint)
+    })
 }
 
 /// Finds the run that a person means: a name, an id, or an unambiguous beginning of an id.

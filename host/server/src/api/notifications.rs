@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{Body, Path, Query};
-use super::{Listed, page_limit, page_place};
+use super::{Listed, kept, page_limit, page_place};
 use crate::Host;
 use crate::access::Actor;
 use crate::error::{ApiError, checked_name};
@@ -30,11 +30,7 @@ pub struct NotificationView {
 }
 
 fn view(definition: &Definition) -> Result<NotificationView, ApiError> {
-    let rule = serde_json::from_str(definition.body.as_str()).map_err(|error| {
-        tracing::error!(%error, name = definition.name, "a notification that was kept cannot be read");
-        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "damaged", "the notification cannot be read", "make it again")
-    })?;
-    Ok(NotificationView { name: definition.name.clone(), rule, version: definition.version })
+    Ok(NotificationView { name: definition.name.clone(), rule: kept(definition)?, version: definition.version })
 }
 
 /// The same without what is secret: the signature's key, and of addresses all but the host, because what follows it is

@@ -18,7 +18,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{Body, Path, Query};
-use super::{Listed, components, deployments, find_run, page_limit, page_place};
+use super::{Listed, components, deployments, find_run, kept, page_limit, page_place};
 use crate::access::Actor;
 use crate::error::ApiError;
 use crate::explain::Explanation;
@@ -326,7 +326,7 @@ async fn start_request(host: &Host, ask: RunAsk) -> Result<StartRequest, ApiErro
             let hint = "a deployment says which flow and which code: leave `flow` and `component` out";
             return Err(ApiError::invalid("`deployment` stands beside `flow` or `component`", hint));
         }
-        let deployment = deployments::read(&deployments::find(store, name).await?)?;
+        let deployment = kept::<Deployment>(&deployments::find(store, name).await?)?;
         return Ok(StartRequest {
             component: deployment.component,
             flow: deployment.flow.clone(),

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{Body, Path, Query};
-use super::{Listed, deployments};
+use super::{Listed, deployments, kept};
 use crate::access::Actor;
 use crate::error::{ApiError, checked_name};
 use crate::{Host, schema};
@@ -84,13 +84,6 @@ pub(super) struct PutQuery {
     version: Option<u64>,
 }
 
-pub(crate) fn read(definition: &Definition) -> Result<Schedule, ApiError> {
-    serde_json::from_str(definition.body.as_str()).map_err(|error| {
-        tracing::error!(%error, name = definition.name, "a schedule that was kept cannot be read");
-        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "damaged", "the schedule cannot be read", "make it again")
-    })
-}
-
 fn view(name: String, version: u64, schedule: Schedule, now: Timestamp) -> ScheduleView {
     let Schedule { deployment, when, overlap, catch_up, jitter, parameters, paused, next, queued, last } = schedule;
     let mut slots: Vec<Timestamp> = next.into_iter().collect();
@@ -113,7 +106,7 @@ async fn find(store: &dyn Store, name: &str) -> Result<Definition, ApiError> {
 #[utoipa::path(get, path = "/api/v1/schedules", tag = "schedules", responses((status = 200, body = Listed<ScheduleView>)))]
 pub(super) async fn list(State(host): State<Host>) -> Result<Json<Listed<ScheduleView>>, ApiError> {
     let (all, now) = (host.store.definitions(kind::SCHEDULE).await?, host.now());
-    let views = all.into_iter().map(|it| Ok(view(it.name.clone(), it.version, read(&it)?, now)));
+    let views = all.into_iter().map(|it| Ok(view(it.name.clone(), it.version, kept(&it)?, now)));
     Ok(Json(Listed::all(views.collect::<Result<_, ApiError>>()?)))
 }
 
@@ -122,7 +115,7 @@ pub(super) async fn list(State(host): State<Host>) -> Result<Json<Listed<Schedul
     params(("name" = String, Path, description = "Its name")), responses((status = 200, body = ScheduleView)))]
 pub(super) async fn show(State(host): State<Host>, Path(name): Path<String>) -> Result<Json<ScheduleView>, ApiError> {
     let found = find(host.store.as_ref(), &name).await?;
-    Ok(Json(view(name, found.version, read(&found)?, host.now())))
+    Ok(Json(view(name, found.version, kept(&found)?, host.now())))
 }
 
 /// Create or change a schedule
@@ -145,7 +138,7 @@ pub(super) async fn put(
         return Err(ApiError::invalid("`parameters` is no JSON object", "`{\"name\": value}`"));
     }
     let before = store.definition(kind::SCHEDULE, &name).await?;
-    let old = before.as_ref().map(read).transpose()?;
+    let old = before.as_ref().map(kept::<Schedule>).transpose()?;
     let ScheduleAsk { deployment, when, overlap, catch_up, jitter_ms, parameters, paused } = ask;
     // The same times go on where they were: what was missed while it was paused is not forgotten.
     let next = match &old {
@@ -198,7 +191,7 @@ pub(super) async fn remove(
 
 pub(super) async fn remove_all_of(host: &Host, deployment: &str) -> Result<(), ApiError> {
     for it in host.store.definitions(kind::SCHEDULE).await? {
-        if read(&it).is_ok_and(|it| it.deployment == deployment) {
+        if kept::<Schedule>(&it).is_ok_and(|it| it.deployment == deployment) {
             host.store.undefine(kind::SCHEDULE, &it.name).await?;
         }
     }
