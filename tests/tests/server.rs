@@ -399,6 +399,26 @@ fn no_more_runs_are_worked_on_at_once_than_was_said() {
     assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
 }
 
+/// Whoever asks for much does not keep others waiting (T43).
+#[test]
+fn slots_are_shared_out_between_deployments() {
+    let retake = Retake::new();
+    let server = Server::start_with(&retake, &["--flow-slots", "4"]);
+    let slow = ["-p", "pause_ms=100", "-p", "customer=acme"];
+    retake.expect(0, &[&["deploy", &path("orders"), "-n", "greedy"], &slow[..]].concat());
+    retake.expect(0, &["deploy", &path("orders"), "-n", "modest", "-p", "customer=acme"]);
+    for _ in 0..60 {
+        assert_eq!(server.ask("POST", "/api/v1/flow-runs", r#"{"deployment": "orders/greedy"}"#).status, 201);
+    }
+    for _ in 0..3 {
+        retake.expect(0, &["run", "orders/modest", "-w"]);
+    }
+    let waiting = server.ask("GET", "/api/v1/flow-runs?state=scheduled,late&limit=200", "").json()["items"].clone();
+    let waiting = waiting.as_array().unwrap();
+    assert!(waiting.len() > 20, "it came before those that were asked for earlier: {} wait", waiting.len());
+    assert!(waiting.iter().all(|it| it["deployment"] == "orders/greedy"), "{waiting:#?}");
+}
+
 /// The same key makes one run, whatever was changed since; for something else it is refused.
 #[test]
 fn a_key_makes_one_run_whatever_was_changed_since() {

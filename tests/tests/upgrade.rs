@@ -42,6 +42,13 @@ fn runs_of_schema_2_go_on() {
 }
 
 #[test]
+fn runs_of_schema_4_go_on() {
+    let retake = opened("schema-4");
+    go_on(&retake);
+    the_tree_goes_on(&retake);
+}
+
+#[test]
 fn what_was_defined_with_schema_3_counts() {
     let retake = opened("schema-3");
     go_on(&retake);

@@ -1,9 +1,9 @@
-//! How much of a deployment and of a queue is worked on at once.
+//! How much of a deployment and of a queue is worked on at once, by limits and by what slots are shared out by.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use retake_store::{Limited, NewRun, Room};
+use retake_store::{Busy, Limited, NewRun, Room};
 
 use crate::Inner;
 
@@ -22,6 +22,8 @@ impl FromIterator<(Limited, u32)> for Limits {
 pub(crate) struct Rooms {
     limits: RwLock<Arc<Limits>>,
     taken: Mutex<HashMap<Limited, u32>>,
+    /// Runs without a parent, by deployment: what slots are shared out by.
+    busy: Mutex<Busy>,
 }
 
 impl Rooms {
@@ -31,6 +33,15 @@ impl Rooms {
 
     fn limits(&self) -> Arc<Limits> {
         self.limits.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns how many runs of each deployment are worked on.
+    pub(crate) fn busy(&self) -> Busy {
+        self.counted().clone()
+    }
+
+    fn counted(&self) -> MutexGuard<'_, Busy> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn taken(&self) -> MutexGuard<'_, HashMap<Limited, u32>> {
@@ -66,6 +77,8 @@ impl Rooms {
 pub(crate) struct Place {
     engine: Arc<Inner>,
     of: Vec<Limited>,
+    /// Whose runs it counts among; `None` for a child, which is not counted.
+    deployment: Option<Option<String>>,
 }
 
 impl Place {
@@ -75,12 +88,29 @@ impl Place {
             let mut taken = engine.rooms.taken();
             of.iter().for_each(|it| *taken.entry(it.clone()).or_default() += 1);
         }
-        Self { engine: engine.clone(), of }
+        let deployment = (run.depth == 0).then(|| run.deployment.clone());
+        if let Some(deployment) = &deployment {
+            let mut busy = engine.rooms.counted();
+            match busy.get_mut(deployment) {
+                Some(count) => *count += 1,
+                None => drop(busy.insert(deployment.clone(), 1)),
+            }
+        }
+        Self { engine: engine.clone(), of, deployment }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
+        if let Some(deployment) = &self.deployment {
+            let mut busy = self.engine.rooms.counted();
+            if let Some(count) = busy.get_mut(deployment) {
+                *count -= 1;
+                if *count == 0 {
+                    busy.remove(deployment);
+                }
+            }
+        }
         if self.of.is_empty() {
             return;
         }

@@ -110,7 +110,17 @@ async fn claimed(store: &SqliteStore, n: u64) -> std::result::Result<(FlowRunId,
     let (id, fence) = (new.id, Fence::new(n));
     store.create(new).await?;
     let fences = vec![fence];
-    store.claim(ClaimRequest { now: time(n), fences, queue: None, root: Some(id), depth: 0, room: Vec::new() }).await?;
+    store
+        .claim(ClaimRequest {
+            now: time(n),
+            fences,
+            queue: None,
+            root: Some(id),
+            depth: 0,
+            room: Vec::new(),
+            busy: None,
+        })
+        .await?;
     Ok((id, fence))
 }
 
@@ -171,6 +181,7 @@ async fn rate(dir: &Path, submitters: u32, rows: u32) -> Result<()> {
             root: None,
             depth: 0,
             room: Vec::new(),
+            busy: None,
         })
         .await?;
 

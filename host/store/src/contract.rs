@@ -97,6 +97,7 @@ macro_rules! contract_tests {
             a_notice_is_taken_once
             deliveries_are_tried_when_they_are_due
             deliveries_are_paged
+            slots_are_shared_out_between_deployments
             runs_are_listed_by_deployment
             runs_are_listed_by_failure_and_text
             runs_are_listed_by_when_they_were_made
@@ -190,6 +191,7 @@ pub fn claim(now: u64, fences: std::ops::Range<u64>) -> ClaimRequest {
         root: None,
         depth: 0,
         room: Vec::new(),
+        busy: None,
     }
 }
 

@@ -18,6 +18,7 @@ use retake_core::value::Json;
 mod blobs;
 mod events;
 mod mem;
+mod share;
 #[cfg(test)]
 mod side_by_side;
 mod sqlite;
@@ -26,6 +27,7 @@ mod sqlite;
 pub mod contract;
 
 pub use mem::MemStore;
+pub use share::Busy;
 pub use sqlite::{OpenError, SqliteStore, WriterStats, upkeep};
 
 /// Why a store did not do as asked.
@@ -147,6 +149,9 @@ pub struct ClaimRequest {
     /// How many more runs of some deployments and queues may be claimed. Runs of those with no room are passed over; of
     /// those with some, whatever is beyond it among the first that are due is left for the next claim.
     pub room: Vec<Room>,
+    /// How many runs of each deployment are worked on: where more is due than there are fences, slots are shared out
+    /// between deployments. Without it, and within one tree, the longest due come first.
+    pub busy: Option<Busy>,
 }
 
 /// How many more runs may be claimed.

@@ -13,10 +13,11 @@ use retake_core::time::Timestamp;
 use retake_core::value::Json;
 
 use crate::events::{self, Told};
+use crate::share::{Busy, Due, shares};
 use crate::{
-    AttemptCommit, AuditEntry, ClaimRequest, ComponentRecord, Definition, Delivery, DeliveryState, Event, NewRun,
-    Notice, RetryRequest, RunFilter, RunRecord, Store, StoreError, TaskCommit, first_state, in_use, is_open, kind,
-    makes_notice, take_room,
+    AttemptCommit, AuditEntry, ClaimRequest, ComponentRecord, Definition, Delivery, DeliveryState, Event, Limited,
+    NewRun, Notice, RetryRequest, RunFilter, RunRecord, Store, StoreError, TaskCommit, first_state, in_use, is_open,
+    kind, makes_notice, take_room,
 };
 
 /// A store that forgets everything when it is dropped.
@@ -145,6 +146,35 @@ impl Everything {
                 self.cancel_tree(index, now);
             }
         }
+    }
+
+    /// Leaves each deployment its share of what is due.
+    fn shared(&self, due: Vec<(Timestamp, usize)>, busy: &Busy, request: &ClaimRequest) -> Vec<(Timestamp, usize)> {
+        let mut of_one: BTreeMap<Option<String>, Vec<(Timestamp, usize)>> = BTreeMap::new();
+        for it in due {
+            of_one.entry(self.runs[it.1].record.asked.deployment.clone()).or_default().push(it);
+        }
+        for (deployment, waiting) in &mut of_one {
+            let room = request.room.iter().find(|it| match &it.of {
+                Limited::Deployment(name) => Some(name) == deployment.as_ref(),
+                Limited::Queue(_) => false,
+            });
+            waiting.truncate(room.map_or(usize::MAX, |it| it.left as usize));
+        }
+        let all: Vec<Due> = of_one
+            .iter()
+            .filter(|(_, waiting)| !waiting.is_empty())
+            .map(|(deployment, waiting)| Due {
+                deployment: deployment.clone(),
+                since: waiting[0].0,
+                waiting: waiting.len(),
+            })
+            .collect();
+        let shares = shares(&all, busy, request.fences.len());
+        let mut due: Vec<_> =
+            all.iter().zip(shares).flat_map(|(it, share)| of_one[&it.deployment][..share].to_vec()).collect();
+        due.sort_unstable();
+        due
     }
 
     /// Keeps a notice of where a run stands now, if it has no parent and somebody may want to be told.
@@ -301,6 +331,13 @@ impl Store for MemStore {
             }
         }
         due.sort_unstable();
+        if let Some(busy) = &request.busy
+            && request.root.is_none()
+            && request.depth == 0
+            && due.len() > request.fences.len()
+        {
+            due = kept.shared(due, busy, &request);
+        }
         due.truncate(request.fences.len());
         let mut room = request.room.clone();
         due.retain(|(_, index)| take_room(&mut room, &kept.runs[*index].record.asked));

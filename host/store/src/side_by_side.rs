@@ -12,8 +12,8 @@ use crate::contract::{
     new_run, retry, task, wait_for,
 };
 use crate::{
-    AttemptCommit, ClaimRequest, Definition, Delivery, DeliveryState, Limited, MemStore, NewRun, Parent, RetryRequest,
-    Room, RunFilter, SqliteStore, Store, TaskCommit, kind,
+    AttemptCommit, Busy, ClaimRequest, Definition, Delivery, DeliveryState, Limited, MemStore, NewRun, Parent,
+    RetryRequest, Room, RunFilter, SqliteStore, Store, TaskCommit, kind,
 };
 
 const RUNS: u64 = 5;
@@ -154,6 +154,7 @@ async fn answer(store: &dyn Store, world: &World, op: &Op) -> String {
                     ],
                     _ => Vec::new(),
                 },
+                busy: (most % 2 == 1).then(|| Busy::from([(Some("Main/1".to_owned()), now as u32 % 3)])),
                 ..claim(now, world.next..world.next + most)
             };
             format!("{:?}", store.claim(request).await)

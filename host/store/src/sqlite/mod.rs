@@ -27,6 +27,7 @@ use crate::{
     RetryRequest, RunFilter, RunRecord, Store, StoreError, TaskCommit,
 };
 
+mod claims;
 mod defined;
 mod list;
 mod notices;

@@ -13,6 +13,7 @@ use retake_core::task::{Evidence, Kept, LogLine, PastAttempt, TaskRun, TaskState
 use retake_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::claims;
 use super::notices::{Rules, notice};
 use super::rows::{
     Columns, KeptColumns, RECORD, RUN, RunColumns, TASK, json, kept_columns, kind_number, level_number,
@@ -20,8 +21,7 @@ use super::rows::{
 };
 use crate::events::{self, Told};
 use crate::{
-    ClaimRequest, ComponentRecord, Limited, NewRun, RetryRequest, RunRecord, StoreError, TaskCommit, first_state,
-    take_room,
+    ClaimRequest, ComponentRecord, NewRun, RetryRequest, RunRecord, StoreError, TaskCommit, first_state, take_room,
 };
 
 /// Why a change was not made.
@@ -143,47 +143,11 @@ pub(super) fn create(db: &Connection, new: &NewRun, claim: Option<(Fence, u64)>)
 
 /// Claims what is due. Finding nothing writes nothing, and a transaction that wrote nothing costs no fsync.
 pub(super) fn claim(db: &Connection, request: &ClaimRequest, boot: u64) -> Done<Vec<RunRecord>> {
-    static IN_ALL: LazyLock<String> =
-        LazyLock::new(|| with_columns("SELECT row, ", RECORD, " FROM flow_run INDEXED BY flow_run_due WHERE ") + CLAIM);
-    static IN_TREE: LazyLock<String> = LazyLock::new(|| {
-        with_columns("SELECT row, ", RECORD, " FROM flow_run INDEXED BY flow_run_tree_due WHERE root = ?5 AND ") + CLAIM
-    });
-    // Apart, because hardly anybody limits anything, and this is asked for all the time.
-    static IN_ALL_WITH_ROOM: LazyLock<String> = LazyLock::new(|| {
-        with_columns("SELECT row, ", RECORD, " FROM flow_run INDEXED BY flow_run_due WHERE ")
-            + "(deployment IS NULL OR deployment NOT IN (SELECT value FROM json_each(?5))) AND \
-               queue NOT IN (SELECT value FROM json_each(?6)) AND "
-            + CLAIM
-    });
-    const CLAIM: &str =
-        "state = 0 AND depth = ?1 AND due <= ?2 AND (?3 IS NULL OR queue = ?3) ORDER BY due, row LIMIT ?4";
-    let most = i64::try_from(request.fences.len()).unwrap_or(i64::MAX);
-    let (depth, now) = (request.depth, request.now.as_micros());
-    let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, Columns::after(1, row).record()?));
-    let mut due: Vec<(i64, RunRecord)> = match request.root {
-        None if !request.room.is_empty() => {
-            let full = || request.room.iter().filter(|it| it.left == 0).map(|it| &it.of);
-            let deployments: Vec<_> =
-                full().filter_map(|it| if let Limited::Deployment(it) = it { Some(it) } else { None }).collect();
-            let queues: Vec<_> =
-                full().filter_map(|it| if let Limited::Queue(it) = it { Some(it) } else { None }).collect();
-            db.prepare_cached(&IN_ALL_WITH_ROOM)?
-                .query_map(params![depth, now, request.queue, most, json(&deployments), json(&queues)], read)?
-                .collect::<Result<_, _>>()?
-        }
-        None => db
-            .prepare_cached(&IN_ALL)?
-            .query_map(params![depth, now, request.queue, most], read)?
-            .collect::<Result<_, _>>()?,
-        Some(root) => db
-            .prepare_cached(&IN_TREE)?
-            .query_map(params![depth, now, request.queue, most, root.to_bytes()], read)?
-            .collect::<Result<_, _>>()?,
-    };
     let mut room = request.room.clone();
-    due.retain(|(_, record)| take_room(&mut room, &record.asked));
-    let mut claimed = Vec::with_capacity(due.len());
-    for ((row, mut record), fence) in due.into_iter().zip(&request.fences) {
+    let mut claimed = Vec::new();
+    let due = claims::due(db, request)?;
+    let due = due.into_iter().filter(|(_, record)| take_room(&mut room, &record.asked));
+    for ((row, mut record), fence) in due.zip(&request.fences) {
         record.run = record.run.claim(request.now, *fence, boot)?;
         write_run(db, row, &record.run)?;
         claimed.push(record);
@@ -598,6 +562,6 @@ fn write_task(db: &Connection, sql: &str, id: FlowRunId, fence: Fence, task: &Ta
     Ok(written == 1)
 }
 
-fn with_columns(before: &str, columns: &str, after: &str) -> String {
+pub(super) fn with_columns(before: &str, columns: &str, after: &str) -> String {
     [before, columns, after].concat()
 }

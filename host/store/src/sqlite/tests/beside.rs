@@ -145,11 +145,11 @@ async fn a_removed_component_is_in_no_backup() {
 #[tokio::test]
 async fn earlier_schemas_are_brought_forward() {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures");
-    for schema in ["schema-1", "schema-2"] {
+    for schema in ["schema-1", "schema-2", "schema-3"] {
         let dir = tempfile::tempdir().unwrap();
         std::fs::copy(fixtures.join(schema).join("retake.db"), dir.path().join("retake.db")).unwrap();
         let store = SqliteStore::open(dir.path()).unwrap();
-        assert_eq!(upkeep::schema_versions(dir.path()).unwrap(), (3, 3));
+        assert_eq!(upkeep::schema_versions(dir.path()).unwrap(), (4, 4));
         let records = store.list(all(), at(0)).await.unwrap();
         assert!(records.len() >= 5, "{schema}");
         for word in Shown::ALL {
