@@ -1,6 +1,7 @@
 //! How much of a deployment and of a queue is worked on at once, by limits and by what slots are shared out by.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use retake_store::{Busy, Limited, NewRun, Room};
@@ -23,7 +24,24 @@ pub(crate) struct Rooms {
     limits: RwLock<Arc<Limits>>,
     taken: Mutex<HashMap<Limited, u32>>,
     /// Runs without a parent, by deployment: what slots are shared out by.
-    busy: Mutex<Busy>,
+    busy: Mutex<Arc<Busy>>,
+}
+
+fn up<K: Hash + Eq + Clone>(counts: &mut HashMap<K, u32>, of: &K) {
+    match counts.get_mut(of) {
+        Some(count) => *count += 1,
+        None => drop(counts.insert(of.clone(), 1)),
+    }
+}
+
+/// What is not counted any more is not remembered.
+fn down<K: Hash + Eq>(counts: &mut HashMap<K, u32>, of: &K) {
+    if let Some(count) = counts.get_mut(of) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(of);
+        }
+    }
 }
 
 impl Rooms {
@@ -36,11 +54,11 @@ impl Rooms {
     }
 
     /// Returns how many runs of each deployment are worked on.
-    pub(crate) fn busy(&self) -> Busy {
+    pub(crate) fn busy(&self) -> Arc<Busy> {
         self.counted().clone()
     }
 
-    fn counted(&self) -> MutexGuard<'_, Busy> {
+    fn counted(&self) -> MutexGuard<'_, Arc<Busy>> {
         self.busy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -86,15 +104,11 @@ impl Place {
         let of = engine.rooms.of(run);
         if !of.is_empty() {
             let mut taken = engine.rooms.taken();
-            of.iter().for_each(|it| *taken.entry(it.clone()).or_default() += 1);
+            of.iter().for_each(|it| up(&mut taken, it));
         }
         let deployment = (run.depth == 0).then(|| run.deployment.clone());
         if let Some(deployment) = &deployment {
-            let mut busy = engine.rooms.counted();
-            match busy.get_mut(deployment) {
-                Some(count) => *count += 1,
-                None => drop(busy.insert(deployment.clone(), 1)),
-            }
+            up(Arc::make_mut(&mut engine.rooms.counted()), deployment);
         }
         Self { engine: engine.clone(), of, deployment }
     }
@@ -103,26 +117,13 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         if let Some(deployment) = &self.deployment {
-            let mut busy = self.engine.rooms.counted();
-            if let Some(count) = busy.get_mut(deployment) {
-                *count -= 1;
-                if *count == 0 {
-                    busy.remove(deployment);
-                }
-            }
+            down(Arc::make_mut(&mut self.engine.rooms.counted()), deployment);
         }
         if self.of.is_empty() {
             return;
         }
         let mut taken = self.engine.rooms.taken();
-        for it in &self.of {
-            if let Some(count) = taken.get_mut(it) {
-                *count -= 1;
-                if *count == 0 {
-                    taken.remove(it);
-                }
-            }
-        }
+        self.of.iter().for_each(|it| down(&mut taken, it));
         drop(taken);
         // Somebody may wait for it.
         self.engine.wake(0);

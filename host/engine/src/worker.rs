@@ -321,7 +321,7 @@ async fn claim(engine: &Arc<Inner>, scope: &Scope, slots: &Slots, unanswered: &m
         let at = engine.outside.clock.now();
         let fences = taken.iter().map(|_| Fence::new(engine.outside.entropy.next())).collect();
         let (queue, root, room) = (scope.queue.clone(), scope.root, engine.rooms.left(depth));
-        let busy = (depth == 0 && root.is_none()).then(|| engine.rooms.busy());
+        let busy = Some(engine.rooms.busy());
         let request = ClaimRequest { now: at, fences, queue, root, depth, room, busy };
         let claimed = match engine.outside.store.claim(request.clone()).await {
             Ok(claimed) => claimed,

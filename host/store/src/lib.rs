@@ -151,7 +151,20 @@ pub struct ClaimRequest {
     pub room: Vec<Room>,
     /// How many runs of each deployment are worked on: where more is due than there are fences, slots are shared out
     /// between deployments. Without it, and within one tree, the longest due come first.
-    pub busy: Option<Busy>,
+    pub busy: Option<Arc<Busy>>,
+}
+
+impl ClaimRequest {
+    /// Returns what slots are shared out by, unless the longest due come first.
+    fn shared_by(&self) -> Option<&Busy> {
+        self.busy.as_deref().filter(|_| self.root.is_none() && self.depth == 0)
+    }
+
+    /// Returns how many runs of a deployment may be claimed.
+    fn most_of(&self, deployment: Option<&String>) -> usize {
+        let limit = self.room.iter().find(|it| matches!(&it.of, Limited::Deployment(name) if Some(name) == deployment));
+        limit.map_or(usize::MAX, |it| it.left as usize).min(self.fences.len())
+    }
 }
 
 /// How many more runs may be claimed.

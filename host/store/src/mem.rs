@@ -15,9 +15,9 @@ use retake_core::value::Json;
 use crate::events::{self, Told};
 use crate::share::{Busy, Due, shares};
 use crate::{
-    AttemptCommit, AuditEntry, ClaimRequest, ComponentRecord, Definition, Delivery, DeliveryState, Event, Limited,
-    NewRun, Notice, RetryRequest, RunFilter, RunRecord, Store, StoreError, TaskCommit, first_state, in_use, is_open,
-    kind, makes_notice, take_room,
+    AttemptCommit, AuditEntry, ClaimRequest, ComponentRecord, Definition, Delivery, DeliveryState, Event, NewRun,
+    Notice, RetryRequest, RunFilter, RunRecord, Store, StoreError, TaskCommit, first_state, in_use, is_open, kind,
+    makes_notice, take_room,
 };
 
 /// A store that forgets everything when it is dropped.
@@ -155,11 +155,7 @@ impl Everything {
             of_one.entry(self.runs[it.1].record.asked.deployment.clone()).or_default().push(it);
         }
         for (deployment, waiting) in &mut of_one {
-            let room = request.room.iter().find(|it| match &it.of {
-                Limited::Deployment(name) => Some(name) == deployment.as_ref(),
-                Limited::Queue(_) => false,
-            });
-            waiting.truncate(room.map_or(usize::MAX, |it| it.left as usize));
+            waiting.truncate(request.most_of(deployment.as_ref()));
         }
         let all: Vec<Due> = of_one
             .iter()
@@ -331,9 +327,7 @@ impl Store for MemStore {
             }
         }
         due.sort_unstable();
-        if let Some(busy) = &request.busy
-            && request.root.is_none()
-            && request.depth == 0
+        if let Some(busy) = request.shared_by()
             && due.len() > request.fences.len()
         {
             due = kept.shared(due, busy, &request);

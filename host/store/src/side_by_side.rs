@@ -154,7 +154,7 @@ async fn answer(store: &dyn Store, world: &World, op: &Op) -> String {
                     ],
                     _ => Vec::new(),
                 },
-                busy: (most % 2 == 1).then(|| Busy::from([(Some("Main/1".to_owned()), now as u32 % 3)])),
+                busy: (most % 2 == 1).then(|| Busy::from([(Some("Main/1".to_owned()), now as u32 % 3)]).into()),
                 ..claim(now, world.next..world.next + most)
             };
             format!("{:?}", store.claim(request).await)

@@ -353,7 +353,7 @@ pub async fn slots_are_shared_out_between_deployments(home: impl Home) {
     store.create(NewRun { due: at(104), ..new_run(104) }).await.unwrap();
     store.create(NewRun { depth: 1, root: id(1), due: at(1), ..new_run(105) }).await.unwrap();
     let claimed = async |fences: std::ops::Range<u64>, busy: Busy, room: Vec<Room>| -> Vec<FlowRunId> {
-        let request = ClaimRequest { busy: Some(busy), room, ..claim(1000, fences) };
+        let request = ClaimRequest { busy: Some(busy.into()), room, ..claim(1000, fences) };
         store.claim(request).await.unwrap().into_iter().map(|it| it.asked.id).collect()
     };
     let greedy = |count| Busy::from([(Some("main/greedy".to_owned()), count)]);
@@ -362,7 +362,7 @@ pub async fn slots_are_shared_out_between_deployments(home: impl Home) {
     assert_eq!(claimed(5..7, greedy(50), vec![]).await, [102, 103].map(id), "whoever has most waits");
     let full = Room { of: Limited::Deployment("main/greedy".into()), left: 1 };
     assert_eq!(claimed(7..10, greedy(9), vec![full]).await, [id(3)], "within what is allowed");
-    let others = ClaimRequest { queue: Some("other".into()), busy: Some(Busy::new()), ..claim(1000, 10..11) };
+    let others = ClaimRequest { queue: Some("other".into()), busy: Some(Busy::new().into()), ..claim(1000, 10..11) };
     assert_eq!(store.claim(others).await.unwrap(), []);
     assert_eq!(claimed(11..14, greedy(1000), vec![]).await, [4, 5, 6].map(id), "no slot is left while anything waits");
     assert_eq!(store.claim(claim(1000, 14..16)).await.unwrap().len(), 2);

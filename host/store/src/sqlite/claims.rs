@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::rows::{Columns, RECORD, json};
 use super::writes::{Fault, with_columns};
-use crate::share::{Due, shares};
+use crate::share::{Busy, Due, shares};
 use crate::{ClaimRequest, Limited, RunRecord};
 
 type Done<T> = Result<T, Fault>;
@@ -22,13 +22,9 @@ const DEPLOYMENTS: usize = 1000;
 /// Returns the runs that a request is for: as many as it has fences, the longest due first.
 pub(super) fn due(db: &Connection, request: &ClaimRequest) -> Done<Vec<Found>> {
     let most = request.fences.len();
-    match &request.busy {
-        Some(_) if request.root.is_none() && request.depth == 0 && most > 0 => {
-            let found = longest_due(db, request, most + 1)?;
-            if found.len() > most { shared(db, request) } else { Ok(found) }
-        }
-        _ => longest_due(db, request, most),
-    }
+    let Some(busy) = request.shared_by() else { return longest_due(db, request, most) };
+    let found = longest_due(db, request, most + 1)?;
+    if found.len() > most { shared(db, request, busy, found) } else { Ok(found) }
 }
 
 /// The deployments and the queues that have no room, as JSON lists of their names.
@@ -61,26 +57,26 @@ fn longest_due(db: &Connection, request: &ClaimRequest, most: usize) -> Done<Vec
         None if !request.room.is_empty() => {
             let (deployments, queues) = full(request);
             db.prepare_cached(&IN_ALL_WITH_ROOM)?
-                .query_map(params![depth, now, queue, most, deployments, queues], found)?
+                .query_map(params![depth, now, queue, most, deployments, queues], read)?
                 .collect::<Result<_, _>>()?
         }
         None => {
-            db.prepare_cached(&IN_ALL)?.query_map(params![depth, now, queue, most], found)?.collect::<Result<_, _>>()?
+            db.prepare_cached(&IN_ALL)?.query_map(params![depth, now, queue, most], read)?.collect::<Result<_, _>>()?
         }
         Some(root) => db
             .prepare_cached(&IN_TREE)?
-            .query_map(params![depth, now, queue, most, root.to_bytes()], found)?
+            .query_map(params![depth, now, queue, most, root.to_bytes()], read)?
             .collect::<Result<_, _>>()?,
     };
     Ok(due)
 }
 
-fn found(row: &rusqlite::Row<'_>) -> rusqlite::Result<Found> {
+fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Found> {
     Ok((row.get::<_, i64>(0)?, Columns::after(1, row).record()?))
 }
 
-/// More is due than can be claimed: each deployment gets its share.
-fn shared(db: &Connection, request: &ClaimRequest) -> Done<Vec<Found>> {
+/// More is due than can be claimed, `found` among it: each deployment gets its share.
+fn shared(db: &Connection, request: &ClaimRequest, busy: &Busy, mut found: Vec<Found>) -> Done<Vec<Found>> {
     const OF_ONE: &str = "FROM flow_run INDEXED BY flow_run_share WHERE state = 0 AND depth = 0 AND deployment IS ?1 \
         AND due <= ?2 AND (?3 IS NULL OR queue = ?3) AND queue NOT IN (SELECT value FROM json_each(?4)) \
         ORDER BY due, row LIMIT ?5";
@@ -91,11 +87,7 @@ fn shared(db: &Connection, request: &ClaimRequest) -> Done<Vec<Found>> {
     let mut all = Vec::new();
     let mut count = db.prepare_cached(&COUNT)?;
     for deployment in deployments(db)? {
-        let room = request.room.iter().find(|it| match &it.of {
-            Limited::Deployment(name) => Some(name) == deployment.as_ref(),
-            Limited::Queue(_) => false,
-        });
-        let most = room.map_or(most, |it| most.min(it.left as usize)) as i64;
+        let most = request.most_of(deployment.as_ref()) as i64;
         let (since, waiting) = count.query_one(params![deployment, now, queue, full_queues, most], |row| {
             Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, i64>(1)?))
         })?;
@@ -104,11 +96,15 @@ fn shared(db: &Connection, request: &ClaimRequest) -> Done<Vec<Found>> {
             all.push(Due { deployment, since, waiting: usize::try_from(waiting).unwrap_or(0) });
         }
     }
-    let busy = request.busy.as_ref().expect("only who says what is worked on is given shares");
+    if all.len() <= 1 {
+        // Nobody to share with: what was found is what is to be claimed.
+        found.truncate(most);
+        return Ok(found);
+    }
     let mut due: Vec<Found> = Vec::with_capacity(most);
     let mut first = db.prepare_cached(&FIRST)?;
     for (Due { deployment, .. }, share) in all.iter().zip(shares(&all, busy, most)).filter(|(_, share)| *share > 0) {
-        for it in first.query_map(params![deployment, now, queue, full_queues, share as i64], found)? {
+        for it in first.query_map(params![deployment, now, queue, full_queues, share as i64], read)? {
             due.push(it?);
         }
     }
