@@ -2,7 +2,7 @@
 #![allow(missing_docs, reason = "each case is named after its promise")]
 
 use super::*;
-use crate::{AuditEntry, Busy, Definition, Delivery, DeliveryState, Limited, Notice, Room, kind};
+use crate::{AuditEntry, Definition, Delivery, DeliveryState, Notice, kind};
 
 /// A definition, of which nothing refers to a component.
 pub fn definition(kind: &'static str, name: &str) -> Definition {
@@ -336,37 +336,6 @@ pub async fn deliveries_are_paged(home: impl Home) {
     assert_eq!(seqs(store, Some(3), Some("a"), 2).await, [1]);
     assert!(seqs(store, None, Some("' OR 1 --"), 2).await.is_empty());
     assert!(seqs(store, None, None, 0).await.is_empty());
-}
-
-pub async fn slots_are_shared_out_between_deployments(home: impl Home) {
-    let store = home.store();
-    ready(store).await;
-    // A hundred of one deployment come first, then a few of another, and one without any.
-    for n in 1..=100 {
-        let new = NewRun { deployment: Some("main/greedy".into()), due: at(n), ..new_run(n) };
-        store.create(new).await.unwrap();
-    }
-    for n in 101..=103 {
-        let new = NewRun { deployment: Some("main/modest".into()), due: at(n), ..new_run(n) };
-        store.create(new).await.unwrap();
-    }
-    store.create(NewRun { due: at(104), ..new_run(104) }).await.unwrap();
-    store.create(NewRun { depth: 1, root: id(1), due: at(1), ..new_run(105) }).await.unwrap();
-    let claimed = async |fences: std::ops::Range<u64>, busy: Busy, room: Vec<Room>| -> Vec<FlowRunId> {
-        let request = ClaimRequest { busy: Some(busy.into()), room, ..claim(1000, fences) };
-        store.claim(request).await.unwrap().into_iter().map(|it| it.asked.id).collect()
-    };
-    let greedy = |count| Busy::from([(Some("main/greedy".to_owned()), count)]);
-    assert_eq!(claimed(0..0, greedy(0), vec![]).await, []);
-    assert_eq!(claimed(1..5, greedy(0), vec![]).await, [1, 2, 101, 104].map(id), "each has its share");
-    assert_eq!(claimed(5..7, greedy(50), vec![]).await, [102, 103].map(id), "whoever has most waits");
-    let full = Room { of: Limited::Deployment("main/greedy".into()), left: 1 };
-    assert_eq!(claimed(7..10, greedy(9), vec![full]).await, [id(3)], "within what is allowed");
-    let others = ClaimRequest { queue: Some("other".into()), busy: Some(Busy::new().into()), ..claim(1000, 10..11) };
-    assert_eq!(store.claim(others).await.unwrap(), []);
-    assert_eq!(claimed(11..14, greedy(1000), vec![]).await, [4, 5, 6].map(id), "no slot is left while anything waits");
-    assert_eq!(store.claim(claim(1000, 14..16)).await.unwrap().len(), 2);
-    assert_eq!(claimed(20..200, Busy::new(), vec![]).await.len(), 92, "what has room is claimed whole");
 }
 
 pub async fn runs_are_listed_by_deployment(home: impl Home) {
