@@ -38,6 +38,13 @@ impl Answer {
     }
 }
 
+impl Answer {
+    /// What a header says.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|it| it.strip_prefix(name)?.strip_prefix(": "))
+    }
+}
+
 impl Server {
     /// Starts `retake server` on the data directory of `retake`.
     pub fn start(retake: &Retake) -> Self {

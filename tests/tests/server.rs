@@ -362,63 +362,6 @@ fn without_a_server_each_command_serves_itself() {
     retake.expect(5, &["ps", "--server", "http://127.0.0.1:9"]).is_an_error_with_a_hint("does not answer");
 }
 
-/// What is limited waits, and what is not goes on.
-#[test]
-fn no_more_runs_are_worked_on_at_once_than_was_said() {
-    let retake = Retake::new();
-    let server = Server::start(&retake);
-    let slow = ["-p", "pause_ms=300", "-p", "customer=acme"];
-    retake.expect(0, &[&["deploy", &path("orders"), "-n", "two", "--concurrency", "2"], &slow[..]].concat());
-    retake.expect(0, &[&["deploy", &path("orders"), "-n", "one", "-q", "narrow"], &slow[..]].concat());
-    retake.expect(0, &["deploy", &path("orders"), "-n", "free", "-p", "customer=acme"]);
-    retake.expect(0, &["queues", "limit", "narrow", "1"]);
-    for _ in 0..4 {
-        for name in ["orders/two", "orders/one"] {
-            let ask = json!({ "deployment": name }).to_string();
-            assert_eq!(server.ask("POST", "/api/v1/flow-runs", &ask).status, 201);
-        }
-    }
-    retake.expect(0, &["run", "orders/free", "-w"]);
-    let mut most = std::collections::BTreeMap::new();
-    let began = Instant::now();
-    loop {
-        let runs = server.ask("GET", "/api/v1/flow-runs", "").json()["items"].as_array().unwrap().clone();
-        for name in ["orders/two", "orders/one"] {
-            let active = runs.iter().filter(|it| it["deployment"] == name && it["state"] == "Running").count();
-            let seen = most.entry(name).or_insert(0);
-            *seen = active.max(*seen);
-        }
-        if runs.iter().all(|it| it["state"] == "Completed") {
-            assert_eq!(runs.len(), 9);
-            break;
-        }
-        assert!(began.elapsed() < Duration::from_secs(30), "{runs:#?}");
-    }
-    assert_eq!(most, [("orders/one", 1), ("orders/two", 2)].into());
-    // Nobody waits for longer than it takes: 4 of 0.9 s one after the other.
-    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
-}
-
-/// Whoever asks for much does not keep others waiting (T43).
-#[test]
-fn slots_are_shared_out_between_deployments() {
-    let retake = Retake::new();
-    let server = Server::start_with(&retake, &["--flow-slots", "4"]);
-    let slow = ["-p", "pause_ms=100", "-p", "customer=acme"];
-    retake.expect(0, &[&["deploy", &path("orders"), "-n", "greedy"], &slow[..]].concat());
-    retake.expect(0, &["deploy", &path("orders"), "-n", "modest", "-p", "customer=acme"]);
-    for _ in 0..60 {
-        assert_eq!(server.ask("POST", "/api/v1/flow-runs", r#"{"deployment": "orders/greedy"}"#).status, 201);
-    }
-    for _ in 0..3 {
-        retake.expect(0, &["run", "orders/modest", "-w"]);
-    }
-    let waiting = server.ask("GET", "/api/v1/flow-runs?state=scheduled,late&limit=200", "").json()["items"].clone();
-    let waiting = waiting.as_array().unwrap();
-    assert!(waiting.len() > 20, "it came before those that were asked for earlier: {} wait", waiting.len());
-    assert!(waiting.iter().all(|it| it["deployment"] == "orders/greedy"), "{waiting:#?}");
-}
-
 /// The same key makes one run, whatever was changed since; for something else it is refused.
 #[test]
 fn a_key_makes_one_run_whatever_was_changed_since() {

@@ -8,15 +8,15 @@ use retake_core::schedule::{CatchUp, Overlap, When};
 use retake_core::time::{Clock, Timestamp};
 use retake_core::value::Json;
 use retake_server::types::{
-    Change, ComponentView, Deployed, DeploymentAsk, DeploymentChange, DeploymentView, PolicyAsk, Queue, ScheduleAsk,
+    Change, ComponentView, Deployed, DeploymentAsk, DeploymentChange, DeploymentView, PolicyAsk, ScheduleAsk,
     ScheduleView,
 };
 use retake_server::wire::millis;
 use retake_server::{Client, Role};
 
 use crate::args::{
-    Args, Audit, CatchUpWord, Components, Deploy, Deployments, Format, OverlapWord, Queues, RoleWord, ScheduleAdd,
-    Schedules, Slots, Tokens,
+    Args, Audit, CatchUpWord, Components, Deploy, Deployments, Format, OverlapWord, RoleWord, ScheduleAdd, Schedules,
+    Slots, Tokens,
 };
 use crate::local::SystemClock;
 use crate::out::{self, Exit, Trouble, bytes, instant, one_line, took};
@@ -462,44 +462,6 @@ fn show_schedule(args: &Args, it: &ScheduleView) {
             lines.join("\n")
         },
     );
-}
-
-pub(crate) async fn queues(args: &Args, typed: &Queues) -> anyhow::Result<Exit> {
-    out::choose_color(args.color);
-    let served = server::served(args).await?;
-    let done = queues_of(args, served.client(), typed).await;
-    served.end().await;
-    done
-}
-
-async fn queues_of(args: &Args, client: &Client, typed: &Queues) -> anyhow::Result<Exit> {
-    match typed {
-        Queues::Ls => {
-            let all = client.queues().await?;
-            if all.is_empty() && args.output == Format::Table {
-                println!("no queue has a limit\n  hint: retake queues limit NAME N");
-                return Ok(Exit::Ok);
-            }
-            let table = || {
-                let mut table = out::table(&["QUEUE", "AT ONCE"]);
-                for it in &all {
-                    table.add_row([one_line(&it.name), it.queue.concurrency.to_string()]);
-                }
-                table
-            };
-            out::list(args.output, &all, |it| it.name.clone(), table);
-        }
-        Queues::Limit { name, concurrency } => {
-            let made = client.put_queue(name, &Queue { concurrency: *concurrency }).await?;
-            let text = || format!("{concurrency} runs of the queue {name} at most are worked on at once");
-            out::one(args.output, &made, || made.name.clone(), text);
-        }
-        Queues::Rm { name } => {
-            client.remove_queue(name).await?;
-            out::done(args.output, "removed", name, &format!("the queue {name} has no limit any more"));
-        }
-    }
-    Ok(Exit::Ok)
 }
 
 pub(crate) async fn tokens(args: &Args, typed: &Tokens) -> anyhow::Result<Exit> {

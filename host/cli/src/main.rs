@@ -10,6 +10,7 @@ mod doctor;
 mod explain;
 mod follow;
 mod inspect;
+mod limit;
 mod local;
 mod look;
 mod notify;
@@ -37,7 +38,8 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(error) => return out::misread(&error).into(),
     };
-    start_tracing(args.verbose, args.quiet);
+    let as_json = matches!(&args.command, Command::Server(it) if it.log_format == args::LogFormat::Json);
+    start_tracing(args.verbose, args.quiet, as_json);
     match dispatch(&args) {
         Ok(exit) => exit.into(),
         Err(error) => out::report(&error).into(),
@@ -96,7 +98,8 @@ fn dispatch(args: &Args) -> anyhow::Result<Exit> {
                 Command::Components(it) => admin::components(args, it).await,
                 Command::Flows => admin::flows(args).await,
                 Command::Schedules(it) => admin::schedules(args, it).await,
-                Command::Queues(it) => admin::queues(args, it).await,
+                Command::Queues(it) => limit::limits(args, limit::QUEUES, it).await,
+                Command::TaskTags(it) => limit::limits(args, limit::TASK_TAGS, it).await,
                 Command::Notify(it) => notify::notify(args, it).await,
                 Command::Tokens(it) => admin::tokens(args, it).await,
                 Command::Audit(it) => admin::audit(args, it).await,
@@ -128,20 +131,23 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 }
 
 /// Our own log goes to stderr, and only when something is wrong or was asked for.
-fn start_tracing(verbose: u8, quiet: bool) {
+fn start_tracing(verbose: u8, quiet: bool, as_json: bool) {
     let level = match (quiet, verbose) {
         (true, _) => "error",
-        (false, 0) => "warn",
-        (false, 1) => "retake=info,warn",
+        (false, 0) if !as_json => "warn",
+        (false, 0 | 1) => "retake=info,warn",
         (false, _) => "debug",
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("RETAKE_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_target(false)
         // Whoever read stderr may be gone: a server goes on without.
-        .log_internal_errors(false)
-        .init();
+        .log_internal_errors(false);
+    match as_json {
+        true => log.json().flatten_event(true).init(),
+        false => log.init(),
+    }
 }

@@ -8,20 +8,21 @@ use std::time::Duration;
 use retake_core::port::Inspector;
 use retake_core::time::Clock;
 use retake_engine::{Entropy, Scope};
-use retake_server::{Bound, Client, Host, Live, Settings, Tokens};
+use retake_server::{Bound, Bounds, Client, Host, Live, Settings, Tokens};
 use serde::{Deserialize, Serialize};
 
-use crate::args::{Args, Server};
+use crate::args::{Args, LogFormat, Server};
 use crate::follow::{interrupted, work};
 use crate::local::{self, Local, SystemClock, SystemEntropy};
 use crate::out::{Exit, Trouble};
 
 /// Says something on stderr. Whoever read it may be gone: a server goes on without.
-macro_rules! tell {
-    ($($words:tt)*) => {{
-        use std::io::Write;
-        let _ = writeln!(anstream::stderr(), $($words)*);
-    }};
+fn tell(typed: &Server, text: &str) {
+    use std::io::Write;
+    match typed.log_format {
+        LogFormat::Json => tracing::info!("{}", text.trim_start()),
+        LogFormat::Text => drop(writeln!(anstream::stderr(), "{text}")),
+    }
 }
 
 /// What a server leaves in the data directory while it works on it, so that commands find it.
@@ -50,18 +51,19 @@ pub(crate) async fn server(args: &Args, typed: &Server) -> anyhow::Result<Exit> 
     }
     let dir = local::data_dir(args)?;
     let live = live();
-    let grace = retake_engine::Settings {
+    let settings = retake_engine::Settings {
         grace: typed.grace,
         flow_slots: typed.flow_slots.into(),
         task_slots: typed.task_slots.into(),
+        rate: typed.rate,
         ..Default::default()
     };
-    let local = local::open_with(args, Some(live.clone()), grace).await?;
+    let local = local::open_with(args, Some(live.clone()), settings).await?;
     let bound = Bound::to(address).await.map_err(|error| {
         Trouble::new(Exit::Failed, format!("cannot listen on {address}: {error}"))
             .hint("another server may have it: choose another with `--listen 127.0.0.1:0`")
     })?;
-    let host = host(&local, live).await?;
+    let host = host(&local, live, Bounds::new(typed.requests, typed.most_waiting)).await?;
     retake_server::refresh_limits(&host).await?;
     let url = format!("http://{}", bound.address);
     let first =
@@ -70,19 +72,22 @@ pub(crate) async fn server(args: &Args, typed: &Server) -> anyhow::Result<Exit> 
         write_private(&token_file(&dir), first.0.as_bytes())?;
     }
     write_private(&sign_file(&dir), &serde_json::to_vec(&Sign { url: url.clone(), pid: std::process::id() })?)?;
-    tell!("retake server {} at {url}", env!("CARGO_PKG_VERSION"));
-    tell!("  data in {}", dir.display());
+    tell(typed, &format!("retake server {} at {url}", env!("CARGO_PKG_VERSION")));
+    tell(typed, &format!("  data in {}", dir.display()));
     if let Some(first) = first {
         // A log keeps what it is told.
         if crate::out::is_watched() {
-            tell!("  first token, of an admin: {}", first.0);
+            tell(typed, &format!("  first token, of an admin: {}", first.0));
         }
-        tell!("  the first token is kept in {} for the commands of this machine", token_file(&dir).display());
+        tell(
+            typed,
+            &format!("  the first token is kept in {} for the commands of this machine", token_file(&dir).display()),
+        );
     }
     let ended = until_ended(&local, &host, bound, typed).await;
     let _ = std::fs::remove_file(sign_file(&dir));
     ended?;
-    tell!("stopped in good order");
+    tell(typed, "stopped in good order");
     Ok(Exit::Ok)
 }
 
@@ -115,7 +120,7 @@ async fn until_ended(local: &Local, host: &Host, bound: Bound, typed: &Server) -
     let asked = async {
         tokio::select! {
             () = interrupted() => {
-                tell!("stopping: what is open goes on at the next start; Ctrl-C again leaves at once");
+                tell(typed, "stopping: what is open goes on at the next start; Ctrl-C again leaves at once");
                 let _ = stop.send(true);
             }
             () = stopped(stops.clone()) => {}
@@ -139,7 +144,7 @@ fn live() -> Arc<Live> {
     Arc::new(Live::new(Arc::new(SystemClock), SystemClock.now().as_micros().unsigned_abs()))
 }
 
-async fn host(local: &Local, live: Arc<Live>) -> anyhow::Result<Host> {
+async fn host(local: &Local, live: Arc<Live>, bounds: Bounds) -> anyhow::Result<Host> {
     let tokens = Tokens::load(local.store.as_ref()).await?;
     let inspector: Arc<dyn Inspector> = local.sandbox.clone();
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
@@ -152,6 +157,7 @@ async fn host(local: &Local, live: Arc<Live>) -> anyhow::Result<Host> {
         live,
         tokens: Arc::new(tokens),
         doing: Arc::default(),
+        bounds: Arc::new(bounds),
     })
 }
 
@@ -213,7 +219,7 @@ impl Own {
 pub(crate) async fn own(args: &Args) -> anyhow::Result<Own> {
     let live = live();
     let local = local::open(args, Some(live.clone())).await?;
-    let host = host(&local, live).await?;
+    let host = host(&local, live, Bounds::new(1_000_000, u64::MAX)).await?;
     let token = host.tokens.lend(&SystemEntropy, SystemClock.now());
     let bound = Bound::to(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.map_err(|error| {
         Trouble::new(Exit::Failed, format!("cannot listen on loopback: {error}"))

@@ -5,9 +5,11 @@
 
 mod calls;
 mod catalog;
+mod pace;
 mod retry;
 mod room;
 mod run;
+mod tags;
 mod worker;
 
 use std::collections::HashMap;
@@ -126,6 +128,8 @@ pub struct Settings {
     pub child_slots: usize,
     /// Task attempts at once, over all runs. Apart from flows for the same reason.
     pub task_slots: usize,
+    /// Flow runs without a parent that begin, or go on, in a second; `None` for as many as come.
+    pub rate: Option<u32>,
     /// How long a shutdown waits for task attempts to end by themselves.
     pub grace: Duration,
     /// A wait at least this long drops the sandbox.
@@ -140,6 +144,7 @@ impl Default for Settings {
             flow_slots: 1024,
             child_slots: 512,
             task_slots: 512,
+            rate: None,
             grace: Duration::from_secs(30),
             suspend_after: limits::SUSPEND_AFTER,
             persist_results: true,
@@ -232,6 +237,8 @@ pub(crate) struct Inner {
     catalog: catalog::Catalog,
     task_slots: Semaphore,
     rooms: room::Rooms,
+    tags: tags::Tags,
+    pace: pace::Pace,
     /// Told when there may be something to claim.
     wake: Notify,
     /// Depths of run trees at which something may be due, as bits.
@@ -267,6 +274,8 @@ impl Engine {
             catalog: catalog::Catalog::new(outside.store.clone()),
             task_slots: Semaphore::new(settings.task_slots),
             rooms: room::Rooms::default(),
+            tags: tags::Tags::default(),
+            pace: pace::Pace::new(settings.rate),
             outside,
             settings,
             wake: Notify::new(),
@@ -414,6 +423,11 @@ impl Engine {
     pub fn limit(&self, limits: Limits) {
         self.0.rooms.set(limits);
         self.0.wake(0);
+    }
+
+    /// Sets how many attempts of tasks with some tags are made at once, instead of what was set before.
+    pub fn limit_tags(&self, limits: HashMap<String, u32>) {
+        self.0.tags.set(limits);
     }
 
     /// Works on runs until `shutdown`, then lets task attempts end within the grace time and releases the rest, which

@@ -149,10 +149,15 @@ impl Inner {
         let desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
         let Desk { scope, slots, orders } = desk.as_ref()?;
         let fits = scope.root.is_none_or(|it| it == run.root) && scope.queue.as_ref().is_none_or(|it| *it == run.queue);
-        let slot = (fits && self.rooms.has(run)).then(|| slots.take(self, run.depth)).flatten()?;
+        let paced = |now| run.depth > 0 || self.pace.room(now) > 0;
+        let now = self.outside.clock.now();
+        let slot = (fits && self.rooms.has(run) && paced(now)).then(|| slots.take(self, run.depth)).flatten()?;
         let place = Place::take(self, run);
         let (answer, answered) = oneshot::channel();
         orders.try_send(Order { run: run.clone(), slot, place, answer }).ok()?;
+        if run.depth == 0 {
+            self.pace.passed(now, 1);
+        }
         Some(answered)
     }
 
@@ -234,6 +239,7 @@ pub(crate) async fn work(engine: &Arc<Inner>, scope: Scope, shutdown: impl Futur
         let now = engine.outside.clock.now();
         // What is due already waits for a slot; a slot that is freed wakes us.
         let timer = next_due.filter(|due| *due > now).unwrap_or(Timestamp::MAX).min(now + LOOK);
+        let timer = engine.pace.opens(now).map_or(timer, |opens| opens.min(timer));
         let timer = engine.until(timer);
         tokio::pin!(timer);
         loop {
@@ -314,11 +320,13 @@ async fn claim(engine: &Arc<Inner>, scope: &Scope, slots: &Slots, unanswered: &m
     for depth in (0..=limits::FLOW_DEPTH).filter(|depth| depths & (1 << depth) != 0) {
         // Said before looking, so that nobody gives a slot back unseen.
         slots.wanted.fetch_or(1 << depth, Ordering::AcqRel);
-        let mut taken: Vec<Slot> = std::iter::from_fn(|| slots.take(engine, depth)).take(CLAIMS).collect();
+        let at = engine.outside.clock.now();
+        // Children are not held up: their parents have begun, and wait for them.
+        let most = if depth == 0 { engine.pace.room(at).min(CLAIMS) } else { CLAIMS };
+        let mut taken: Vec<Slot> = std::iter::from_fn(|| slots.take(engine, depth)).take(most).collect();
         if taken.is_empty() {
             continue;
         }
-        let at = engine.outside.clock.now();
         let fences = taken.iter().map(|_| Fence::new(engine.outside.entropy.next())).collect();
         let (queue, root, room) = (scope.queue.clone(), scope.root, engine.rooms.left(depth));
         let busy = Some(engine.rooms.busy());
@@ -338,6 +346,9 @@ async fn claim(engine: &Arc<Inner>, scope: &Scope, slots: &Slots, unanswered: &m
             all.more = true;
         } else {
             slots.wanted.fetch_and(!(1 << depth), Ordering::AcqRel);
+        }
+        if depth == 0 {
+            engine.pace.passed(at, claimed.len());
         }
         let unused = taken.split_off(claimed.len());
         all.add(engine, claimed, taken, at);

@@ -61,6 +61,11 @@ pub(crate) struct Actor {
 }
 
 impl Actor {
+    /// Whether no token was asked for.
+    pub(crate) fn is_nobody(&self) -> bool {
+        self.hash.is_empty()
+    }
+
     /// Whoever asks for what is open to anybody.
     pub(crate) fn nobody() -> Self {
         Self { name: "nobody".into(), role: Role::Viewer, hash: String::new() }
@@ -224,6 +229,9 @@ pub(crate) const ROUTES: &[(&str, &str, Option<Role>)] = &[
     ("GET", "/api/v1/queues", Some(Role::Viewer)),
     ("PUT", "/api/v1/queues/{name}", Some(Role::Admin)),
     ("DELETE", "/api/v1/queues/{name}", Some(Role::Admin)),
+    ("GET", "/api/v1/task-tags", Some(Role::Viewer)),
+    ("PUT", "/api/v1/task-tags/{name}", Some(Role::Admin)),
+    ("DELETE", "/api/v1/task-tags/{name}", Some(Role::Admin)),
     ("GET", "/api/v1/notifications", Some(Role::Viewer)),
     ("GET", "/api/v1/notifications/{name}", Some(Role::Viewer)),
     ("PUT", "/api/v1/notifications/{name}", Some(Role::Admin)),

@@ -14,7 +14,7 @@ use crate::error::{ApiError, ErrorView};
 use crate::live::LiveEvent;
 use crate::types::{
     AuditView, BulkDone, BulkRetry, ComponentView, DeliveryView, Deployed, DeploymentAsk, DeploymentChange,
-    DeploymentView, FlowView, Listed, NewToken, NotificationView, Queue, QueueView, ResultBody, Retried, RetryBody,
+    DeploymentView, FlowView, Limit, LimitView, Listed, NewToken, NotificationView, ResultBody, Retried, RetryBody,
     Rule, RunAsk, RunsFilter, ScheduleAsk, ScheduleView, TokenAsk, TokenView,
 };
 use crate::wire::{InspectionView, LineView, RunView};
@@ -267,19 +267,19 @@ impl Client {
         self.delete(&["schedules", name]).await
     }
 
-    /// Queues that have a limit.
-    pub async fn queues(&self) -> Answer<Vec<QueueView>> {
-        Ok(self.get::<Listed<QueueView>>(&["queues"]).await?.items)
+    /// Returns what has a limit, of `queues` or of `task-tags`.
+    pub async fn limits(&self, of: &str) -> Answer<Vec<LimitView>> {
+        Ok(self.get::<Listed<LimitView>>(&[of]).await?.items)
     }
 
-    /// Limits a queue.
-    pub async fn put_queue(&self, name: &str, queue: &Queue) -> Answer<QueueView> {
-        self.ask(self.request(Method::PUT, &["queues", name]).json(queue)).await
+    /// Limits one of `queues` or of `task-tags`.
+    pub async fn put_limit(&self, of: &str, name: &str, limit: &Limit) -> Answer<LimitView> {
+        self.ask(self.request(Method::PUT, &[of, name]).json(limit)).await
     }
 
-    /// Lifts the limit of a queue.
-    pub async fn remove_queue(&self, name: &str) -> Answer<()> {
-        self.delete(&["queues", name]).await
+    /// Lifts a limit of `queues` or of `task-tags`.
+    pub async fn remove_limit(&self, of: &str, name: &str) -> Answer<()> {
+        self.delete(&[of, name]).await
     }
 
     /// Notifications by name.

@@ -73,6 +73,13 @@ impl ApiError {
         Self::new(StatusCode::CONFLICT, "conflict", message, hint)
     }
 
+    /// Says after how long to try again.
+    pub(crate) fn after(mut self, wait: std::time::Duration) -> Self {
+        let whole = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        self.retry_after = Some(u32::try_from(whole.max(1)).unwrap_or(u32::MAX));
+        self
+    }
+
     pub(crate) fn caused_by(mut self, causes: impl IntoIterator<Item = String>) -> Self {
         self.causes.extend(causes);
         self

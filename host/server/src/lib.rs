@@ -5,6 +5,7 @@
 
 mod access;
 mod api;
+mod bounds;
 mod client;
 mod doing;
 mod error;
@@ -28,6 +29,7 @@ use retake_store::Store;
 
 pub use access::{FirstToken, Role, Tokens, first_token};
 pub use api::{openapi, router, types};
+pub use bounds::Bounds;
 pub use client::{Client, ClientError, LiveStream, LogStream};
 pub use doing::Doing;
 pub use error::{ApiError, ErrorView, hint_of};
@@ -57,6 +59,8 @@ pub struct Host {
     pub tokens: Arc<Tokens>,
     /// What is being done for those who asked.
     pub doing: Arc<Doing>,
+    /// How much may be asked for.
+    pub bounds: Arc<Bounds>,
 }
 
 impl Host {

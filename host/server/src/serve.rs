@@ -1,6 +1,6 @@
 //! Connections: how many, how long they may take, and how they end.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,11 +61,11 @@ pub async fn serve(bound: Bound, router: Router, shutdown: impl Future<Output = 
             },
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 let (router, ends) = (router.clone(), ends.clone());
                 while connections.try_join_next().is_some() {}
                 connections.spawn(async move {
-                    connection(stream, router, ends).await;
+                    connection(stream, peer.ip(), router, ends).await;
                     drop(slot);
                 });
             }
@@ -81,9 +81,16 @@ pub async fn serve(bound: Bound, router: Router, shutdown: impl Future<Output = 
     let _ = tokio::time::timeout(LAST_ANSWERS, answered).await;
 }
 
-async fn connection(stream: TcpStream, router: Router, mut ends: watch::Receiver<()>) {
+/// The address at the other end of the connection that a request came over.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
+async fn connection(stream: TcpStream, peer: IpAddr, router: Router, mut ends: watch::Receiver<()>) {
     let _ = stream.set_nodelay(true);
-    let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| router.clone().oneshot(request));
+    let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(Peer(peer));
+        router.clone().oneshot(request)
+    });
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_headers(64);
     // Whoever does not read what it asked for does not keep its place.

@@ -65,6 +65,7 @@ macro_rules! contract_tests {
             slots_are_shared_out_between_deployments
             a_claim_begins_an_attempt
             the_next_due_time_is_known
+            what_is_due_and_waits_is_counted
             a_task_run_is_kept_as_it_was_told
             a_task_run_is_replaced_until_its_result_is_kept
             a_kept_result_is_never_replaced

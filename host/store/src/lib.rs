@@ -304,8 +304,10 @@ pub mod kind {
     pub const TOKEN: &str = "token";
     /// How much of a queue is worked on at once.
     pub const QUEUE: &str = "queue";
+    /// How many attempts of tasks with a tag are made at once.
+    pub const TASK_TAG: &str = "task-tag";
     /// All kinds.
-    pub const ALL: [&str; 5] = [DEPLOYMENT, SCHEDULE, NOTIFICATION, TOKEN, QUEUE];
+    pub const ALL: [&str; 6] = [DEPLOYMENT, SCHEDULE, NOTIFICATION, TOKEN, QUEUE, TASK_TAG];
 }
 
 /// Who did what, and to what.
@@ -495,6 +497,8 @@ pub trait Store: Send + Sync {
     /// Returns how many runs wait or are worked on, by state: Scheduled, Late, AwaitingRetry, Suspended, Running, Retrying
     /// and Cancelling; those of which there are none are left out.
     async fn open_runs(&self, now: Timestamp) -> Result<Vec<(Shown, u64)>, StoreError>;
+    /// Returns how many runs without a parent wait although they are due; it counts no further than `most`.
+    async fn overdue(&self, now: Timestamp, most: u64) -> Result<u64, StoreError>;
     /// Returns the task runs of a run by number.
     async fn task_runs(&self, run: FlowRunId) -> Result<Vec<TaskRun>, StoreError>;
     /// Returns past attempts of a run's flow and of its task runs, by call and attempt.

@@ -645,6 +645,13 @@ impl Store for MemStore {
         Ok(counts.filter(|(_, count)| *count > 0).collect())
     }
 
+    async fn overdue(&self, now: Timestamp, most: u64) -> Result<u64, StoreError> {
+        let waits = |it: &&MemRun| {
+            it.record.asked.depth == 0 && matches!(it.record.run.state, RunState::Scheduled { due, .. } if due <= now)
+        };
+        Ok(self.kept().runs.iter().filter(waits).take(most as usize).count() as u64)
+    }
+
     async fn audited(
         &self,
         before: Option<u64>,

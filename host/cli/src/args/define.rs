@@ -28,9 +28,29 @@ pub(crate) struct Server {
     /// Task attempts at once
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u16).range(1..=2000))]
     pub(crate) task_slots: u16,
+    /// Flow runs that begin, or go on, in a second, children apart [default: as many as come]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) rate: Option<u32>,
+    /// Runs that are due and wait before no more are made: whoever asks for one is told to ask later (429)
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub(crate) most_waiting: u64,
+    /// Requests that each token may make in a second
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) requests: u32,
+    /// How the log is written, to stderr
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
     /// How long task attempts may go on when the server is to end
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub(crate) grace: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
 }
 
 #[derive(Debug, clap::Args)]
@@ -218,16 +238,15 @@ pub(crate) struct ScheduleAdd {
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Queues {
+pub(crate) enum Limits {
     /// List those that have a limit
     Ls,
-    /// Limit how many runs of one are worked on at once
-    #[command(after_help = "Example: retake queues limit gpu 2")]
+    /// Limit how much of one is worked on at once
     Limit {
         /// Its name
         #[arg(value_name = "NAME")]
         name: String,
-        /// How many; children of runs are not counted
+        /// How many
         #[arg(value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
         concurrency: u32,
     },

@@ -133,9 +133,19 @@ What is left out stays as it is where the deployment exists. Runs that were made
     /// Look after schedules
     #[command(subcommand)]
     Schedules(Schedules),
-    /// Limit how much of a queue is worked on at once
-    #[command(subcommand)]
-    Queues(Queues),
+    /// Limit how many runs of a queue are worked on at once; children of runs are not counted
+    #[command(subcommand, after_help = "Example: retake queues limit gpu 2")]
+    Queues(Limits),
+    /// Limit how many attempts of tasks with a tag are made at once, over all runs
+    #[command(
+        subcommand,
+        after_help = "\
+Example: retake task-tags limit warehouse 4
+
+Tags are in a component's metadata: `retake inspect` shows them. An attempt of a task with several tags takes a place of
+each."
+    )]
+    TaskTags(Limits),
     /// Tell people what becomes of runs
     #[command(subcommand)]
     Notify(Notify),

@@ -58,7 +58,7 @@ impl Calls {
         let shown = task.label.clone().unwrap_or_else(|| info.name.clone());
         let persist = info.persist_result.unwrap_or(self.engine.settings.persist_results);
         loop {
-            let slots = self.slots().await;
+            let slots = self.slots(&info.tags).await;
             let previous = past(&task);
             let began = self.engine.outside.clock.now();
             task.attempts += 1;
@@ -160,17 +160,19 @@ impl Calls {
         (call.task.attempts, call.task.began, call.past) = (task.attempts, began, previous.cloned());
     }
 
-    /// Waits for a slot of the run and one of the host; forever once the host is stopping.
-    async fn slots(&self) -> (tokio::sync::SemaphorePermit<'_>, tokio::sync::SemaphorePermit<'_>) {
+    /// Waits for a place under the limit of each tag, a slot of the run and one of the host; forever once the host is
+    /// stopping.
+    async fn slots(&self, tags: &[String]) -> impl Sized + use<'_> {
         let open = "the semaphores are never closed";
+        let of_tags = self.engine.tags.places(tags).await;
         let of_run = self.in_flight.acquire().await.expect(open);
         let of_host = self.engine.task_slots.acquire().await.expect(open);
         if self.stopping.load(Ordering::Acquire) {
-            drop((of_run, of_host));
+            drop((of_tags, of_run, of_host));
             self.idle();
             return std::future::pending().await;
         }
-        (of_run, of_host)
+        (of_tags, of_run, of_host)
     }
 
     /// Counts one call out that will do nothing more.

@@ -108,8 +108,11 @@ async fn one_life(
     let outside = Outside { store: store.clone(), runner, clock, entropy, observer: Some(observer) };
     let settings = {
         let mut rng = world.chance();
+        let flow_slots = [1, 2, 64][rng.usize(..3)];
         Settings {
-            flow_slots: [1, 2, 64][rng.usize(..3)],
+            flow_slots,
+            // Without a draw of its own, so that seeds go on to mean what they meant.
+            rate: (flow_slots == 2).then_some(20),
             child_slots: [1, 64][rng.usize(..2)],
             task_slots: [1, 2, 64][rng.usize(..3)],
             grace: Duration::from_secs(5),

@@ -501,6 +501,10 @@ impl Store for Unreliable {
     async fn open_runs(&self, now: Timestamp) -> Result<Vec<(Shown, u64)>, StoreError> {
         self.ask(Op::Read, None, self.kept.open_runs(now)).await
     }
+
+    async fn overdue(&self, now: Timestamp, most: u64) -> Result<u64, StoreError> {
+        self.ask(Op::Read, None, self.kept.overdue(now, most)).await
+    }
     async fn audited(
         &self,
         before: Option<u64>,

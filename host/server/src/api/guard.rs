@@ -13,6 +13,7 @@ use retake_engine::Entropy;
 
 use crate::access::{self, Actor};
 use crate::error::{ApiError, ErrorView};
+use crate::serve::Peer;
 use crate::{Host, Settings};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -128,9 +129,18 @@ fn is_ours(settings: &Settings, host: &str) -> bool {
 /// Finds out who asks, and refuses what that token may not ask for.
 pub(super) async fn who(State(host): State<Host>, mut request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map(|it| it.as_str().to_owned()).unwrap_or_default();
-    let actor = match permitted(&host, request.method(), &route, request.headers()) {
+    let counted = permitted(&host, request.method(), &route, request.headers()).and_then(|actor| {
+        if !actor.is_nobody() {
+            host.bounds.request(&actor.name)?;
+        }
+        Ok(actor)
+    });
+    let actor = match counted {
         Ok(actor) => actor,
-        Err(error) => return error.into_response(),
+        Err(error) => {
+            let peer = request.extensions().get::<Peer>().filter(|_| error.status() == StatusCode::UNAUTHORIZED);
+            return peer.map_or(Ok(()), |it| host.bounds.guess(it.0)).err().unwrap_or(error).into_response();
+        }
     };
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
     request.extensions_mut().insert(actor);

@@ -46,11 +46,11 @@ pub mod types {
     pub use super::deployments::{Change, Deployed, DeploymentAsk, DeploymentChange, DeploymentView};
     pub use super::meta::Version;
     pub use super::notifications::{DeliveryView, NotificationView};
-    pub use super::queues::QueueView;
+    pub use super::queues::LimitView;
     pub use super::runs::{PolicyAsk, ResultBody, Retried, RetryBody, RunAsk, RunsFilter};
     pub use super::schedules::{ScheduleAsk, ScheduleView};
     pub use crate::notify::{Receiver, Rule};
-    pub use crate::queues::Queue;
+    pub use crate::queues::Limit;
 
     pub use super::tokens::{AuditView, NewToken, TokenAsk, TokenView};
 }
@@ -104,6 +104,8 @@ fn routes() -> OpenApiRouter<Host> {
         .routes(routes!(notifications::deliveries))
         .routes(routes!(queues::list))
         .routes(routes!(queues::put, queues::remove))
+        .routes(routes!(queues::list_tags))
+        .routes(routes!(queues::put_tag, queues::remove_tag))
         .routes(routes!(tokens::list))
         .routes(routes!(tokens::make, tokens::revoke))
         .routes(routes!(tokens::audit))

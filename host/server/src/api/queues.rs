@@ -1,4 +1,4 @@
-//! Queues: how much of each is worked on at once.
+//! Queues and the tags of tasks: how much of each is worked on at once.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -15,49 +15,36 @@ use super::extract::{Body, Path};
 use crate::Host;
 use crate::access::Actor;
 use crate::error::{ApiError, checked_name};
-use crate::queues::{Queue, refresh};
+use crate::queues::{Limit, defined, refresh};
 
-/// A queue of which something is said.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[schema(as = LimitedQueue)]
-pub struct QueueView {
+/// A queue or a tag that has a limit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Limited)]
+pub struct LimitView {
     /// Its name.
     pub name: String,
-    /// What is said.
-    pub queue: Queue,
+    /// How much of it is worked on at once.
+    pub concurrency: u32,
 }
 
 /// Queues that have a limit, by name
-#[utoipa::path(get, path = "/api/v1/queues", tag = "queues", responses((status = 200, body = Listed<QueueView>)))]
-pub(super) async fn list(State(host): State<Host>) -> Result<Json<Listed<QueueView>>, ApiError> {
-    let all = host.store.definitions(kind::QUEUE).await?.into_iter().filter_map(|it| {
-        let queue = serde_json::from_str(it.body.as_str()).ok()?;
-        Some(QueueView { name: it.name, queue })
-    });
-    Ok(Json(Listed::all(all.collect())))
+#[utoipa::path(get, path = "/api/v1/queues", tag = "queues", responses((status = 200, body = Listed<LimitView>)))]
+pub(super) async fn list(State(host): State<Host>) -> Result<Json<Listed<LimitView>>, ApiError> {
+    listed(&host, kind::QUEUE).await
 }
 
 /// Limit a queue
 ///
 /// Runs that are worked on already go on, and do not count.
-#[utoipa::path(put, path = "/api/v1/queues/{name}", tag = "queues", request_body = Queue,
-    params(("name" = String, Path, description = "Its name")), responses((status = 200, body = QueueView)))]
+#[utoipa::path(put, path = "/api/v1/queues/{name}", tag = "queues", request_body = Limit,
+    params(("name" = String, Path, description = "Its name")), responses((status = 200, body = LimitView)))]
 pub(super) async fn put(
     State(host): State<Host>,
     Extension(actor): Extension<Actor>,
     Path(name): Path<String>,
-    Body(queue): Body<Queue>,
-) -> Result<Json<QueueView>, ApiError> {
-    checked_name("name", &name)?;
-    BadField::unless(queue.concurrency > 0, "concurrency", || "0 lets nothing run".into())?;
-    let most = limits::CONCURRENCY;
-    BadField::unless(queue.concurrency <= most, "concurrency", || format!("may be {most} at most"))?;
-    let (body, updated) = (Value::of(&queue), host.now());
-    let definition = Definition { kind: kind::QUEUE, name: name.clone(), body, component: None, version: 0, updated };
-    host.store.define(definition, None).await?;
-    refresh(&host).await?;
-    host.audit(&actor, "limit-queue", name.clone(), serde_json::json!({ "concurrency": queue.concurrency })).await;
-    Ok(Json(QueueView { name, queue }))
+    Body(limit): Body<Limit>,
+) -> Result<Json<LimitView>, ApiError> {
+    set(&host, &actor, kind::QUEUE, name, &limit).await
 }
 
 /// Lift the limit of a queue
@@ -68,11 +55,72 @@ pub(super) async fn remove(
     Extension(actor): Extension<Actor>,
     Path(name): Path<String>,
 ) -> Result<StatusCode, ApiError> {
-    if !host.store.undefine(kind::QUEUE, &name).await? {
-        let hint = "`GET /api/v1/queues` or `retake queues ls` lists those that have one";
-        return Err(ApiError::not_found(format!("the queue `{name}` has no limit"), hint));
+    lift(&host, &actor, kind::QUEUE, name).await
+}
+
+/// Tags of tasks that have a limit, by name
+#[utoipa::path(get, path = "/api/v1/task-tags", tag = "queues", responses((status = 200, body = Listed<LimitView>)))]
+pub(super) async fn list_tags(State(host): State<Host>) -> Result<Json<Listed<LimitView>>, ApiError> {
+    listed(&host, kind::TASK_TAG).await
+}
+
+/// Limit how many attempts of tasks with a tag are made at once
+///
+/// Over all runs. An attempt of a task with several tags takes a place of each. What is being made when the limit is set
+/// goes on, and does not count.
+#[utoipa::path(put, path = "/api/v1/task-tags/{name}", tag = "queues", request_body = Limit,
+    params(("name" = String, Path, description = "The tag")), responses((status = 200, body = LimitView)))]
+pub(super) async fn put_tag(
+    State(host): State<Host>,
+    Extension(actor): Extension<Actor>,
+    Path(name): Path<String>,
+    Body(limit): Body<Limit>,
+) -> Result<Json<LimitView>, ApiError> {
+    set(&host, &actor, kind::TASK_TAG, name, &limit).await
+}
+
+/// Lift the limit of a tag
+#[utoipa::path(delete, path = "/api/v1/task-tags/{name}", tag = "queues",
+    params(("name" = String, Path, description = "The tag")), responses((status = 204)))]
+pub(super) async fn remove_tag(
+    State(host): State<Host>,
+    Extension(actor): Extension<Actor>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    lift(&host, &actor, kind::TASK_TAG, name).await
+}
+
+async fn listed(host: &Host, kind: &'static str) -> Result<Json<Listed<LimitView>>, ApiError> {
+    let all = defined(host, kind).await?.into_iter().map(|(name, concurrency)| LimitView { name, concurrency });
+    Ok(Json(Listed::all(all.collect())))
+}
+
+async fn set(
+    host: &Host,
+    actor: &Actor,
+    kind: &'static str,
+    name: String,
+    limit: &Limit,
+) -> Result<Json<LimitView>, ApiError> {
+    checked_name("name", &name)?;
+    let (concurrency, most) = (limit.concurrency, limits::CONCURRENCY);
+    BadField::unless(concurrency > 0, "concurrency", || "0 lets nothing run".into())?;
+    BadField::unless(concurrency <= most, "concurrency", || format!("may be {most} at most"))?;
+    let (body, updated) = (Value::of(limit), host.now());
+    host.store
+        .define(Definition { kind, name: name.clone(), body, component: None, version: 0, updated }, None)
+        .await?;
+    refresh(host).await?;
+    host.audit(actor, &format!("limit-{kind}"), name.clone(), serde_json::json!({ "concurrency": concurrency })).await;
+    Ok(Json(LimitView { name, concurrency }))
+}
+
+async fn lift(host: &Host, actor: &Actor, kind: &'static str, name: String) -> Result<StatusCode, ApiError> {
+    if !host.store.undefine(kind, &name).await? {
+        let hint = format!("`GET /api/v1/{kind}s` or `retake {kind}s ls` lists those that have one");
+        return Err(ApiError::not_found(format!("the {kind} `{name}` has no limit"), hint));
     }
-    refresh(&host).await?;
-    host.audit(&actor, "lift-queue-limit", name, serde_json::json!({})).await;
+    refresh(host).await?;
+    host.audit(actor, &format!("lift-{kind}-limit"), name, serde_json::json!({})).await;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -268,6 +268,7 @@ pub(super) async fn create(
     if let Some(record) = made_before(&host, &ask).await? {
         return Ok((StatusCode::OK, Json(RunView::new(&record, host.now()))));
     }
+    host.room_for_a_run().await?;
     let request = start_request(&host, ask).await?;
     let (record, made) = host.engine.start(request).await?;
     if made {

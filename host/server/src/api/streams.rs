@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::{Stream, stream};
 use retake_core::id::FlowRunId;
@@ -20,6 +20,7 @@ use super::extract::Path;
 use super::find_run;
 use crate::Host;
 use crate::access::Actor;
+use crate::bounds::too_many;
 use crate::error::ApiError;
 use crate::live::{Begin, Happened, LiveEvent};
 use crate::wire::LineView;
@@ -53,8 +54,7 @@ impl Place {
     fn take(host: Host, actor: Actor) -> Result<Self, ApiError> {
         let Some(permit) = host.doing.stream() else {
             let hint = "let others end, or ask for pages instead";
-            let error = ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too-many", "too many streams are open", hint);
-            return Err(ApiError { retry_after: Some(5), ..error });
+            return Err(too_many("too many streams are open", hint).after(Duration::from_secs(5)));
         };
         Ok(Self { host, actor, _permit: permit })
     }

@@ -66,8 +66,8 @@ fn the_document_that_is_committed_is_the_one_that_is_served() {
 fn each_schema_has_a_name_of_its_own() {
     let document = document();
     let schemas = document["components"]["schemas"].as_object().unwrap();
-    assert!(schemas["Queue"]["properties"]["name"].is_null(), "{}", schemas["Queue"]);
-    assert_eq!(schemas["LimitedQueue"]["properties"]["queue"]["$ref"], "#/components/schemas/Queue");
+    assert!(schemas["Limit"]["properties"]["name"].is_null(), "{}", schemas["Limit"]);
+    assert!(schemas["Limited"]["properties"]["name"].is_object(), "{}", schemas["Limited"]);
 }
 
 #[test]

@@ -269,6 +269,21 @@ pub async fn what_is_held_is_known_by_its_fences(home: impl Home) {
     assert_eq!(home.store().held(vec![fence(1)]).await.unwrap(), [], "an earlier boot held it");
 }
 
+pub async fn what_is_due_and_waits_is_counted(home: impl Home) {
+    let store = home.store();
+    ready(store).await;
+    for n in 1..=4 {
+        store.create(NewRun { due: at(10 * n), ..new_run(n) }).await.unwrap();
+    }
+    let overdue = async |now, most| store.overdue(at(now), most).await.unwrap();
+    assert_eq!((overdue(9, 9).await, overdue(30, 9).await, overdue(30, 2).await), (0, 3, 2));
+    store.claim(claim(10, 1..2)).await.unwrap();
+    let child = NewRun { parent: Some(Parent { run: id(1), call: 1 }), root: id(1), depth: 1, ..new_run(9) };
+    store.create(child).await.unwrap();
+    store.command(id(2), Command::Pause, at(30)).await.unwrap();
+    assert_eq!(overdue(30, 9).await, 1, "what is worked on, paused or a child does not count");
+}
+
 pub async fn the_next_due_time_is_known(home: impl Home) {
     let store = home.store();
     ready(store).await;

@@ -56,6 +56,16 @@ pub(super) fn list(db: &Connection, filter: &RunFilter, now: Timestamp) -> Done<
     Ok(found)
 }
 
+/// Counts the runs without a parent that are due and wait.
+pub(super) fn overdue(db: &Connection, now: Timestamp, most: u64) -> Done<u64> {
+    let mut count = db.prepare_cached(
+        "SELECT count(*) FROM (SELECT 1 FROM flow_run INDEXED BY flow_run_due
+            WHERE state = 0 AND depth = 0 AND due <= ?1 LIMIT ?2)",
+    )?;
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    Ok(count.query_row((now.as_micros(), most), |row| row.get::<_, i64>(0))?.cast_unsigned())
+}
+
 /// Counts the runs that wait or are worked on, along the two indexes that hold them and no others.
 pub(super) fn open_runs(db: &Connection, now: Timestamp) -> Done<Vec<(Shown, u64)>> {
     let late = late_before(now);

@@ -366,6 +366,10 @@ impl Store for SqliteStore {
         self.readers.ask(move |db| list::open_runs(db, now)).await
     }
 
+    async fn overdue(&self, now: Timestamp, most: u64) -> Result<u64, StoreError> {
+        self.readers.ask(move |db| list::overdue(db, now, most)).await
+    }
+
     async fn audited(
         &self,
         before: Option<u64>,

@@ -8,7 +8,7 @@ use retake::serde_json::json;
 use retake::{Call, Options, submit_task};
 
 /// Does one step, which prints `effect KEY/NUMBER VALUE`, another value each time.
-#[task(name = "step", log_prints)]
+#[task(name = "step", tags = ["steps"], log_prints)]
 fn step(key: String, number: u32, pause_ms: u64) -> u64 {
     std::thread::sleep(Duration::from_millis(pause_ms));
     let value = retake::random() >> 12;
