@@ -183,6 +183,8 @@ impl Ours {
             limits: AskedLimits::default().for_flow(),
             elapsed: Duration::ZERO,
             log_prints: false,
+            deployment: None,
+            grants: None,
         }
     }
 

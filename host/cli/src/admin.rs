@@ -74,6 +74,8 @@ async fn deploy_to(args: &Args, client: &Client, typed: &Deploy, file: Option<Ve
                 tags: (!typed.tag.is_empty()).then(|| typed.tag.clone()),
                 paused: None,
                 concurrency: typed.concurrency,
+                secrets: (!typed.secret.is_empty()).then(|| named(&typed.secret)),
+                variables: (!typed.variable.is_empty()).then(|| named(&typed.variable)),
                 policy,
             };
             client.change_deployment(&flow.name, &typed.name, &change, typed.dry_run).await?
@@ -87,6 +89,8 @@ async fn deploy_to(args: &Args, client: &Client, typed: &Deploy, file: Option<Ve
                 tags: typed.tag.clone(),
                 paused: false,
                 concurrency: typed.concurrency.filter(|it| *it > 0),
+                secrets: named(&typed.secret),
+                variables: named(&typed.variable),
                 policy,
             };
             client.deploy(&flow.name, &typed.name, &ask, typed.dry_run).await?
@@ -114,6 +118,11 @@ async fn deploy_to(args: &Args, client: &Client, typed: &Deploy, file: Option<Ve
     Ok(Exit::Ok)
 }
 
+/// Returns what was named; an empty name stands for none.
+fn named(names: &[String]) -> Vec<String> {
+    names.iter().filter(|it| !it.is_empty()).cloned().collect()
+}
+
 fn deployed_text(deployed: &Deployed, info: &ComponentInfo) -> String {
     let it = &deployed.deployment;
     let what = match (deployed.applied, deployed.created) {
@@ -126,6 +135,7 @@ fn deployed_text(deployed: &Deployed, info: &ComponentInfo) -> String {
     let code = format!("{} {}", one_line(&info.name), one_line(&info.version));
     let mut lines = vec![format!("{} {what}: {} ({})", it.full_name, code.trim(), it.component.short())];
     lines.extend(deployed.changes.iter().map(change_text));
+    lines.extend(deployed.not_granted.iter().map(|it| format!("  not granted: {}", one_line(it))));
     lines.join("\n")
 }
 
@@ -263,6 +273,11 @@ fn deployment_text(it: &DeploymentView) -> String {
     let policy = serde_json::to_string(&it.policy).unwrap_or_default();
     if policy != "{}" {
         lines.push(format!("policy     {policy}"));
+    }
+    for (what, names) in [("secrets    ", &it.secrets), ("variables  ", &it.variables)] {
+        if !names.is_empty() {
+            lines.push(format!("{what}{}", one_line(&names.join(", "))));
+        }
     }
     if let Some(most) = it.concurrency {
         lines.push(format!("at once    {most} runs at most"));

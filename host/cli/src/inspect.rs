@@ -233,16 +233,7 @@ fn asks(asked: &AskedLimits, capabilities: &[Capability]) -> Vec<String> {
     if !limits.is_empty() {
         lines.push(format!("  limits   {}", limits.join(", ")));
     }
-    let asks: Vec<String> = capabilities
-        .iter()
-        .map(|it| match it {
-            Capability::Http(host) => format!("outbound HTTP to {host}"),
-            Capability::Dir { name, writable: true } => format!("directory {name} (read and write)"),
-            Capability::Dir { name, writable: false } => format!("directory {name} (read)"),
-            Capability::Secret(name) => format!("secret {name}"),
-            Capability::Variable(name) => format!("variable {name}"),
-        })
-        .collect();
+    let asks: Vec<String> = capabilities.iter().map(Capability::to_string).collect();
     if !asks.is_empty() {
         lines.push(format!("  asks for {}", asks.join(", ")));
     }

@@ -10,6 +10,7 @@ use retake_core::port::BoxFuture;
 use retake_core::time::{Clock, Timestamp};
 use retake_engine::{Engine, Entropy, Observer, Outside};
 use retake_sandbox::{Sandbox, Settings, Source};
+use retake_server::Vault;
 use retake_store::{OpenError, SqliteStore, Store};
 
 use crate::args::Args;
@@ -61,6 +62,7 @@ pub(crate) struct Local {
     pub(crate) sandbox: Arc<Sandbox>,
     pub(crate) engine: Engine,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) vault: Arc<Vault>,
 }
 
 /// Opens the data directory for work, which one process does at a time. Runs of a process that died are taken back.
@@ -89,7 +91,10 @@ pub(crate) async fn open_with(
         entropy: Arc::new(SystemEntropy),
         observer,
     };
-    Ok(Local { store, sandbox, engine: Engine::new(outside, settings), clock })
+    let engine = Engine::new(outside, settings);
+    let vault = Arc::new(Vault::new(args.key_file.clone().unwrap_or_else(|| dir.join("secret.key"))));
+    retake_server::tell_engine(store.as_ref(), &engine, &vault).await?;
+    Ok(Local { store, sandbox, engine, clock, vault })
 }
 
 /// Opens the data directory for looking; `None` when nothing was ever kept in it.

@@ -22,6 +22,7 @@ mod remote;
 mod retry;
 mod run;
 mod server;
+mod values;
 
 use std::process::ExitCode;
 
@@ -100,6 +101,8 @@ fn dispatch(args: &Args) -> anyhow::Result<Exit> {
                 Command::Schedules(it) => admin::schedules(args, it).await,
                 Command::Queues(it) => limit::limits(args, limit::QUEUES, it).await,
                 Command::TaskTags(it) => limit::limits(args, limit::TASK_TAGS, it).await,
+                Command::Secrets(it) => values::secrets(args, it).await,
+                Command::Variables(it) => values::variables(args, it).await,
                 Command::Notify(it) => notify::notify(args, it).await,
                 Command::Tokens(it) => admin::tokens(args, it).await,
                 Command::Audit(it) => admin::audit(args, it).await,

@@ -64,7 +64,6 @@ pub(crate) async fn server(args: &Args, typed: &Server) -> anyhow::Result<Exit> 
             .hint("another server may have it: choose another with `--listen 127.0.0.1:0`")
     })?;
     let host = host(&local, live, Bounds::new(typed.requests, typed.most_waiting)).await?;
-    retake_server::refresh_limits(&host).await?;
     let url = format!("http://{}", bound.address);
     let first =
         retake_server::first_token(local.store.as_ref(), &host.tokens, &SystemEntropy, SystemClock.now()).await?;
@@ -158,6 +157,7 @@ async fn host(local: &Local, live: Arc<Live>, bounds: Bounds) -> anyhow::Result<
         tokens: Arc::new(tokens),
         doing: Arc::default(),
         bounds: Arc::new(bounds),
+        vault: local.vault.clone(),
     })
 }
 

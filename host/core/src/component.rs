@@ -1,5 +1,6 @@
 //! What a component says about itself: its flows, its tasks, and how they want to be retried.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,18 @@ pub enum Capability {
     Secret(String),
     /// A variable by name.
     Variable(String),
+}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Http(host) => write!(f, "outbound HTTP to {host}"),
+            Self::Dir { name, writable: true } => write!(f, "directory {name} (read and write)"),
+            Self::Dir { name, writable: false } => write!(f, "directory {name} (read)"),
+            Self::Secret(name) => write!(f, "secret {name}"),
+            Self::Variable(name) => write!(f, "variable {name}"),
+        }
+    }
 }
 
 /// What one attempt asks to be allowed to use; `None` means the default.

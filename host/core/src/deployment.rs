@@ -40,6 +40,12 @@ pub struct Deployment {
     /// How many of its runs are worked on at once; as many as there are slots, unless it says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u32>,
+    /// The secrets that its runs may have, where their code asks for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
+    /// The variables that its runs may have, where their code asks for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variables: Vec<String>,
 }
 
 impl Deployment {
@@ -53,9 +59,11 @@ impl Deployment {
         check_name("name", &self.name)?;
         check_name("queue", &self.queue)?;
         let most = limits::LIST_ITEMS;
-        BadField::unless(self.tags.len() <= most, "tags", || format!("{} tags, at most {most}", self.tags.len()))?;
-        for (i, tag) in self.tags.iter().enumerate() {
-            check_name(&format!("tags[{i}]"), tag)?;
+        for (field, names) in [("tags", &self.tags), ("secrets", &self.secrets), ("variables", &self.variables)] {
+            BadField::unless(names.len() <= most, field, || format!("{} of them, at most {most}", names.len()))?;
+            for (i, name) in names.iter().enumerate() {
+                check_name(&format!("{field}[{i}]"), name)?;
+            }
         }
         let most = limits::TEXT_BYTES;
         BadField::unless(self.description.len() <= most, "description", || format!("longer than {most} bytes"))?;

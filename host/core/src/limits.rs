@@ -10,6 +10,12 @@ pub const VALUE_BYTES: usize = 1 << 20;
 pub const VALUE_DEPTH: usize = 64;
 /// Values up to this size are kept in the database itself, larger ones as files named by their digest.
 pub const INLINE_BYTES: usize = 64 << 10;
+/// Largest secret and largest variable, in bytes: each is held in memory, for every deployment that is granted it.
+pub const GRANTED_BYTES: usize = 64 << 10;
+/// Most secrets, and most variables.
+pub const GRANTED: usize = 1000;
+/// Shortest secret that is looked for in what is kept of a run, in bytes: shorter ones would be found everywhere.
+pub const HIDDEN_BYTES: usize = 8;
 /// Longest name of a flow or a task, in bytes.
 pub const NAME_BYTES: usize = 128;
 /// Longest free text in metadata, in bytes.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::component::{AttemptLimits, ComponentInfo};
 use crate::failure::Failure;
+use crate::grant::Grants;
 use crate::id::{ContentDigest, FlowRunId};
 use crate::replay::Identity;
 use crate::retry::RetryPolicy;
@@ -45,6 +46,10 @@ pub struct Attempt {
     pub elapsed: Duration,
     /// Whether printed lines become log entries.
     pub log_prints: bool,
+    /// The deployment that the run was asked for through.
+    pub deployment: Option<Arc<str>>,
+    /// The secrets and variables that it asked for and is granted.
+    pub grants: Option<Arc<Grants>>,
 }
 
 /// Which task an attempt is of.

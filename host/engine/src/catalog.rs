@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jsonschema::{PatternOptions, Validator};
-use retake_core::component::ComponentInfo;
+use retake_core::component::{Capability, ComponentInfo};
 use retake_core::id::ContentDigest;
 use retake_core::limits;
 use retake_core::replay::CallKind;
@@ -27,6 +27,8 @@ pub(crate) struct Catalog {
 pub(crate) struct Component {
     pub(crate) digest: ContentDigest,
     pub(crate) info: ComponentInfo,
+    /// Whether a flow or a task of it asks for a secret or a variable.
+    pub(crate) asks_for_values: bool,
     flows: HashMap<String, Validator>,
     tasks: HashMap<String, Validator>,
 }
@@ -73,7 +75,11 @@ impl Component {
         for (i, task) in info.tasks.iter().enumerate() {
             tasks.insert(task.name.clone(), compile(&format!("tasks[{i}].input"), &task.input)?);
         }
-        Ok(Self { digest, info, flows, tasks })
+        let mut asked =
+            info.flows.iter().map(|it| &it.capabilities).chain(info.tasks.iter().map(|it| &it.capabilities));
+        let asks_for_values =
+            asked.any(|it| it.iter().any(|it| matches!(it, Capability::Secret(_) | Capability::Variable(_))));
+        Ok(Self { digest, info, asks_for_values, flows, tasks })
     }
 
     /// Returns where parameters do not fit their flow's schema.

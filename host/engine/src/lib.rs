@@ -13,12 +13,13 @@ mod tags;
 mod worker;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use retake_core::component::ComponentInfo;
 use retake_core::deployment::DEFAULT_QUEUE;
 use retake_core::failure::Failure;
+use retake_core::grant::Grants;
 use retake_core::id::{ContentDigest, Fence, FlowRunId};
 use retake_core::limits;
 use retake_core::port::Runner;
@@ -238,6 +239,8 @@ pub(crate) struct Inner {
     task_slots: Semaphore,
     rooms: room::Rooms,
     tags: tags::Tags,
+    /// What the runs of each deployment are granted.
+    grants: RwLock<HashMap<String, Arc<Grants>>>,
     pace: pace::Pace,
     /// Told when there may be something to claim.
     wake: Notify,
@@ -275,6 +278,7 @@ impl Engine {
             task_slots: Semaphore::new(settings.task_slots),
             rooms: room::Rooms::default(),
             tags: tags::Tags::default(),
+            grants: RwLock::default(),
             pace: pace::Pace::new(settings.rate),
             outside,
             settings,
@@ -430,6 +434,12 @@ impl Engine {
         self.0.tags.set(limits);
     }
 
+    /// Sets which secrets and variables the runs of each deployment are granted, instead of what was set before: from
+    /// their next attempt on.
+    pub fn grant(&self, grants: HashMap<String, Arc<Grants>>) {
+        *self.0.grants.write().unwrap_or_else(PoisonError::into_inner) = grants;
+    }
+
     /// Works on runs until `shutdown`, then lets task attempts end within the grace time and releases the rest, which
     /// go on where they were when somebody works again.
     pub async fn work(&self, scope: Scope, shutdown: impl Future<Output = ()>) {
@@ -525,6 +535,20 @@ impl Inner {
     async fn children(&self, id: FlowRunId) -> Result<Vec<RunRecord>, StoreError> {
         let filter = RunFilter { parent: Some(id), limit: limits::CALLS_PER_RUN as usize, ..RunFilter::default() };
         self.outside.store.list(filter, self.outside.clock.now()).await
+    }
+
+    /// Returns what a run is granted; a child has what the run at the top of its tree has.
+    async fn granted(&self, run: &NewRun, asks: bool) -> Result<Option<Arc<Grants>>, StoreError> {
+        let is_empty = self.grants.read().unwrap_or_else(PoisonError::into_inner).is_empty();
+        if !asks || is_empty {
+            return Ok(None);
+        }
+        let deployment = match run.depth {
+            0 => run.deployment.clone(),
+            _ => self.outside.store.run(run.root).await?.asked.deployment,
+        };
+        let grants = self.grants.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(deployment.and_then(|it| grants.get(&it).cloned()))
     }
 
     fn watch(&self, id: FlowRunId) -> Arc<Notify> {

@@ -10,13 +10,12 @@ use retake_core::id::{Fence, FlowRunId};
 use retake_core::port::{Attempt, Report};
 use retake_core::retry::RetryPolicy;
 use retake_core::run::{AttemptEnd, RunState};
-use retake_core::task::{Evidence, Kept, LogLine, TaskRun};
+use retake_core::task::{Evidence, Kept, LogLine};
 use retake_core::time::Timestamp;
 use retake_core::value::Json;
 use retake_store::{AttemptCommit, RunRecord, StoreError};
 
-use crate::calls::{Calls, Interrupt};
-use crate::catalog::Component;
+use crate::calls::{Calls, Interrupt, Known};
 use crate::worker::Stop;
 use crate::{Inner, Progress};
 
@@ -48,7 +47,7 @@ async fn attempt(engine: Arc<Inner>, record: RunRecord, claimed: Timestamp, is_n
     let Some((fence, _)) = record.run.state.claim() else { return };
     let resumed = record.run.lost > 0 || record.run.attempt_began != Some(claimed);
     let prepared = prepare(&engine, &record, is_new, resumed).await;
-    let Prepared { component, parameters, known, logged_before } = match prepared {
+    let (parameters, known) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => {
             let failure = Failure::new(code::INTERNAL, error.to_string());
@@ -56,6 +55,7 @@ async fn attempt(engine: Arc<Inner>, record: RunRecord, claimed: Timestamp, is_n
             return finish(&engine, id, fence, end, Last::default()).await;
         }
     };
+    let component = known.component.clone();
     let Some(flow) = component.info.flow(&record.asked.flow) else {
         let message = format!("the component has no flow `{}`", record.asked.flow);
         let end = AttemptEnd::Failed { failure: Failure::new(code::UNKNOWN, message), policy: RetryPolicy::default() };
@@ -86,10 +86,12 @@ async fn attempt(engine: Arc<Inner>, record: RunRecord, claimed: Timestamp, is_n
         limits,
         elapsed,
         log_prints: flow.log_prints,
+        deployment: record.asked.deployment.as_deref().map(Arc::from),
+        grants: known.grants.as_ref().and_then(|it| it.asked_for(&flow.capabilities)),
     };
     // A child's result is its answer to its parent.
     let persist = record.asked.parent.is_some() || flow.persist_result.unwrap_or(engine.settings.persist_results);
-    let calls = Calls::new(engine.clone(), record, component.clone(), fence, known, logged_before, deadline);
+    let calls = Calls::new(engine.clone(), record, fence, deadline, known);
     // Until its end is kept: a cancel finds it here.
     let _registered = engine.register_active(id, fence, &calls);
     let stopped = watch_over(&engine, id, fence, &attempt, &calls, stop).await;
@@ -137,16 +139,8 @@ async fn children(engine: &Inner, id: FlowRunId) -> Vec<RunRecord> {
     engine.until_answered(id, "looking for its children", all).await.unwrap_or_default()
 }
 
-/// What an attempt needs to begin.
-struct Prepared {
-    component: Arc<Component>,
-    parameters: Json,
-    known: Vec<TaskRun>,
-    /// How many lines the body logged in this attempt before it was put aside.
-    logged_before: u64,
-}
-
-async fn prepare(engine: &Inner, record: &RunRecord, is_new: bool, resumed: bool) -> Result<Prepared, StoreError> {
+/// Reads what an attempt needs to begin: the parameters, and what is known of the run.
+async fn prepare(engine: &Inner, record: &RunRecord, is_new: bool, resumed: bool) -> Result<(Json, Known), StoreError> {
     let prepare = || async {
         let component = engine.catalog.get(record.asked.component).await?;
         let known = match is_new {
@@ -161,7 +155,8 @@ async fn prepare(engine: &Inner, record: &RunRecord, is_new: bool, resumed: bool
             true => engine.outside.store.logged(record.asked.id, 0, record.run.attempt).await?,
             false => 0,
         };
-        Ok(Prepared { component, parameters, known, logged_before })
+        let grants = engine.granted(&record.asked, component.asks_for_values).await?;
+        Ok((parameters, Known { component, known, logged_before, grants }))
     };
     engine.until_answered(record.asked.id, "reading the run", prepare).await
 }

@@ -131,6 +131,10 @@ pub(crate) async fn run(sandbox: &Sandbox, attempt: &Attempt, host: Host) -> Rep
         Some(Ok(Err(failure))) => Err(failure.into_core(&state.handed)),
         Some(Ok(Ok(text))) => result(text),
     };
+    let outcome = sink.hidden(|hidden| match outcome {
+        Ok(result) => Ok(hidden.out_of_json(result)),
+        Err(failure) => Err(hidden.out_of_failure(failure)),
+    });
     let bytes = outcome.as_ref().map_or(0, |it| it.as_str().len() as u64);
     let evidence = Evidence {
         cpu_us: meter.spent() / 1000,

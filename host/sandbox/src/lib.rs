@@ -8,6 +8,7 @@ mod abi;
 mod attempt;
 mod cache;
 mod engine;
+mod hidden;
 mod inspect;
 mod limits;
 mod logs;

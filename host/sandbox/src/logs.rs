@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
+use crate::hidden::Hidden;
 use bytes::Bytes;
 use retake_core::failure::cut;
 use retake_core::limits;
@@ -35,6 +36,7 @@ struct Kept {
     /// Whose they are, when they are a task's.
     identity: Option<Arc<Identity>>,
     log_prints: bool,
+    hidden: Hidden,
     head_bytes: usize,
     head_lines: usize,
     tail: VecDeque<LogLine>,
@@ -70,6 +72,7 @@ impl Sink {
             attempt,
             identity: task.map(|it| it.identity.clone()),
             log_prints,
+            hidden: Hidden::default(),
             head_bytes: 0,
             head_lines: 0,
             tail: VecDeque::new(),
@@ -87,6 +90,11 @@ impl Sink {
     /// Takes a line that the guest logged.
     pub(crate) fn write(&self, level: Level, message: String, fields: Option<Json>) {
         self.lock().line(level, message, fields);
+    }
+
+    /// Does something with the secrets that the guest was given.
+    pub(crate) fn hidden<T>(&self, with: impl FnOnce(&mut Hidden) -> T) -> T {
+        with(&mut self.lock().hidden)
     }
 
     /// Hands on what is still held back.
@@ -129,6 +137,8 @@ impl Kept {
     }
 
     fn line(&mut self, level: Level, message: String, fields: Option<Json>) {
+        let message = self.hidden.out_of(message);
+        let fields = fields.map(|it| self.hidden.out_of_json(it));
         let whole = message.len();
         let message = cut(message, limits::LOG_LINE_BYTES);
         self.dropped += (whole - message.len()) as u64;

@@ -24,7 +24,7 @@ pub enum Role {
     Operator,
     /// To upload, deploy and schedule.
     Deployer,
-    /// Everything: tokens, notifications, queues.
+    /// Everything: tokens, notifications, limits, secrets.
     Admin,
 }
 
@@ -232,6 +232,13 @@ pub(crate) const ROUTES: &[(&str, &str, Option<Role>)] = &[
     ("GET", "/api/v1/task-tags", Some(Role::Viewer)),
     ("PUT", "/api/v1/task-tags/{name}", Some(Role::Admin)),
     ("DELETE", "/api/v1/task-tags/{name}", Some(Role::Admin)),
+    ("GET", "/api/v1/secrets", Some(Role::Viewer)),
+    ("PUT", "/api/v1/secrets/{name}", Some(Role::Admin)),
+    ("DELETE", "/api/v1/secrets/{name}", Some(Role::Admin)),
+    ("GET", "/api/v1/variables", Some(Role::Viewer)),
+    ("GET", "/api/v1/variables/{name}", Some(Role::Viewer)),
+    ("PUT", "/api/v1/variables/{name}", Some(Role::Deployer)),
+    ("DELETE", "/api/v1/variables/{name}", Some(Role::Deployer)),
     ("GET", "/api/v1/notifications", Some(Role::Viewer)),
     ("GET", "/api/v1/notifications/{name}", Some(Role::Viewer)),
     ("PUT", "/api/v1/notifications/{name}", Some(Role::Admin)),

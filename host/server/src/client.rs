@@ -10,12 +10,15 @@ use reqwest::{Method, RequestBuilder, Response, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use retake_core::value::Json;
+
 use crate::error::{ApiError, ErrorView};
 use crate::live::LiveEvent;
 use crate::types::{
     AuditView, BulkDone, BulkRetry, ComponentView, DeliveryView, Deployed, DeploymentAsk, DeploymentChange,
     DeploymentView, FlowView, Limit, LimitView, Listed, NewToken, NotificationView, ResultBody, Retried, RetryBody,
-    Rule, RunAsk, RunsFilter, ScheduleAsk, ScheduleView, TokenAsk, TokenView,
+    Rule, RunAsk, RunsFilter, ScheduleAsk, ScheduleView, SecretAsk, SecretView, TokenAsk, TokenView, VariableAsk,
+    VariableView,
 };
 use crate::wire::{InspectionView, LineView, RunView};
 use crate::{Explanation, access::Role};
@@ -265,6 +268,36 @@ impl Client {
     /// Forgets a schedule.
     pub async fn remove_schedule(&self, name: &str) -> Answer<()> {
         self.delete(&["schedules", name]).await
+    }
+
+    /// Returns the secrets, without their values.
+    pub async fn secrets(&self) -> Answer<Vec<SecretView>> {
+        Ok(self.get::<Listed<SecretView>>(&["secrets"]).await?.items)
+    }
+
+    /// Sets a secret.
+    pub async fn put_secret(&self, name: &str, value: String) -> Answer<SecretView> {
+        self.ask(self.request(Method::PUT, &["secrets", name]).json(&SecretAsk { value })).await
+    }
+
+    /// Returns the variables.
+    pub async fn variables(&self) -> Answer<Vec<VariableView>> {
+        Ok(self.get::<Listed<VariableView>>(&["variables"]).await?.items)
+    }
+
+    /// Returns a variable.
+    pub async fn variable(&self, name: &str) -> Answer<VariableView> {
+        self.get(&["variables", name]).await
+    }
+
+    /// Sets a variable.
+    pub async fn put_variable(&self, name: &str, value: Json) -> Answer<VariableView> {
+        self.ask(self.request(Method::PUT, &["variables", name]).json(&VariableAsk { value })).await
+    }
+
+    /// Forgets a secret or a variable, of `secrets` or of `variables`.
+    pub async fn remove_value(&self, of: &str, name: &str) -> Answer<()> {
+        self.delete(&[of, name]).await
     }
 
     /// Returns what has a limit, of `queues` or of `task-tags`.

@@ -13,11 +13,11 @@ mod explain;
 mod live;
 mod metrics;
 mod notify;
-mod queues;
 mod scheduler;
 mod schema;
 mod serve;
 pub mod text;
+mod vault;
 pub mod wire;
 
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use std::sync::Arc;
 use retake_core::port::Inspector;
 use retake_core::time::{Clock, Timestamp};
 use retake_engine::{Engine, Entropy};
-use retake_store::Store;
+use retake_store::{Store, StoreError};
 
 pub use access::{FirstToken, Role, Tokens, first_token};
 pub use api::{openapi, router, types};
@@ -36,9 +36,10 @@ pub use error::{ApiError, ErrorView, hint_of};
 pub use explain::Explanation;
 pub use live::{Happened, Live, LiveEvent};
 pub use notify::work as send_notifications;
-pub use queues::refresh as refresh_limits;
 pub use scheduler::work as make_scheduled_runs;
 pub use serve::{Bound, serve};
+pub use vault::tell_engine;
+pub use vault::{Vault, VaultError};
 
 /// What the API asks.
 #[derive(Clone)]
@@ -59,6 +60,8 @@ pub struct Host {
     pub tokens: Arc<Tokens>,
     /// What is being done for those who asked.
     pub doing: Arc<Doing>,
+    /// What seals secrets.
+    pub vault: Arc<Vault>,
     /// How much may be asked for.
     pub bounds: Arc<Bounds>,
 }
@@ -66,6 +69,11 @@ pub struct Host {
 impl Host {
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Tells the engine what is defined, after it was changed.
+    pub(crate) async fn tell_engine(&self) -> Result<(), StoreError> {
+        tell_engine(self.store.as_ref(), &self.engine, &self.vault).await
     }
 }
 

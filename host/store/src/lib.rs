@@ -306,8 +306,12 @@ pub mod kind {
     pub const QUEUE: &str = "queue";
     /// How many attempts of tasks with a tag are made at once.
     pub const TASK_TAG: &str = "task-tag";
+    /// A text that nobody is shown, sealed.
+    pub const SECRET: &str = "secret";
+    /// A JSON value that flows read.
+    pub const VARIABLE: &str = "variable";
     /// All kinds.
-    pub const ALL: [&str; 6] = [DEPLOYMENT, SCHEDULE, NOTIFICATION, TOKEN, QUEUE, TASK_TAG];
+    pub const ALL: [&str; 8] = [DEPLOYMENT, SCHEDULE, NOTIFICATION, TOKEN, QUEUE, TASK_TAG, SECRET, VARIABLE];
 }
 
 /// Who did what, and to what.

@@ -69,8 +69,8 @@ pub fn flow(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// Makes a function a task: what flows call, each time in a fresh sandbox.
 ///
 /// It takes the arguments of [`flow`](macro@flow), and two more: `version = "2"`, raised when
-/// results of older code must not be used any longer, and `tags = ["db"]`, which are
-/// kept with the component; nothing is limited by them yet.
+/// results of older code must not be used any longer, and `tags = ["db"]`, by which an operator
+/// limits how many attempts are made at once (`retake task-tags limit db 4`).
 ///
 /// ```
 /// use retake::prelude::*;

@@ -86,6 +86,12 @@ pub(crate) struct Deploy {
     /// How many of its runs are worked on at once; 0 for as many as there are slots
     #[arg(long, value_name = "N")]
     pub(crate) concurrency: Option<u32>,
+    /// A secret that its runs may have; may be given again. `--secret ''` takes all away
+    #[arg(long, value_name = "NAME")]
+    pub(crate) secret: Vec<String>,
+    /// A variable that its runs may have; may be given again. `--variable ''` takes all away
+    #[arg(long, value_name = "NAME")]
+    pub(crate) variable: Vec<String>,
     #[command(flatten)]
     pub(crate) when: Slots,
     /// Say what would change, and change nothing
@@ -251,6 +257,54 @@ pub(crate) enum Limits {
         concurrency: u32,
     },
     /// Lift the limit of one
+    Rm {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Secrets {
+    /// List them, never their values
+    Ls,
+    /// Make or change one; its value is read from stdin, or asked for on a terminal
+    Set {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Read the value from this file; a line end at its end is not part of it
+        #[arg(long, value_name = "FILE")]
+        from: Option<PathBuf>,
+    },
+    /// Forget one that no deployment grants
+    Rm {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Variables {
+    /// List them
+    Ls,
+    /// Print the value of one, as JSON
+    Show {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// Make or change one
+    Set {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// JSON, or a text where it is none
+        #[arg(value_name = "JSON|TEXT|@FILE|-", allow_hyphen_values = true)]
+        value: String,
+    },
+    /// Forget one that no deployment grants
     Rm {
         /// Its name
         #[arg(value_name = "NAME")]

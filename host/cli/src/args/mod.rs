@@ -29,6 +29,9 @@ pub(crate) struct Args {
     /// The token that it is asked with [default: what the server left in the data directory]
     #[arg(long, global = true, env = "RETAKE_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     pub(crate) token: Option<String>,
+    /// The key that secrets are kept with; made when the first one is set [default: secret.key in the data directory]
+    #[arg(long, global = true, env = "RETAKE_KEY_FILE", value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
     /// How answers are written to stdout
     #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
     pub(crate) output: Format,
@@ -146,6 +149,28 @@ Tags are in a component's metadata: `retake inspect` shows them. An attempt of a
 each."
     )]
     TaskTags(Limits),
+    /// Look after secrets, which flows are given and nobody is shown
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  retake secrets set shop-token < token.txt
+  retake deploy orders.wasm -n dev --secret shop-token
+
+A run has a secret when its metadata asks for it and its deployment grants it, from the next attempt on. Secrets are kept
+sealed, with a key in a file beside the database that `--key-file` may put elsewhere: without the key they are lost."
+    )]
+    Secrets(Secrets),
+    /// Look after variables, JSON values that flows read
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  retake variables set batch-size 500
+  retake variables set regions '[\"eu\", \"us\"]'
+  retake deploy orders.wasm -n dev --variable batch-size"
+    )]
+    Variables(Variables),
     /// Tell people what becomes of runs
     #[command(subcommand)]
     Notify(Notify),

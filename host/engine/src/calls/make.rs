@@ -78,6 +78,8 @@ impl Calls {
                 elapsed: Duration::ZERO,
                 log_prints: info.log_prints
                     || self.component.info.flow(&self.record.asked.flow).is_some_and(|it| it.log_prints),
+                deployment: self.record.asked.deployment.as_deref().map(Arc::from),
+                grants: self.grants.as_ref().and_then(|it| it.asked_for(&info.capabilities)),
             };
             self.began(index, &task, began, previous.as_ref());
             self.observe(|| Progress::TaskBegan { number: task.number, name: shown.clone(), attempt: task.attempts });

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use retake_core::failure::{Failure, code};
+use retake_core::grant::Grants;
 use retake_core::id::{ContentDigest, Fence, FlowRunId};
 use retake_core::limits;
 use retake_core::port::{BoxFuture, CallRequest, FlowHost, Logs};
@@ -55,6 +56,17 @@ pub(crate) enum Interrupt {
     Panicked,
 }
 
+/// What is known of a run when an attempt begins.
+pub(crate) struct Known {
+    pub(crate) component: Arc<Component>,
+    /// Its calls so far.
+    pub(crate) known: Vec<TaskRun>,
+    /// How many lines the body logged in this attempt before it was put aside.
+    pub(crate) logged_before: u64,
+    /// The secrets and variables of its deployment.
+    pub(crate) grants: Option<Arc<Grants>>,
+}
+
 /// The calls of one attempt of a flow.
 pub(crate) struct Calls {
     me: Weak<Calls>,
@@ -64,6 +76,7 @@ pub(crate) struct Calls {
     fence: Fence,
     /// When the attempt is over, whatever it waits for.
     deadline: Option<Timestamp>,
+    grants: Option<Arc<Grants>>,
     in_flight: Semaphore,
     table: Mutex<Table>,
     spawned: Mutex<JoinSet<()>>,
@@ -81,11 +94,9 @@ impl Calls {
     pub(crate) fn new(
         engine: Arc<Inner>,
         record: RunRecord,
-        component: Arc<Component>,
         fence: Fence,
-        known: Vec<TaskRun>,
-        logged_before: u64,
         deadline: Option<Timestamp>,
+        Known { component, known, logged_before, grants }: Known,
     ) -> Arc<Self> {
         let done = known.iter().map(|it| it.done).max().unwrap_or(0);
         let table = Table {
@@ -115,6 +126,7 @@ impl Calls {
             component,
             fence,
             deadline,
+            grants,
             in_flight: Semaphore::new(limits::TASKS_IN_FLIGHT),
             table: Mutex::new(table),
             spawned: Mutex::default(),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use retake_core::component::{AskedLimits, Capability, ComponentInfo, FlowInfo, TaskInfo};
 use retake_core::failure::{self, Failure, RetryAdvice, code};
+use retake_core::grant::Grants;
 use retake_core::limits;
 use retake_core::port::{CallRequest, FlowHost};
 use retake_core::retry::{Action, BadField, Delay, OwnRetries, RetryPolicy, Rule, WhenExhausted};
@@ -161,6 +162,16 @@ impl State {
 
     fn submit(&mut self, request: CallRequest) -> wasmtime::Result<Resource<Call>> {
         self.refuse_describing("a task")?;
+        let texts = [Some(&request.input), request.key.as_ref(), request.label.as_ref()];
+        let secret =
+            self.sink.hidden(|it| texts.into_iter().flatten().find_map(|text| it.held_by(text).map(str::to_owned)));
+        if let Some(secret) = secret {
+            let message = format!(
+                "what `{}` is asked with holds the secret `{secret}`, and would be kept: let it ask for the secret itself",
+                request.name
+            );
+            return Err(Stop::Failed(Failure::new(code::DENIED, message)).into());
+        }
         let call = match &self.host {
             Host::Flow(host) => Call::Made(host.submit(request).map_err(Stop::Failed)?),
             _ => Call::InATask,
@@ -287,7 +298,7 @@ impl context::Host for State {
         Ok(context::Run {
             flow_run_id: run.to_string(),
             flow: attempt.flow.to_string(),
-            deployment: None,
+            deployment: attempt.deployment.as_deref().map(str::to_owned),
             task: task.map(|it| it.identity.name.clone()),
             idempotency_key: key.unwrap_or_else(|| run.to_string()),
             task_run_id: task_run,
@@ -313,14 +324,20 @@ impl log::Host for State {
     }
 }
 
-/// Nothing is granted in this version: the answer names what is missing.
 impl values::Host for State {
     fn secret(&mut self, name: String) -> wasmtime::Result<Result<String, GuestFailure>> {
-        self.denied("secret", &name).map(Err)
+        let Some(value) = self.grants().and_then(|it| it.secrets.get(&name)).cloned() else {
+            return self.denied("secret", &name).map(Err);
+        };
+        self.sink.hidden(|it| it.add(&name, &value));
+        Ok(Ok(value.as_ref().to_owned()))
     }
 
     fn variable(&mut self, name: String) -> wasmtime::Result<Result<String, GuestFailure>> {
-        self.denied("variable", &name).map(Err)
+        match self.grants().and_then(|it| it.variables.get(&name)) {
+            Some(value) => Ok(Ok(value.as_str().to_owned())),
+            None => self.denied("variable", &name).map(Err),
+        }
     }
 }
 
@@ -333,11 +350,19 @@ impl State {
         }
     }
 
+    fn grants(&self) -> Option<&Grants> {
+        self.attempt.as_ref()?.grants.as_deref()
+    }
+
     fn denied(&mut self, kind: &str, name: &str) -> wasmtime::Result<GuestFailure> {
         self.refuse_describing(&format!("for a {kind}"))?;
         let name = failure::cut(name.to_owned(), limits::NAME_BYTES);
         self.hand(code::DENIED);
-        Ok(to_guest(Failure::new(code::DENIED, format!("the {kind} `{name}` is not granted to this run"))))
+        let message = format!(
+            "the {kind} `{name}` is not granted to this run: its metadata has to ask for it, and its deployment to grant \
+             it (`retake deploy … --{kind} {name}`)"
+        );
+        Ok(to_guest(Failure::new(code::DENIED, message)))
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
-use retake_core::component::ComponentInfo;
+use retake_core::component::{Capability, ComponentInfo};
 use retake_core::deployment::{DEFAULT_QUEUE, Deployment, full_name};
 use retake_core::id::ContentDigest;
 use retake_core::limits;
@@ -19,7 +19,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{Body, Path, Query};
 use super::runs::PolicyAsk;
-use super::{Listed, components, kept};
+use super::{Listed, components, kept, values};
 use crate::access::Actor;
 use crate::error::{ApiError, checked_name};
 use crate::{Host, schema};
@@ -51,6 +51,10 @@ pub struct DeploymentView {
     /// How many of its runs are worked on at once; absent for as many as there are slots.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u32>,
+    /// The secrets that its runs may have, where their code asks for them.
+    pub secrets: Vec<String>,
+    /// The variables that its runs may have, where their code asks for them.
+    pub variables: Vec<String>,
     /// What counts instead of the metadata.
     pub policy: PolicyAsk,
     /// How often it was changed, from 1.
@@ -73,6 +77,8 @@ impl DeploymentView {
             tags: it.tags.clone(),
             paused: it.paused,
             concurrency: it.concurrency,
+            secrets: it.secrets.clone(),
+            variables: it.variables.clone(),
             policy: PolicyAsk::from(&it.overrides),
             version,
             updated,
@@ -110,6 +116,14 @@ pub struct DeploymentAsk {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 1_000_000)]
     pub concurrency: Option<u32>,
+    /// The secrets that its runs may have, where their code asks for them; each is there already.
+    #[serde(default)]
+    #[schema(max_items = 32)]
+    pub secrets: Vec<String>,
+    /// The variables that its runs may have, where their code asks for them; each is there already.
+    #[serde(default)]
+    #[schema(max_items = 32)]
+    pub variables: Vec<String>,
     /// What counts instead of the metadata.
     #[serde(default)]
     pub policy: PolicyAsk,
@@ -145,6 +159,14 @@ pub struct DeploymentChange {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(maximum = 1_000_000)]
     pub concurrency: Option<u32>,
+    /// All secrets that its runs may have, where their code asks for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_items = 32)]
+    pub secrets: Option<Vec<String>>,
+    /// All variables that its runs may have, where their code asks for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_items = 32)]
+    pub variables: Option<Vec<String>>,
     /// What counts instead of the metadata, name by name.
     #[serde(default)]
     pub policy: PolicyAsk,
@@ -161,6 +183,8 @@ pub struct Deployed {
     pub applied: bool,
     /// What differs from before.
     pub changes: Vec<Change>,
+    /// What the code asks for and is not granted, such as `secret shop-token`. It is refused to runs.
+    pub not_granted: Vec<String>,
 }
 
 /// A difference.
@@ -245,7 +269,8 @@ pub(super) async fn put(
     checked_name("name", &name)?;
     let before = before(&host, &flow, &name, &query).await?;
     let component = components::find(host.store.as_ref(), &ask.component, before.component()).await?;
-    let DeploymentAsk { queue, description, parameters, tags, paused, concurrency, policy, .. } = ask;
+    let DeploymentAsk { queue, description, parameters, tags, paused, concurrency, secrets, variables, policy, .. } =
+        ask;
     let deployment = Deployment {
         flow,
         name,
@@ -257,6 +282,8 @@ pub(super) async fn put(
         tags,
         paused,
         concurrency,
+        secrets,
+        variables,
     };
     apply(&host, &actor, before, deployment, component, query.dry_run).await
 }
@@ -292,6 +319,8 @@ pub(super) async fn change(
         tags: ask.tags.unwrap_or(old.tags),
         paused: ask.paused.unwrap_or(old.paused),
         concurrency: ask.concurrency.map_or(old.concurrency, |it| Some(it).filter(|it| *it > 0)),
+        secrets: ask.secrets.unwrap_or(old.secrets),
+        variables: ask.variables.unwrap_or(old.variables),
         flow: old.flow,
         name: old.name,
     };
@@ -330,6 +359,8 @@ async fn apply(
         return Err(AskError::NoFlow { component, flow: deployment.flow, flows: flows.collect() }.into());
     };
     deployment.check(info)?;
+    values::are_there(store, &deployment).await?;
+    let not_granted = not_granted(&deployment, &component.info);
     let old = before.as_ref().map(|(it, ..)| it);
     let old_code = match old {
         Some(old) if old.component != component.digest => store.component(old.component).await?.map(|it| it.info),
@@ -351,10 +382,24 @@ async fn apply(
             updated,
         };
         version = store.define(definition, Some(version)).await?;
-        crate::queues::refresh(host).await?;
+        host.tell_engine().await?;
         host.audit(actor, "deploy", name, serde_json::json!({ "version": version, "changes": changes })).await;
     }
-    Ok(Json(Deployed { deployment: DeploymentView::new(&deployment, version, updated), created, applied, changes }))
+    let deployment = DeploymentView::new(&deployment, version, updated);
+    Ok(Json(Deployed { deployment, created, applied, changes, not_granted }))
+}
+
+/// Says what the code asks for and the deployment does not grant. Any of a component's tasks may be called by any of its
+/// flows.
+fn not_granted(deployment: &Deployment, code: &ComponentInfo) -> Vec<String> {
+    let of_flow = code.flow(&deployment.flow).into_iter().flat_map(|it| &it.capabilities);
+    let asked = of_flow.chain(code.tasks.iter().flat_map(|it| &it.capabilities));
+    let missing = asked.filter(|it| match it {
+        Capability::Secret(name) => !deployment.secrets.contains(name),
+        Capability::Variable(name) => !deployment.variables.contains(name),
+        Capability::Http(_) | Capability::Dir { .. } => true,
+    });
+    missing.map(Capability::to_string).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 fn checked_parameters(asked: Option<Value>) -> Result<Option<Value>, ApiError> {
@@ -424,7 +469,7 @@ pub(super) async fn remove(
     find(host.store.as_ref(), &full).await?;
     super::schedules::remove_all_of(&host, &full).await?;
     host.store.undefine(kind::DEPLOYMENT, &full).await?;
-    crate::queues::refresh(&host).await?;
+    host.tell_engine().await?;
     host.audit(&actor, "remove-deployment", full, serde_json::json!({})).await;
     Ok(StatusCode::NO_CONTENT)
 }

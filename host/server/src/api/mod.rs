@@ -14,6 +14,7 @@ mod streams;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod values;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,13 +47,13 @@ pub mod types {
     pub use super::deployments::{Change, Deployed, DeploymentAsk, DeploymentChange, DeploymentView};
     pub use super::meta::Version;
     pub use super::notifications::{DeliveryView, NotificationView};
-    pub use super::queues::LimitView;
+    pub use super::queues::{Limit, LimitView};
     pub use super::runs::{PolicyAsk, ResultBody, Retried, RetryBody, RunAsk, RunsFilter};
     pub use super::schedules::{ScheduleAsk, ScheduleView};
     pub use crate::notify::{Receiver, Rule};
-    pub use crate::queues::Limit;
 
     pub use super::tokens::{AuditView, NewToken, TokenAsk, TokenView};
+    pub use super::values::{SecretAsk, SecretView, VariableAsk, VariableView};
 }
 
 /// Largest body of a request that is no upload: a value with room for what is around it.
@@ -106,6 +107,10 @@ fn routes() -> OpenApiRouter<Host> {
         .routes(routes!(queues::put, queues::remove))
         .routes(routes!(queues::list_tags))
         .routes(routes!(queues::put_tag, queues::remove_tag))
+        .routes(routes!(values::secrets))
+        .routes(routes!(values::put_secret, values::remove_secret))
+        .routes(routes!(values::variables))
+        .routes(routes!(values::variable, values::put_variable, values::remove_variable))
         .routes(routes!(tokens::list))
         .routes(routes!(tokens::make, tokens::revoke))
         .routes(routes!(tokens::audit))

@@ -15,7 +15,16 @@ use super::extract::{Body, Path};
 use crate::Host;
 use crate::access::Actor;
 use crate::error::{ApiError, checked_name};
-use crate::queues::{Limit, defined, refresh};
+use crate::vault::limits_of;
+
+/// What is said of a queue or of a tag. One of which nothing is said has no limit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Limit {
+    /// How much of it is worked on at once: runs of a queue, children apart, or attempts of tasks.
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    pub concurrency: u32,
+}
 
 /// A queue or a tag that has a limit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -91,7 +100,10 @@ pub(super) async fn remove_tag(
 }
 
 async fn listed(host: &Host, kind: &'static str) -> Result<Json<Listed<LimitView>>, ApiError> {
-    let all = defined(host, kind).await?.into_iter().map(|(name, concurrency)| LimitView { name, concurrency });
+    let all = limits_of(host.store.as_ref(), kind)
+        .await?
+        .into_iter()
+        .map(|(name, concurrency)| LimitView { name, concurrency });
     Ok(Json(Listed::all(all.collect())))
 }
 
@@ -110,7 +122,7 @@ async fn set(
     host.store
         .define(Definition { kind, name: name.clone(), body, component: None, version: 0, updated }, None)
         .await?;
-    refresh(host).await?;
+    host.tell_engine().await?;
     host.audit(actor, &format!("limit-{kind}"), name.clone(), serde_json::json!({ "concurrency": concurrency })).await;
     Ok(Json(LimitView { name, concurrency }))
 }
@@ -120,7 +132,7 @@ async fn lift(host: &Host, actor: &Actor, kind: &'static str, name: String) -> R
         let hint = format!("`GET /api/v1/{kind}s` or `retake {kind}s ls` lists those that have one");
         return Err(ApiError::not_found(format!("the {kind} `{name}` has no limit"), hint));
     }
-    refresh(host).await?;
+    host.tell_engine().await?;
     host.audit(actor, &format!("lift-{kind}-limit"), name, serde_json::json!({})).await;
     Ok(StatusCode::NO_CONTENT)
 }
