@@ -179,11 +179,12 @@ fn tokens_may_do_what_their_role_says() {
             let needed = match (method.as_str(), path.as_str()) {
                 (_, "/api/v1/tokens" | "/api/v1/tokens/{name}" | "/api/v1/audit") => "admin",
                 ("put" | "delete" | "post", it)
-                    if it.starts_with("/api/v1/notifications") || it.starts_with("/api/v1/queues") =>
+                    if ["notifications", "queues", "task-tags", "secrets"].iter().any(|of| it[8..].starts_with(of)) =>
                 {
                     "admin"
                 }
                 ("get", _) => "viewer",
+                ("delete", "/api/v1/flow-runs/{run}") => "deployer",
                 (_, it) if it.starts_with("/api/v1/flow-runs") => "operator",
                 _ => "deployer",
             };

@@ -49,6 +49,13 @@ fn runs_of_schema_4_go_on() {
 }
 
 #[test]
+fn runs_of_schema_5_go_on() {
+    let retake = opened("schema-5");
+    go_on(&retake);
+    the_tree_goes_on(&retake);
+}
+
+#[test]
 fn what_was_defined_with_schema_3_counts() {
     let retake = opened("schema-3");
     go_on(&retake);

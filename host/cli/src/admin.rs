@@ -8,15 +8,15 @@ use retake_core::schedule::{CatchUp, Overlap, When};
 use retake_core::time::{Clock, Timestamp};
 use retake_core::value::Json;
 use retake_server::types::{
-    Change, ComponentView, Deployed, DeploymentAsk, DeploymentChange, DeploymentView, PolicyAsk, ScheduleAsk,
-    ScheduleView,
+    Change, ComponentView, Deployed, DeploymentAsk, DeploymentChange, DeploymentView, PolicyAsk, PruneAsk, Pruned,
+    ScheduleAsk, ScheduleView,
 };
 use retake_server::wire::millis;
 use retake_server::{Client, Role};
 
 use crate::args::{
     Args, Audit, CatchUpWord, Components, Deploy, Deployments, Format, OverlapWord, RoleWord, ScheduleAdd, Schedules,
-    Slots, Tokens,
+    Several, Slots, Tokens,
 };
 use crate::local::SystemClock;
 use crate::out::{self, Exit, Trouble, bytes, instant, one_line, took};
@@ -74,6 +74,7 @@ async fn deploy_to(args: &Args, client: &Client, typed: &Deploy, file: Option<Ve
                 tags: (!typed.tag.is_empty()).then(|| typed.tag.clone()),
                 paused: None,
                 concurrency: typed.concurrency,
+                retention_ms: typed.retention.map(millis),
                 secrets: (!typed.secret.is_empty()).then(|| named(&typed.secret)),
                 variables: (!typed.variable.is_empty()).then(|| named(&typed.variable)),
                 policy,
@@ -89,6 +90,7 @@ async fn deploy_to(args: &Args, client: &Client, typed: &Deploy, file: Option<Ve
                 tags: typed.tag.clone(),
                 paused: false,
                 concurrency: typed.concurrency.filter(|it| *it > 0),
+                retention_ms: typed.retention.filter(|it| !it.is_zero()).map(millis),
                 secrets: named(&typed.secret),
                 variables: named(&typed.variable),
                 policy,
@@ -192,6 +194,23 @@ fn full_name(text: &str) -> anyhow::Result<(&str, &str)> {
     })
 }
 
+/// Removes each run that was named.
+pub(crate) async fn remove_runs(args: &Args, typed: &Several) -> anyhow::Result<Exit> {
+    out::choose_color(args.color);
+    let served = server::served(args).await?;
+    let done = async {
+        for run in &typed.runs {
+            let run = served.client().run(run).await?;
+            served.client().remove_run(&run.id.to_string()).await?;
+            out::done(args.output, "removed", &run.id.to_string(), &format!("run {} is removed", run.name));
+        }
+        Ok(Exit::Ok)
+    }
+    .await;
+    served.end().await;
+    done
+}
+
 pub(crate) async fn deployments(args: &Args, typed: &Deployments) -> anyhow::Result<Exit> {
     out::choose_color(args.color);
     let served = server::served(args).await?;
@@ -238,6 +257,24 @@ async fn deployments_of(args: &Args, client: &Client, typed: &Deployments) -> an
             client.remove_deployment(flow, short).await?;
             out::done(args.output, "removed", name, &format!("{name} is removed; its runs stay"));
         }
+        Deployments::Prune { name, ended_before, dry_run } => {
+            let (flow, short) = full_name(name)?;
+            let ask = PruneAsk { ended_before_ms: ended_before.map(millis), dry_run: *dry_run };
+            let mut pruned = client.prune(flow, short, &ask).await?;
+            while pruned.more && pruned.applied {
+                let next = client.prune(flow, short, &ask).await?;
+                let more = next.more && next.runs > 0;
+                pruned = Pruned { runs: pruned.runs + next.runs, more, ..next };
+            }
+            let (count, would) = (pruned.runs, if pruned.applied { "are" } else { "would be" });
+            let more = if pruned.more { " and more" } else { "" };
+            out::one(
+                args.output,
+                &pruned,
+                || count.to_string(),
+                || format!("{count} runs{more} of {name} {would} removed"),
+            );
+        }
         Deployments::Pause { name } => paused(args, client, name, true).await?,
         Deployments::Resume { name } => paused(args, client, name, false).await?,
     }
@@ -281,6 +318,9 @@ fn deployment_text(it: &DeploymentView) -> String {
     }
     if let Some(most) = it.concurrency {
         lines.push(format!("at once    {most} runs at most"));
+    }
+    if let Some(retention) = it.retention_ms {
+        lines.push(format!("kept       {} after a run has ended", took(std::time::Duration::from_millis(retention))));
     }
     if it.paused {
         lines.push("paused     its schedules make no runs".into());

@@ -92,6 +92,7 @@ fn dispatch(args: &Args) -> anyhow::Result<Exit> {
                 Command::Pause(it) => act::several(args, it, act::Act::Pause).await,
                 Command::Resume(it) => act::several(args, it, act::Act::Resume).await,
                 Command::RunNow(it) => act::several(args, it, act::Act::RunNow).await,
+                Command::Rm(it) => admin::remove_runs(args, it).await,
                 Command::Task(args::Task::SetResult(it)) => act::set_result(args, it).await,
                 Command::Explain(it) => explain::explain(args, it).await,
                 Command::Deploy(it) => admin::deploy(args, it).await,

@@ -63,7 +63,7 @@ pub(crate) async fn server(args: &Args, typed: &Server) -> anyhow::Result<Exit> 
         Trouble::new(Exit::Failed, format!("cannot listen on {address}: {error}"))
             .hint("another server may have it: choose another with `--listen 127.0.0.1:0`")
     })?;
-    let host = host(&local, live, Bounds::new(typed.requests, typed.most_waiting)).await?;
+    let host = host(&local, live, Bounds::new(typed.requests, typed.most_waiting), typed.retention).await?;
     let url = format!("http://{}", bound.address);
     let first =
         retake_server::first_token(local.store.as_ref(), &host.tokens, &SystemEntropy, SystemClock.now()).await?;
@@ -111,6 +111,7 @@ async fn until_ended(local: &Local, host: &Host, bound: Bound, typed: &Server) -
     let scheduling = async {
         tokio::select! {
             () = going_on("schedules", || retake_server::make_scheduled_runs(host)) => {}
+            () = going_on("retention", || retake_server::remove_old_runs(host)) => {}
             () = going_on("notifications", || retake_server::send_notifications(host)) => {}
             () = stopped(stops.clone()) => {}
         }
@@ -143,7 +144,7 @@ fn live() -> Arc<Live> {
     Arc::new(Live::new(Arc::new(SystemClock), SystemClock.now().as_micros().unsigned_abs()))
 }
 
-async fn host(local: &Local, live: Arc<Live>, bounds: Bounds) -> anyhow::Result<Host> {
+async fn host(local: &Local, live: Arc<Live>, bounds: Bounds, retention: Option<Duration>) -> anyhow::Result<Host> {
     let tokens = Tokens::load(local.store.as_ref()).await?;
     let inspector: Arc<dyn Inspector> = local.sandbox.clone();
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
@@ -158,6 +159,7 @@ async fn host(local: &Local, live: Arc<Live>, bounds: Bounds) -> anyhow::Result<
         doing: Arc::default(),
         bounds: Arc::new(bounds),
         vault: local.vault.clone(),
+        retention,
     })
 }
 
@@ -219,7 +221,7 @@ impl Own {
 pub(crate) async fn own(args: &Args) -> anyhow::Result<Own> {
     let live = live();
     let local = local::open(args, Some(live.clone())).await?;
-    let host = host(&local, live, Bounds::new(1_000_000, u64::MAX)).await?;
+    let host = host(&local, live, Bounds::new(1_000_000, u64::MAX), None).await?;
     let token = host.tokens.lend(&SystemEntropy, SystemClock.now());
     let bound = Bound::to(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.map_err(|error| {
         Trouble::new(Exit::Failed, format!("cannot listen on loopback: {error}"))

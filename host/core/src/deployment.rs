@@ -1,5 +1,7 @@
 //! A deployment: a flow under a name, ready to be run.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::component::FlowInfo;
@@ -7,6 +9,7 @@ use crate::id::ContentDigest;
 use crate::limits;
 use crate::retry::BadField;
 use crate::task::Overrides;
+use crate::time::millis_option;
 use crate::value::Json;
 
 /// Where workers look for runs of deployments that name no queue.
@@ -40,6 +43,9 @@ pub struct Deployment {
     /// How many of its runs are worked on at once; as many as there are slots, unless it says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u32>,
+    /// How long its runs are kept after they have ended; for ever, or as the server says, unless it says so.
+    #[serde(with = "millis_option", default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Duration>,
     /// The secrets that its runs may have, where their code asks for them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<String>,
@@ -71,6 +77,10 @@ impl Deployment {
         let most = limits::CONCURRENCY;
         BadField::unless(self.concurrency.is_none_or(|it| it <= most), "concurrency", || {
             format!("may be {most} at most")
+        })?;
+        let shortest = limits::RETENTION_MIN;
+        BadField::unless(self.retention.is_none_or(|it| it >= shortest), "retention_ms", || {
+            format!("may be {} at least: what has just ended is looked at", shortest.as_millis())
         })?;
         self.overrides.check(flow)
     }

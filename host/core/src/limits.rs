@@ -10,6 +10,8 @@ pub const VALUE_BYTES: usize = 1 << 20;
 pub const VALUE_DEPTH: usize = 64;
 /// Values up to this size are kept in the database itself, larger ones as files named by their digest.
 pub const INLINE_BYTES: usize = 64 << 10;
+/// Shortest time for which runs that have ended are kept, where they are not kept for ever.
+pub const RETENTION_MIN: Duration = Duration::from_secs(60);
 /// Largest secret and largest variable, in bytes: each is held in memory, for every deployment that is granted it.
 pub const GRANTED_BYTES: usize = 64 << 10;
 /// Most secrets, and most variables.

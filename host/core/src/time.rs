@@ -41,6 +41,14 @@ impl Timestamp {
     }
 }
 
+impl Timestamp {
+    /// Returns the instant so long before this one. Saturates.
+    pub fn ago(self, duration: Duration) -> Self {
+        let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_sub(micros))
+    }
+}
+
 impl Add<Duration> for Timestamp {
     type Output = Timestamp;
 

@@ -16,9 +16,9 @@ use crate::error::{ApiError, ErrorView};
 use crate::live::LiveEvent;
 use crate::types::{
     AuditView, BulkDone, BulkRetry, ComponentView, DeliveryView, Deployed, DeploymentAsk, DeploymentChange,
-    DeploymentView, FlowView, Limit, LimitView, Listed, NewToken, NotificationView, ResultBody, Retried, RetryBody,
-    Rule, RunAsk, RunsFilter, ScheduleAsk, ScheduleView, SecretAsk, SecretView, TokenAsk, TokenView, VariableAsk,
-    VariableView,
+    DeploymentView, FlowView, Limit, LimitView, Listed, NewToken, NotificationView, PruneAsk, Pruned, ResultBody,
+    Retried, RetryBody, Rule, RunAsk, RunsFilter, ScheduleAsk, ScheduleView, SecretAsk, SecretView, TokenAsk,
+    TokenView, VariableAsk, VariableView,
 };
 use crate::wire::{InspectionView, LineView, RunView};
 use crate::{Explanation, access::Role};
@@ -268,6 +268,16 @@ impl Client {
     /// Forgets a schedule.
     pub async fn remove_schedule(&self, name: &str) -> Answer<()> {
         self.delete(&["schedules", name]).await
+    }
+
+    /// Removes old runs of a deployment, or counts them.
+    pub async fn prune(&self, flow: &str, name: &str, ask: &PruneAsk) -> Answer<Pruned> {
+        self.ask(self.request(Method::POST, &["deployments", flow, name, "prune"]).json(ask)).await
+    }
+
+    /// Removes a run.
+    pub async fn remove_run(&self, run: &str) -> Answer<()> {
+        self.delete(&["flow-runs", run]).await
     }
 
     /// Returns the secrets, without their values.

@@ -13,6 +13,7 @@ mod explain;
 mod live;
 mod metrics;
 mod notify;
+mod retention;
 mod scheduler;
 mod schema;
 mod serve;
@@ -21,6 +22,7 @@ mod vault;
 pub mod wire;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use retake_core::port::Inspector;
 use retake_core::time::{Clock, Timestamp};
@@ -36,6 +38,7 @@ pub use error::{ApiError, ErrorView, hint_of};
 pub use explain::Explanation;
 pub use live::{Happened, Live, LiveEvent};
 pub use notify::work as send_notifications;
+pub use retention::work as remove_old_runs;
 pub use scheduler::work as make_scheduled_runs;
 pub use serve::{Bound, serve};
 pub use vault::tell_engine;
@@ -60,6 +63,8 @@ pub struct Host {
     pub tokens: Arc<Tokens>,
     /// What is being done for those who asked.
     pub doing: Arc<Doing>,
+    /// How long runs are kept after they have ended, where their deployment does not say; `None` for ever.
+    pub retention: Option<Duration>,
     /// What seals secrets.
     pub vault: Arc<Vault>,
     /// How much may be asked for.

@@ -8,8 +8,9 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
 
 use retake_core::id::ContentDigest;
 
@@ -25,6 +26,8 @@ pub(crate) struct Blobs {
     next: AtomicU64,
     /// Which of the 256 directories are known to be durable.
     durable: Mutex<[bool; 256]>,
+    /// Held for writing while a file is removed, so that nobody finds it there who relies on it.
+    removing: RwLock<()>,
 }
 
 impl Blobs {
@@ -43,7 +46,7 @@ impl Blobs {
 
     /// Opens the directory for reading.
     pub(crate) fn open_read_only(dir: PathBuf) -> Self {
-        Self { dir, next: AtomicU64::new(0), durable: Mutex::new([false; 256]) }
+        Self { dir, next: AtomicU64::new(0), durable: Mutex::new([false; 256]), removing: RwLock::default() }
     }
 
     /// Keeps `bytes` and returns their digest. Durable when it returns, also when another call is just writing the same.
@@ -53,7 +56,9 @@ impl Blobs {
         let parent = path.parent().expect("a blob's path has two parts");
         self.make_durable_dir(digest, parent)?;
         // What is there already is read: a damaged file heals when the same value comes again.
-        if !matches!(read(&path, bytes.len() as u64), Ok(there) if there == bytes) {
+        let _stays = self.removing.read().unwrap_or_else(PoisonError::into_inner);
+        let is_there = matches!(read(&path, bytes.len() as u64), Ok(there) if there == bytes) && touch(&path).is_ok();
+        if !is_there {
             let unfinished = self.dir.join(UNFINISHED).join(self.next.fetch_add(1, Ordering::Relaxed).to_string());
             let written = write(&unfinished, bytes).and_then(|()| fs::rename(&unfinished, &path));
             if let Err(error) = written {
@@ -75,6 +80,24 @@ impl Blobs {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(StoreError::Damaged(digest)),
             Err(error) => Err(StoreError::Unavailable(error.into())),
         }
+    }
+
+    /// Removes a file that nobody has relied on for some time; `false` when somebody has. That no row speaks of it, the
+    /// caller has found out.
+    pub(crate) fn remove(&self, digest: ContentDigest, unused_for: Duration) -> io::Result<bool> {
+        let _alone = self.removing.write().unwrap_or_else(PoisonError::into_inner);
+        let path = self.path(digest);
+        let gone = |error: io::Error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) };
+        let modified = match fs::metadata(&path).and_then(|it| it.modified()) {
+            Ok(modified) => modified,
+            Err(error) => return gone(error).map(|()| true),
+        };
+        // A clock that was set back makes it look new: it is looked at again.
+        if modified.elapsed().map_or(true, |it| it < unused_for) {
+            return Ok(false);
+        }
+        fs::remove_file(&path).or_else(gone)?;
+        Ok(true)
     }
 
     fn path(&self, digest: ContentDigest) -> PathBuf {
@@ -117,6 +140,12 @@ pub(crate) fn make_dir(dir: &Path) -> io::Result<()> {
 /// Makes the names in `dir` durable.
 pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
+}
+
+/// Notes that somebody relies on a file.
+#[allow(clippy::disallowed_methods, reason = "it is compared with nothing but times of files")]
+fn touch(path: &Path) -> io::Result<()> {
+    OpenOptions::new().append(true).open(path)?.set_modified(SystemTime::now())
 }
 
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -164,6 +193,24 @@ mod tests {
         assert_eq!(blobs.get(digest, 5).unwrap(), b"value");
         fs::remove_file(blobs.path(digest)).unwrap();
         assert!(matches!(blobs.get(digest, 5), Err(StoreError::Damaged(_))));
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "the times of files are the system's")]
+    fn only_what_nobody_relies_on_is_removed() {
+        let (_dir, blobs) = blobs();
+        let digest = blobs.put(b"value").unwrap();
+        let hour = Duration::from_secs(3600);
+        assert!(!blobs.remove(digest, hour).unwrap(), "it was just put");
+        let old = SystemTime::now() - 2 * hour;
+        let age = || File::options().append(true).open(blobs.path(digest)).unwrap().set_modified(old).unwrap();
+        age();
+        blobs.put(b"value").unwrap();
+        assert!(!blobs.remove(digest, hour).unwrap(), "it was put again");
+        age();
+        assert!(blobs.remove(digest, hour).unwrap());
+        assert!(matches!(blobs.get(digest, 5), Err(StoreError::Damaged(_))));
+        assert!(blobs.remove(digest, hour).unwrap(), "what is gone is gone");
     }
 
     #[test]

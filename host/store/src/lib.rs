@@ -5,6 +5,7 @@
 //! [`StoreError::Unavailable`] **may have happened**: asking again is safe, because every write names its fence.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use retake_core::component::ComponentInfo;
@@ -407,6 +408,24 @@ pub struct RunFilter {
     pub limit: usize,
 }
 
+/// Which runs without a parent are old.
+#[derive(Debug, Clone, Default)]
+pub struct OldRuns {
+    /// Of this deployment; `None` for all but those of `other_than`, and those without one.
+    pub deployment: Option<String>,
+    /// Deployments of which none are looked for.
+    pub other_than: Vec<String>,
+    /// They ended before this instant.
+    pub ended_before: Timestamp,
+    /// Only runs newer than this one: the last of the page before.
+    pub after: Option<FlowRunId>,
+    /// At most so many, the oldest first.
+    pub limit: usize,
+}
+
+/// Why a child is not removed.
+pub(crate) const BELOW_ANOTHER: &str = "it is a child of another run, and goes with it";
+
 /// Returns where a new run stands: claimed, if somebody claims it as it is made and it is due then.
 fn first_state(asked: &NewRun, claim: Option<(Fence, u64)>) -> Run {
     let run = Run::new(asked.due);
@@ -455,7 +474,7 @@ pub trait Store: Send + Sync {
     /// Returns a component without its bytes.
     async fn component(&self, digest: ContentDigest) -> Result<Option<ComponentRecord>, StoreError>;
     /// Forgets a component. Refused as [`StoreError::InUse`] while a run or a definition refers to it.
-    async fn remove_component(&self, digest: ContentDigest) -> Result<(), StoreError>;
+    async fn remove_component(&self, digest: ContentDigest, now: Timestamp) -> Result<(), StoreError>;
     /// Returns a component's bytes, checked against its digest.
     async fn component_bytes(&self, digest: ContentDigest) -> Result<Vec<u8>, StoreError>;
     /// Returns all components, the newest upload first.
@@ -489,6 +508,21 @@ pub trait Store: Send + Sync {
     /// Takes back the runs of workers that are gone: all that were claimed before this boot. Returns them as they
     /// are then. What is below one that ends by it is cancelled.
     async fn recover(&self, now: Timestamp) -> Result<Vec<(FlowRunId, Run)>, StoreError>;
+
+    /// Removes a run without a parent, and all that is below it, with everything that is kept of them. Refused unless
+    /// all have ended. `false` when it has to be asked for again: a large one goes in parts, its log first.
+    async fn remove_run(&self, run: FlowRunId, now: Timestamp) -> Result<bool, StoreError>;
+    /// Lists runs by when they ended.
+    async fn old_runs(&self, asked: OldRuns) -> Result<Vec<FlowRunId>, StoreError>;
+    /// Removes files that no row speaks of any more and nobody has relied on for `unused_for`, deliveries that ended
+    /// before `deliveries`, and who did what before `audit`: some thousand of each. Returns how many went.
+    async fn tidy(
+        &self,
+        now: Timestamp,
+        unused_for: Duration,
+        deliveries: Timestamp,
+        audit: Timestamp,
+    ) -> Result<u64, StoreError>;
 
     /// Returns a run.
     async fn run(&self, id: FlowRunId) -> Result<RunRecord, StoreError>;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use retake_core::failure::{Failure, code};
@@ -16,8 +17,8 @@ use crate::events::{self, Told};
 use crate::share::{Busy, Due, shares};
 use crate::{
     AttemptCommit, AuditEntry, ClaimRequest, ComponentRecord, Definition, Delivery, DeliveryState, Event, NewRun,
-    Notice, RetryRequest, RunFilter, RunRecord, Store, StoreError, TaskCommit, first_state, in_use, is_open, kind,
-    makes_notice, take_room,
+    Notice, OldRuns, RetryRequest, RunFilter, RunRecord, Store, StoreError, TaskCommit, first_state, in_use, is_open,
+    kind, makes_notice, take_room,
 };
 
 /// A store that forgets everything when it is dropped.
@@ -217,6 +218,21 @@ fn holds(RunRecord { asked, failure, .. }: &RunRecord, text: &str) -> bool {
     places.into_iter().flatten().any(|it| it.to_ascii_lowercase().contains(&text.to_ascii_lowercase()))
 }
 
+impl Everything {
+    /// Returns a run and all that is below it.
+    fn tree(&self, top: FlowRunId) -> Vec<FlowRunId> {
+        let mut tree = vec![top];
+        let mut next = 0;
+        while let Some(above) = tree.get(next).copied() {
+            let below =
+                self.runs.iter().map(|it| &it.record.asked).filter(|it| it.parent.is_some_and(|it| it.run == above));
+            tree.extend(below.map(|it| it.id).filter(|it| *it != above));
+            next += 1;
+        }
+        tree
+    }
+}
+
 impl MemStore {
     fn make(&self, new: NewRun, fence: Option<Fence>) -> Result<(RunRecord, bool), StoreError> {
         let mut kept = self.kept();
@@ -278,7 +294,7 @@ impl Store for MemStore {
         Ok(self.kept().components.iter().find(|(it, _)| it.digest == digest).map(|(it, _)| it.clone()))
     }
 
-    async fn remove_component(&self, digest: ContentDigest) -> Result<(), StoreError> {
+    async fn remove_component(&self, digest: ContentDigest, _: Timestamp) -> Result<(), StoreError> {
         let mut kept = self.kept();
         let runs = kept.runs.iter().filter(|it| it.record.asked.component == digest).count();
         let definitions = kept.definitions.values().filter(|it| it.component == Some(digest));
@@ -528,6 +544,57 @@ impl Store for MemStore {
             kept.cancel_below(*id, now);
         }
         recovered.into_iter().map(|(id, _)| Ok((id, kept.run(id)?.record.run.clone()))).collect()
+    }
+
+    async fn remove_run(&self, run: FlowRunId, _: Timestamp) -> Result<bool, StoreError> {
+        let mut kept = self.kept();
+        if kept.run(run)?.record.asked.parent.is_some() {
+            return Err(StoreError::InUse(crate::BELOW_ANOTHER.into()));
+        }
+        let tree = kept.tree(run);
+        let has_ended = |id: &FlowRunId| kept.run(*id).is_ok_and(|it| it.record.run.state.is_terminal());
+        if !tree.iter().all(has_ended) {
+            return Err(Refused::NotEnded.into());
+        }
+        kept.runs.retain(|it| !tree.contains(&it.record.asked.id));
+        kept.notices.retain(|it| !tree.contains(&it.run));
+        kept.places = kept.runs.iter().enumerate().map(|(index, it)| (it.record.asked.id, index)).collect();
+        Ok(true)
+    }
+
+    async fn old_runs(&self, asked: OldRuns) -> Result<Vec<FlowRunId>, StoreError> {
+        let is_old = |it: &&RunRecord| {
+            let of = &it.asked.deployment;
+            let is_of = match &asked.deployment {
+                Some(name) => of.as_ref() == Some(name),
+                None => of.as_ref().is_none_or(|it| !asked.other_than.contains(it)),
+            };
+            is_of
+                && it.asked.depth == 0
+                && it.run.state.is_terminal()
+                && it.ended.unwrap_or(it.asked.created) < asked.ended_before
+                && it.asked.id < FlowRunId::new(asked.ended_before, 0)
+                && asked.after.is_none_or(|after| it.asked.id > after)
+        };
+        let kept = self.kept();
+        let mut found: Vec<_> = kept.runs.iter().map(|it| &it.record).filter(is_old).map(|it| it.asked.id).collect();
+        found.sort();
+        found.truncate(asked.limit);
+        Ok(found)
+    }
+
+    async fn tidy(
+        &self,
+        _: Timestamp,
+        _: Duration,
+        deliveries: Timestamp,
+        audit: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let mut kept = self.kept();
+        let before = kept.deliveries.len() + kept.audit.len();
+        kept.deliveries.retain(|it| it.ended.is_none_or(|it| it >= deliveries));
+        kept.audit.retain(|(_, it)| it.at >= audit);
+        Ok((before - kept.deliveries.len() - kept.audit.len()) as u64)
     }
 
     async fn run(&self, id: FlowRunId) -> Result<RunRecord, StoreError> {

@@ -12,7 +12,7 @@ use crate::contract::{
     new_run, retry, task, wait_for,
 };
 use crate::{
-    AttemptCommit, Busy, ClaimRequest, Definition, Delivery, DeliveryState, Limited, MemStore, NewRun, Parent,
+    AttemptCommit, Busy, ClaimRequest, Definition, Delivery, DeliveryState, Limited, MemStore, NewRun, OldRuns, Parent,
     RetryRequest, Room, RunFilter, SqliteStore, Store, TaskCommit, kind,
 };
 
@@ -37,6 +37,8 @@ enum Op {
     Define { kind: usize, name: u8, component: Option<u8>, expected: Option<u64> },
     Undefine { kind: usize, name: u8 },
     RemoveComponent(u8),
+    RemoveRun(u64),
+    OldRuns { deployment: usize, before: u64, after: Option<u64>, limit: usize },
     Deliver { notice: Option<u64>, deliveries: u8 },
     Delivered { seq: u64, state: u8 },
 }
@@ -82,6 +84,9 @@ fn beside() -> impl Strategy<Value = Op> {
             .prop_map(|(kind, name, component, expected)| Op::Define { kind, name, component, expected }),
         2 => (0..KINDS.len(), 0u8..2).prop_map(|(kind, name)| Op::Undefine { kind, name }),
         2 => (1u8..4).prop_map(Op::RemoveComponent),
+        3 => (1..=RUNS).prop_map(Op::RemoveRun),
+        2 => (0usize..4, 0u64..200, optional(1..RUNS), 0usize..4)
+            .prop_map(|(deployment, before, after, limit)| Op::OldRuns { deployment, before, after, limit }),
         2 => (optional(1..4), 0u8..3).prop_map(|(notice, deliveries)| Op::Deliver { notice, deliveries }),
         1 => (1u64..5, 0u8..3).prop_map(|(seq, state)| Op::Delivered { seq, state }),
     ]
@@ -280,7 +285,19 @@ async fn answer_beside(store: &dyn Store, now: u64, op: Op) -> String {
             format!("{:?}", store.define(definition, expected).await)
         }
         Op::Undefine { kind, name } => format!("{:?}", store.undefine(KINDS[kind], &name.to_string()).await),
-        Op::RemoveComponent(n) => format!("{:?}", store.remove_component(component(n).digest).await),
+        Op::RemoveRun(run) => format!("{:?}", store.remove_run(id(run), at(now)).await),
+        Op::OldRuns { deployment, before, after, limit } => {
+            let name = |n: usize| format!("Main/{n}");
+            let asked = OldRuns {
+                deployment: (deployment < 3).then(|| name(deployment)),
+                other_than: vec![name(1)],
+                ended_before: at(before),
+                after: after.map(id),
+                limit,
+            };
+            format!("{:?}", store.old_runs(asked).await)
+        }
+        Op::RemoveComponent(n) => format!("{:?}", store.remove_component(component(n).digest, at(90)).await),
         Op::Deliver { notice, deliveries } => {
             let deliveries = (0..deliveries).map(|n| delivery(&n.to_string(), now + u64::from(n))).collect();
             format!("{:?}", store.deliver(notice, deliveries).await)

@@ -37,6 +37,9 @@ pub(crate) struct Server {
     /// Requests that each token may make in a second
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) requests: u32,
+    /// How long runs are kept after they have ended, where their deployment does not say [default: for ever]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) retention: Option<Duration>,
     /// How the log is written, to stderr
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub(crate) log_format: LogFormat,
@@ -86,6 +89,9 @@ pub(crate) struct Deploy {
     /// How many of its runs are worked on at once; 0 for as many as there are slots
     #[arg(long, value_name = "N")]
     pub(crate) concurrency: Option<u32>,
+    /// How long its runs are kept after they have ended, such as 30d; 0s for as long as the server keeps them
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) retention: Option<Duration>,
     /// A secret that its runs may have; may be given again. `--secret ''` takes all away
     #[arg(long, value_name = "NAME")]
     pub(crate) secret: Vec<String>,
@@ -172,6 +178,24 @@ pub(crate) enum Deployments {
         /// As FLOW/NAME
         #[arg(value_name = "FLOW/NAME")]
         name: String,
+    },
+    /// Remove its old runs, with all that is kept of them
+    #[command(after_help = "\
+Examples:
+  retake deployments prune orders/dev --dry-run               how many have been kept for longer than its retention
+  retake deployments prune orders/dev --ended-before 90d
+
+A server does so by itself every ten minutes, from an hour after the retention was set.")]
+    Prune {
+        /// The deployment
+        #[arg(value_name = "FLOW/NAME")]
+        name: String,
+        /// Those that ended longer ago than this [default: its retention]
+        #[arg(long, value_name = "DURATION", value_parser = duration)]
+        ended_before: Option<Duration>,
+        /// Say how many, and remove none
+        #[arg(long)]
+        dry_run: bool,
     },
 }
 

@@ -97,6 +97,8 @@ Examples:
     Resume(Several),
     /// Begin the next attempt of runs now, not when it is due; sleeps and delays within an attempt are not cut short
     RunNow(Several),
+    /// Remove runs that have ended, with all that is kept of them; there is no way back
+    Rm(Several),
     /// Look after single tasks of a run
     #[command(subcommand)]
     Task(Task),

@@ -13,7 +13,7 @@ use retake_core::value::Json;
 use retake_engine::{Entropy, Observer, Progress};
 use retake_store::{
     AttemptCommit, AuditEntry, ClaimRequest, ComponentRecord, Definition, Delivery, Event, MemStore, NewRun, Notice,
-    RetryRequest, RunFilter, RunRecord, Store, StoreError, TaskCommit,
+    OldRuns, RetryRequest, RunFilter, RunRecord, Store, StoreError, TaskCommit,
 };
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -480,8 +480,26 @@ impl Store for Unreliable {
     async fn value(&self, kept: &Kept) -> Result<Json, StoreError> {
         self.ask(Op::Read, None, self.kept.value(kept)).await
     }
-    async fn remove_component(&self, digest: ContentDigest) -> Result<(), StoreError> {
-        self.ask(Op::Read, None, self.kept.remove_component(digest)).await
+    async fn remove_run(&self, run: FlowRunId, now: Timestamp) -> Result<bool, StoreError> {
+        self.ask(Op::Read, None, self.kept.remove_run(run, now)).await
+    }
+
+    async fn old_runs(&self, asked: OldRuns) -> Result<Vec<FlowRunId>, StoreError> {
+        self.ask(Op::Read, None, self.kept.old_runs(asked)).await
+    }
+
+    async fn tidy(
+        &self,
+        now: Timestamp,
+        unused_for: Duration,
+        deliveries: Timestamp,
+        audit: Timestamp,
+    ) -> Result<u64, StoreError> {
+        self.ask(Op::Read, None, self.kept.tidy(now, unused_for, deliveries, audit)).await
+    }
+
+    async fn remove_component(&self, digest: ContentDigest, now: Timestamp) -> Result<(), StoreError> {
+        self.ask(Op::Read, None, self.kept.remove_component(digest, now)).await
     }
     async fn define(&self, definition: Definition, expected: Option<u64>) -> Result<u64, StoreError> {
         self.ask(Op::Read, None, self.kept.define(definition, expected)).await

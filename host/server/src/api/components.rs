@@ -141,7 +141,7 @@ pub(super) async fn remove(
     Path(digest): Path<String>,
 ) -> Result<StatusCode, ApiError> {
     let digest = find(host.store.as_ref(), &digest, None).await?.digest;
-    host.store.remove_component(digest).await?;
+    host.store.remove_component(digest, host.now()).await?;
     host.audit(&actor, "remove-component", digest.to_string(), serde_json::json!({})).await;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,6 +1,7 @@
 //! Deployments: flows under names, ready to be run.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -13,7 +14,7 @@ use retake_core::task::Overrides;
 use retake_core::time::Timestamp;
 use retake_core::value::Json as Value;
 use retake_engine::AskError;
-use retake_store::{ComponentRecord, Definition, Store, StoreError, kind};
+use retake_store::{ComponentRecord, Definition, OldRuns, Store, StoreError, kind};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -22,6 +23,8 @@ use super::runs::PolicyAsk;
 use super::{Listed, components, kept, values};
 use crate::access::Actor;
 use crate::error::{ApiError, checked_name};
+use crate::retention::{Pruned, prune};
+use crate::wire::millis;
 use crate::{Host, schema};
 
 /// A deployment.
@@ -51,6 +54,9 @@ pub struct DeploymentView {
     /// How many of its runs are worked on at once; absent for as many as there are slots.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u32>,
+    /// How many milliseconds its runs are kept after they have ended; absent for as long as the server keeps them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention_ms: Option<u64>,
     /// The secrets that its runs may have, where their code asks for them.
     pub secrets: Vec<String>,
     /// The variables that its runs may have, where their code asks for them.
@@ -77,6 +83,7 @@ impl DeploymentView {
             tags: it.tags.clone(),
             paused: it.paused,
             concurrency: it.concurrency,
+            retention_ms: it.retention.map(millis),
             secrets: it.secrets.clone(),
             variables: it.variables.clone(),
             policy: PolicyAsk::from(&it.overrides),
@@ -116,6 +123,11 @@ pub struct DeploymentAsk {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 1_000_000)]
     pub concurrency: Option<u32>,
+    /// How many milliseconds its runs are kept after they have ended, a minute at least; as the server keeps them, unless
+    /// it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 60_000)]
+    pub retention_ms: Option<u64>,
     /// The secrets that its runs may have, where their code asks for them; each is there already.
     #[serde(default)]
     #[schema(max_items = 32)]
@@ -159,6 +171,9 @@ pub struct DeploymentChange {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(maximum = 1_000_000)]
     pub concurrency: Option<u32>,
+    /// How many milliseconds its runs are kept after they have ended, a minute at least; 0 for as the server keeps them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention_ms: Option<u64>,
     /// All secrets that its runs may have, where their code asks for them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_items = 32)]
@@ -272,6 +287,7 @@ pub(super) async fn put(
     let DeploymentAsk { queue, description, parameters, tags, paused, concurrency, secrets, variables, policy, .. } =
         ask;
     let deployment = Deployment {
+        retention: ask.retention_ms.map(Duration::from_millis),
         flow,
         name,
         description,
@@ -319,6 +335,9 @@ pub(super) async fn change(
         tags: ask.tags.unwrap_or(old.tags),
         paused: ask.paused.unwrap_or(old.paused),
         concurrency: ask.concurrency.map_or(old.concurrency, |it| Some(it).filter(|it| *it > 0)),
+        retention: ask
+            .retention_ms
+            .map_or(old.retention, |it| Some(Duration::from_millis(it)).filter(|it| !it.is_zero())),
         secrets: ask.secrets.unwrap_or(old.secrets),
         variables: ask.variables.unwrap_or(old.variables),
         flow: old.flow,
@@ -452,6 +471,44 @@ fn differ(what: &str, from: Option<&serde_json::Value>, to: Option<&serde_json::
         }
         (from, to) => changes.push(Change { what: what.to_owned(), from: from.cloned(), to: to.cloned() }),
     }
+}
+
+/// What is to be removed of a deployment's runs.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PruneAsk {
+    /// Runs that ended longer ago than so many milliseconds; the deployment's own retention unless it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_before_ms: Option<u64>,
+    /// Only say how many.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// Remove a deployment's old runs
+///
+/// Those that have ended, with all that is kept of them and of what is below them; 10,000 at a time, the oldest first.
+#[utoipa::path(post, path = "/api/v1/deployments/{flow}/{name}/prune", tag = "deployments",
+    params(("flow" = String, Path, description = "The flow's name"), ("name" = String, Path, description = "The deployment's")),
+    request_body = PruneAsk, responses((status = 200, body = Pruned)))]
+pub(super) async fn prune_runs(
+    State(host): State<Host>,
+    Extension(actor): Extension<Actor>,
+    Path((flow, name)): Path<(String, String)>,
+    Body(ask): Body<PruneAsk>,
+) -> Result<Json<Pruned>, ApiError> {
+    let full = full_name(&flow, &name);
+    let deployment: Deployment = kept(&find(host.store.as_ref(), &full).await?)?;
+    let Some(retention) = ask.ended_before_ms.map(Duration::from_millis).or(deployment.retention) else {
+        let hint = "say how old runs have to be: `ended_before_ms`, or `--ended-before 30d`";
+        return Err(ApiError::invalid(format!("`{full}` keeps its runs for ever"), hint));
+    };
+    let old = OldRuns { deployment: Some(full.clone()), ended_before: host.now().ago(retention), ..OldRuns::default() };
+    let pruned = prune(&host, old, ask.dry_run).await?;
+    if !ask.dry_run {
+        host.audit(&actor, "prune", full, serde_json::json!({ "runs": pruned.runs })).await;
+    }
+    Ok(Json(pruned))
 }
 
 /// Forget a deployment

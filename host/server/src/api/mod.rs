@@ -44,13 +44,14 @@ pub mod types {
     pub use super::Listed;
     pub use super::bulk::{BulkCancel, BulkDone, BulkRetry, RefusedRun};
     pub use super::components::{ComponentView, FlowView};
-    pub use super::deployments::{Change, Deployed, DeploymentAsk, DeploymentChange, DeploymentView};
+    pub use super::deployments::{Change, Deployed, DeploymentAsk, DeploymentChange, DeploymentView, PruneAsk};
     pub use super::meta::Version;
     pub use super::notifications::{DeliveryView, NotificationView};
     pub use super::queues::{Limit, LimitView};
     pub use super::runs::{PolicyAsk, ResultBody, Retried, RetryBody, RunAsk, RunsFilter};
     pub use super::schedules::{ScheduleAsk, ScheduleView};
     pub use crate::notify::{Receiver, Rule};
+    pub use crate::retention::Pruned;
 
     pub use super::tokens::{AuditView, NewToken, TokenAsk, TokenView};
     pub use super::values::{SecretAsk, SecretView, VariableAsk, VariableView};
@@ -81,10 +82,11 @@ fn routes() -> OpenApiRouter<Host> {
         .routes(routes!(components::flows))
         .routes(routes!(deployments::list))
         .routes(routes!(deployments::show, deployments::put, deployments::change, deployments::remove))
+        .routes(routes!(deployments::prune_runs))
         .routes(routes!(runs::list, runs::create))
         .routes(routes!(bulk::bulk_retry))
         .routes(routes!(bulk::bulk_cancel))
-        .routes(routes!(runs::show))
+        .routes(routes!(runs::show, runs::remove))
         .routes(routes!(runs::explanation))
         .routes(routes!(runs::logs))
         .routes(routes!(streams::logs))

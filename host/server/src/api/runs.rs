@@ -646,3 +646,22 @@ pub(super) async fn set_result(
     host.audit(&actor, "set-result", id.to_string(), details).await;
     whole(&host, id).await.map(Json)
 }
+
+/// Remove a run
+///
+/// With everything that is kept of it and of the runs below it, and with its idempotency key. Refused unless all have
+/// ended. There is no way back.
+#[utoipa::path(delete, path = "/api/v1/flow-runs/{run}", tag = "flow runs",
+    params(("run" = String, Path, description = "Its id, an unambiguous beginning of it, or its friendly name")),
+    responses((status = 204)))]
+pub(super) async fn remove(
+    State(host): State<Host>,
+    Extension(actor): Extension<Actor>,
+    Path(run): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    let id = find_run(host.store.as_ref(), &run).await?;
+    let flow = host.store.run(id).await?.asked.flow;
+    while !host.store.remove_run(id, host.now()).await? {}
+    host.audit(&actor, "remove-run", id.to_string(), serde_json::json!({ "flow": flow })).await;
+    Ok(StatusCode::NO_CONTENT)
+}

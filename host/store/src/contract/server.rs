@@ -2,7 +2,7 @@
 #![allow(missing_docs, reason = "each case is named after its promise")]
 
 use super::*;
-use crate::{AuditEntry, Definition, Delivery, DeliveryState, Notice, kind};
+use crate::{AuditEntry, Definition, Delivery, DeliveryState, Notice, OldRuns, kind};
 
 /// A definition, of which nothing refers to a component.
 pub fn definition(kind: &'static str, name: &str) -> Definition {
@@ -54,21 +54,21 @@ pub async fn a_component_is_removed_once_nothing_refers_to_it(home: impl Home) {
         Err(StoreError::InUse(text)) => assert_eq!(text, by),
         other => panic!("expected that it is in use, got {other:?}"),
     };
-    none(store.remove_component(digest).await);
+    none(store.remove_component(digest, at(90)).await);
     ready(store).await;
     for name in ["a", "b", "c", "d"] {
         let it = Definition { component: Some(digest), ..definition(kind::DEPLOYMENT, name) };
         store.define(it, None).await.unwrap();
     }
-    used(store.remove_component(digest).await, "deployment `a`, deployment `b`, deployment `c`, 1 more");
+    used(store.remove_component(digest, at(90)).await, "deployment `a`, deployment `b`, deployment `c`, 1 more");
     for name in ["b", "c", "d"] {
         store.undefine(kind::DEPLOYMENT, name).await.unwrap();
     }
-    used(store.remove_component(digest).await, "deployment `a`");
+    used(store.remove_component(digest, at(90)).await, "deployment `a`");
     // It may refer to another one from now on.
     store.define(definition(kind::DEPLOYMENT, "a"), None).await.unwrap();
-    store.remove_component(digest).await.unwrap();
-    none(store.remove_component(digest).await);
+    store.remove_component(digest, at(90)).await.unwrap();
+    none(store.remove_component(digest, at(90)).await);
     assert_eq!(store.components().await.unwrap(), []);
     let home = home.reopen();
     let store = home.store();
@@ -77,10 +77,10 @@ pub async fn a_component_is_removed_once_nothing_refers_to_it(home: impl Home) {
     ready(store).await;
     assert_eq!(store.component_bytes(digest).await.unwrap(), bytes(1));
     store.create(new_run(1)).await.unwrap();
-    used(store.remove_component(digest).await, "1 run");
+    used(store.remove_component(digest, at(90)).await, "1 run");
     store.create(new_run(2)).await.unwrap();
     store.define(Definition { component: Some(digest), ..definition(kind::DEPLOYMENT, "e") }, None).await.unwrap();
-    used(store.remove_component(digest).await, "2 runs, deployment `e`");
+    used(store.remove_component(digest, at(90)).await, "2 runs, deployment `e`");
     assert_eq!(store.component(digest).await.unwrap(), Some(component(1)));
 }
 
@@ -433,4 +433,115 @@ pub async fn what_was_defined_is_there_after_a_restart(home: impl Home) {
     }
     let home = home.reopen();
     assert_eq!(everything(home.store()).await, before);
+}
+
+/// Ends a run that is running under the fence of its number.
+async fn ended(store: &dyn Store, n: u64, when: u64) {
+    store.end_attempt(id(n), fence(n), end(AttemptEnd::Completed, when)).await.unwrap();
+}
+
+pub async fn a_run_is_removed_with_all_that_is_below_it(home: impl Home) {
+    let store = home.store();
+    ready(store).await;
+    rule(store).await;
+    running(store, 1).await;
+    let parent = Some(Parent { run: id(1), call: 1 });
+    let child = NewRun { parent, root: id(1), depth: 1, idempotency_key: Some("key".into()), ..new_run(2) };
+    store.begin(child.clone(), fence(2)).await.unwrap();
+    running(store, 3).await;
+    for n in 1..=3 {
+        let result = Some(Kept::Inline(large('r')));
+        let it = TaskRun { state: TaskState::Completed, result, ..task(1) };
+        let commit = TaskCommit { task: it.into(), past: vec![], logs: vec![line(n)] };
+        store.commit_task(id(n), fence(n), commit).await.unwrap();
+    }
+    let refused = |it: Result<bool, StoreError>| {
+        assert!(matches!(it, Err(StoreError::Refused(Refused::NotEnded))), "{it:?}");
+    };
+    refused(store.remove_run(id(1), at(50)).await);
+    assert!(matches!(store.remove_run(id(2), at(50)).await, Err(StoreError::InUse(_))), "it goes with its parent");
+    assert!(matches!(store.remove_run(id(9), at(50)).await, Err(StoreError::NoRun(_))));
+    ended(store, 1, 60).await;
+    refused(store.remove_run(id(1), at(70)).await);
+    ended(store, 2, 60).await;
+    ended(store, 3, 60).await;
+    let before = store.run(id(3)).await.unwrap();
+    let tasks = store.task_runs(id(3)).await.unwrap();
+    assert!(store.remove_run(id(1), at(70)).await.unwrap());
+    assert!(matches!(store.remove_run(id(1), at(70)).await, Err(StoreError::NoRun(_))));
+    let home = home.reopen();
+    let store = home.store();
+    for n in [1, 2] {
+        assert!(matches!(store.run(id(n)).await, Err(StoreError::NoRun(_))));
+        assert!(matches!(store.task_runs(id(n)).await, Err(StoreError::NoRun(_)) | Ok(_)));
+    }
+    assert_eq!(told(store).await, [(id(3), Shown::Completed)]);
+    assert_eq!(store.keyed("key").await.unwrap(), None, "its key is free");
+    assert_eq!(store.run(id(3)).await.unwrap(), before, "another run is as it was");
+    assert_eq!((store.task_runs(id(3)).await.unwrap(), store.logs(id(3), 0, 9).await.unwrap().len()), (tasks, 1));
+    // Its number is nobody's: what comes under it begins anew.
+    assert!(store.create(NewRun { parent: None, depth: 0, root: id(2), ..child }).await.unwrap().1);
+    assert_eq!(store.task_runs(id(2)).await.unwrap(), []);
+    assert_eq!(store.logs(id(2), 0, 10).await.unwrap(), []);
+}
+
+pub async fn old_runs_are_found_by_when_they_ended(home: impl Home) {
+    let store = home.store();
+    ready(store).await;
+    for (n, deployment) in [(1, Some("a/x")), (2, Some("b/x")), (3, None), (4, Some("a/x")), (5, Some("a/x"))] {
+        let new = NewRun { deployment: deployment.map(str::to_owned), created: at(n), ..new_run(n) };
+        store.begin(new, fence(n)).await.unwrap();
+    }
+    for (n, when) in [(1, 50), (2, 20), (3, 30), (4, 20)] {
+        ended(store, n, when).await;
+    }
+    let old = async |deployment: Option<&str>, other: &[&str], before: u64, after: Option<u64>, limit: usize| {
+        let asked = OldRuns {
+            deployment: deployment.map(str::to_owned),
+            other_than: other.iter().map(|it| (*it).to_owned()).collect(),
+            ended_before: at(before),
+            after: after.map(id),
+            limit,
+        };
+        store.old_runs(asked).await.unwrap()
+    };
+    assert_eq!(old(Some("a/x"), &[], 51, None, 9).await, [id(1), id(4)], "5 has not ended");
+    assert_eq!(old(Some("a/x"), &[], 50, None, 9).await, [id(4)]);
+    assert_eq!(old(Some("a/x"), &[], 51, None, 1).await, [id(1)]);
+    assert_eq!(old(Some("a/x"), &[], 51, Some(1), 9).await, [id(4)]);
+    assert_eq!(old(None, &["a/x"], 51, None, 9).await, [id(2), id(3)]);
+    assert_eq!(old(None, &["a/x", "b/x"], 51, None, 9).await, [id(3)], "one without a deployment is of no other");
+    assert_eq!(old(None, &[], 25, None, 9).await, [id(2), id(4)]);
+    // One that was cancelled before it began has no end: it is as old as it is.
+    store.create(NewRun { created: at(6), due: at(99), ..new_run(6) }).await.unwrap();
+    store.command(id(6), Command::Cancel, at(80)).await.unwrap();
+    assert_eq!(old(None, &["a/x", "b/x"], 99, Some(3), 9).await, [id(6)]);
+}
+
+pub async fn what_is_tidied_away_is_what_nobody_needs(home: impl Home) {
+    let store = home.store();
+    ready(store).await;
+    for n in [1, 2] {
+        let parameters = Kept::Inline(large('p'));
+        store.begin(NewRun { parameters, ..new_run(n) }, fence(n)).await.unwrap();
+        ended(store, n, 20).await;
+    }
+    for (n, ended) in [(1, None), (2, Some(at(20))), (3, Some(at(40)))] {
+        let state = ended.map_or(DeliveryState::Pending(at(1)), |_| DeliveryState::Delivered);
+        store.deliver(None, vec![Delivery { ended, state, ..delivery("pager", n) }]).await.unwrap();
+        store.audit(entry(10 * n, "it")).await.unwrap();
+    }
+    assert!(store.remove_run(id(1), at(30)).await.unwrap());
+    store.tidy(at(50), Duration::ZERO, at(30), at(20)).await.unwrap();
+    let kept = store.run(id(2)).await.unwrap().asked.parameters;
+    assert_eq!(store.value(&kept).await.unwrap(), large('p'), "another run has the same value");
+    assert_eq!(seqs(store, None, None, 9).await, [3, 1], "what is pending stays, and what ended later");
+    let audited = store.audited(None, None, 9).await.unwrap();
+    assert_eq!(audited.iter().map(|(_, it)| it.at).collect::<Vec<_>>(), [at(30), at(20)]);
+    assert!(store.remove_run(id(2), at(60)).await.unwrap());
+    store.tidy(at(70), Duration::ZERO, at(30), at(20)).await.unwrap();
+    // It can come again.
+    store.begin(NewRun { parameters: Kept::Inline(large('p')), ..new_run(3) }, fence(3)).await.unwrap();
+    let kept = store.run(id(3)).await.unwrap().asked.parameters;
+    assert_eq!(store.value(&kept).await.unwrap(), large('p'));
 }

@@ -1,6 +1,7 @@
 //! What people define beside runs, what refers to a component, and who did what.
 
 use retake_core::id::ContentDigest;
+use retake_core::time::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, ffi, params, params_from_iter};
 
@@ -13,10 +14,16 @@ use crate::{AuditEntry, Definition, StoreError, kind};
 type Done<T> = Result<T, Fault>;
 
 /// Forgets a component. That nothing refers to it is looked after by the database itself.
-pub(super) fn remove_component(db: &Connection, digest: ContentDigest) -> Done<()> {
+pub(super) fn remove_component(db: &Connection, digest: ContentDigest, now: Timestamp) -> Done<()> {
     match db.prepare_cached("DELETE FROM component WHERE digest = ?1")?.execute([digest.as_bytes()]) {
         Ok(0) => Err(StoreError::NoComponent(digest).into()),
-        Ok(_) => Ok(()),
+        Ok(_) => {
+            db.prepare_cached(
+                "INSERT INTO garbage (digest, since) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET since = excluded.since",
+            )?
+            .execute(params![digest.as_bytes(), now.as_micros()])?;
+            Ok(())
+        }
         Err(rusqlite::Error::SqliteFailure(error, _)) if error.extended_code == ffi::SQLITE_CONSTRAINT_FOREIGNKEY => {
             Err(in_use(db, digest)?.expect("what the database says is in use is so").into())
         }

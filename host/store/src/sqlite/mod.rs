@@ -11,6 +11,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use retake_core::id::{ContentDigest, Fence, FlowRunId};
@@ -23,7 +24,7 @@ use rusqlite::Connection;
 
 use crate::blobs::Blobs;
 use crate::{
-    AttemptCommit, AuditEntry, ClaimRequest, ComponentRecord, Definition, Delivery, Event, NewRun, Notice,
+    AttemptCommit, AuditEntry, ClaimRequest, ComponentRecord, Definition, Delivery, Event, NewRun, Notice, OldRuns,
     RetryRequest, RunFilter, RunRecord, Store, StoreError, TaskCommit,
 };
 
@@ -34,6 +35,7 @@ mod notices;
 mod open;
 mod readers;
 mod reads;
+mod removal;
 mod rows;
 pub mod upkeep;
 mod writer;
@@ -192,13 +194,13 @@ impl Store for SqliteStore {
         self.readers.ask(move |db| reads::component(db, digest)).await
     }
 
-    /// The file stays: whoever keeps the same component at this moment found it there and relies on it.
-    async fn remove_component(&self, digest: ContentDigest) -> Result<(), StoreError> {
+    /// The file stays for some time: whoever keeps the same component at this moment found it there and relies on it.
+    async fn remove_component(&self, digest: ContentDigest, now: Timestamp) -> Result<(), StoreError> {
         self.writer()?;
         // To count may take a while, and the writer has others to serve.
         match self.readers.ask(move |db| defined::in_use(db, digest)).await? {
             Some(in_use) => Err(in_use),
-            None => self.change(0, move |db| defined::remove_component(db, digest)).await,
+            None => self.change(0, move |db| defined::remove_component(db, digest, now)).await,
         }
     }
 
@@ -287,6 +289,42 @@ impl Store for SqliteStore {
     async fn recover(&self, now: Timestamp) -> Result<Vec<(FlowRunId, Run)>, StoreError> {
         let (boot, rules) = (self.boot, self.rules.clone());
         self.change(0, move |db| writes::recover(db, &rules, now, boot)).await
+    }
+
+    async fn remove_run(&self, run: FlowRunId, now: Timestamp) -> Result<bool, StoreError> {
+        self.change(0, move |db| removal::remove_run(db, run, now)).await
+    }
+
+    async fn old_runs(&self, asked: OldRuns) -> Result<Vec<FlowRunId>, StoreError> {
+        self.readers.ask(move |db| removal::old_runs(db, &asked)).await
+    }
+
+    async fn tidy(
+        &self,
+        now: Timestamp,
+        unused_for: Duration,
+        deliveries: Timestamp,
+        audit: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let before = now.ago(unused_for);
+        let garbage = self.readers.ask(move |db| removal::garbage(db, before)).await?;
+        let unnamed = self.change(0, move |db| removal::unnamed(db, &garbage)).await?;
+        // Whoever comes to rely on one from here on has touched it.
+        let removed = self
+            .put_blob(move |blobs| {
+                let removed = unnamed.into_iter().map(|it| Ok((it, blobs.remove(it, unused_for)?)));
+                let removed: Vec<_> = removed.collect::<std::io::Result<_>>()?;
+                Ok(removed.into_iter().filter(|(_, is_gone)| *is_gone).map(|(it, _)| it).collect::<Vec<_>>())
+            })
+            .await?;
+        let files = removed.len() as u64;
+        let rows = self
+            .change(0, move |db| {
+                removal::forget_garbage(db, &removed)?;
+                removal::tidy(db, deliveries, audit)
+            })
+            .await?;
+        Ok(files + rows)
     }
 
     async fn run(&self, id: FlowRunId) -> Result<RunRecord, StoreError> {

@@ -101,8 +101,8 @@ fn a_newer_schema_is_refused_and_left_as_it_is() {
     let (dir, store) = new();
     drop(store);
     database(&dir).execute("INSERT INTO migration VALUES (99, 'future', '9.9')", []).unwrap();
-    assert!(matches!(open_error(dir.path()), OpenError::Newer { found: 99, known: 4 }));
-    assert!(matches!(SqliteStore::open_read_only(dir.path()), Err(OpenError::Newer { found: 99, known: 4 })));
+    assert!(matches!(open_error(dir.path()), OpenError::Newer { found: 99, known: 5 }));
+    assert!(matches!(SqliteStore::open_read_only(dir.path()), Err(OpenError::Newer { found: 99, known: 5 })));
     let boot: i64 = database(&dir).query_one("SELECT boot FROM meta", [], |row| row.get(0)).unwrap();
     assert_eq!(boot, 1);
 }
@@ -155,7 +155,7 @@ async fn a_reader_writes_nothing_and_sees_what_is_committed() {
     refused(reader.retry(id(1), crate::contract::retry(1)).await.unwrap_err());
     refused(reader.command(id(1), retake_core::run::Command::Cancel, at(1)).await.unwrap_err());
     refused(reader.recover(at(1)).await.unwrap_err());
-    refused(reader.remove_component(component(1).digest).await.unwrap_err());
+    refused(reader.remove_component(component(1).digest, at(90)).await.unwrap_err());
     refused(reader.define(definition(kind::TOKEN, "a"), None).await.unwrap_err());
     refused(reader.deliver(None, vec![]).await.unwrap_err());
     drop(store);

@@ -131,7 +131,7 @@ async fn a_row_that_cannot_be_read_is_found() {
 #[tokio::test]
 async fn a_removed_component_is_in_no_backup() {
     let (dir, store) = new().await;
-    store.remove_component(component(1).digest).await.unwrap();
+    store.remove_component(component(1).digest, at(90)).await.unwrap();
     store.define(definition(kind::NOTIFICATION, "a"), None).await.unwrap();
     let to = dir.path().join("copy");
     upkeep::backup(dir.path(), &to).unwrap();
@@ -145,11 +145,11 @@ async fn a_removed_component_is_in_no_backup() {
 #[tokio::test]
 async fn earlier_schemas_are_brought_forward() {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures");
-    for schema in ["schema-1", "schema-2", "schema-3"] {
+    for schema in ["schema-1", "schema-2", "schema-3", "schema-4"] {
         let dir = tempfile::tempdir().unwrap();
         std::fs::copy(fixtures.join(schema).join("retake.db"), dir.path().join("retake.db")).unwrap();
         let store = SqliteStore::open(dir.path()).unwrap();
-        assert_eq!(upkeep::schema_versions(dir.path()).unwrap(), (4, 4));
+        assert_eq!(upkeep::schema_versions(dir.path()).unwrap(), (5, 5));
         let records = store.list(all(), at(0)).await.unwrap();
         assert!(records.len() >= 5, "{schema}");
         for word in Shown::ALL {
@@ -158,7 +158,7 @@ async fn earlier_schemas_are_brought_forward() {
             assert_eq!(listed.len(), expected, "{schema} {word}: indexes have what was there before them");
         }
         let component = records[0].asked.component;
-        assert!(matches!(store.remove_component(component).await, Err(StoreError::InUse(_))));
+        assert!(matches!(store.remove_component(component, at(90)).await, Err(StoreError::InUse(_))));
         store.define(definition(kind::NOTIFICATION, "a"), Some(0)).await.unwrap();
     }
 }

@@ -1,0 +1,119 @@
+//! Runs that have ended are removed when they have been kept for as long as was said.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use retake_core::deployment::Deployment;
+use retake_store::{OldRuns, StoreError, kind};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::Host;
+
+/// How often to look.
+const LOOK: Duration = Duration::from_secs(600);
+/// A deployment whose retention was just set has so long to be set otherwise.
+const SECOND_THOUGHTS: Duration = Duration::from_secs(3600);
+/// Files that nothing speaks of are removed after so long: a backup that is being made may still speak of them.
+const UNUSED: Duration = Duration::from_secs(24 * 3600);
+/// How long it is kept what became of messages, and who did what.
+const DELIVERIES: Duration = Duration::from_secs(30 * 24 * 3600);
+const AUDIT: Duration = Duration::from_secs(400 * 24 * 3600);
+
+/// Runs that are looked for at once.
+const PAGE: usize = 200;
+/// Runs that are removed side by side: their commits are one.
+const TOGETHER: usize = 16;
+/// Most runs that one request removes.
+const PRUNED: u64 = 10_000;
+
+/// What was removed, or would be.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+pub struct Pruned {
+    /// How many runs, not counting those below them.
+    pub runs: u64,
+    /// Whether there are more than that.
+    pub more: bool,
+    /// Whether it was done: not in a dry run.
+    pub applied: bool,
+}
+
+/// Removes old runs for as long as it is polled.
+pub async fn work(host: &Host) {
+    loop {
+        if let Err(error) = look(host).await {
+            tracing::warn!(%error, "old runs could not be removed; trying again");
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+async fn look(host: &Host) -> Result<(), StoreError> {
+    let mut own = Vec::new();
+    for it in host.store.definitions(kind::DEPLOYMENT).await? {
+        let Ok(deployment) = serde_json::from_str::<Deployment>(it.body.as_str()) else { continue };
+        let Some(retention) = deployment.retention else { continue };
+        own.push(it.name.clone());
+        if host.now().since(it.updated) >= SECOND_THOUGHTS {
+            remove_all(host, Some(it.name), Vec::new(), retention).await?;
+        }
+    }
+    if let Some(retention) = host.retention {
+        remove_all(host, None, own, retention).await?;
+    }
+    let now = host.now();
+    while host.store.tidy(now, UNUSED, now.ago(DELIVERIES), now.ago(AUDIT)).await? > 0 {}
+    Ok(())
+}
+
+async fn remove_all(
+    host: &Host,
+    deployment: Option<String>,
+    other_than: Vec<String>,
+    retention: Duration,
+) -> Result<(), StoreError> {
+    let ended_before = host.now().ago(retention);
+    let old = OldRuns { deployment: deployment.clone(), other_than, ended_before, ..OldRuns::default() };
+    loop {
+        let pruned = prune(host, old.clone(), false).await?;
+        if pruned.runs > 0 {
+            tracing::info!(deployment, runs = pruned.runs, "removed old runs");
+        }
+        if !pruned.more || pruned.runs == 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// Removes old runs, the oldest first, or counts them.
+pub(crate) async fn prune(host: &Host, mut old: OldRuns, dry_run: bool) -> Result<Pruned, StoreError> {
+    old.limit = PAGE;
+    let mut pruned = Pruned { applied: !dry_run, ..Pruned::default() };
+    loop {
+        let page = host.store.old_runs(old.clone()).await?;
+        old.after = page.last().copied();
+        let is_last = page.len() < PAGE;
+        pruned.runs += match dry_run {
+            true => page.len() as u64,
+            false => {
+                let removed = stream::iter(page).map(|id| remove(host, id)).buffer_unordered(TOGETHER);
+                removed.try_fold(0, async |count, gone| Ok(count + u64::from(gone))).await?
+            }
+        };
+        if is_last || pruned.runs >= PRUNED {
+            return Ok(Pruned { more: !is_last, ..pruned });
+        }
+    }
+}
+
+/// Removes a run; `false` when it was retried meanwhile, or something below it has not ended.
+pub(crate) async fn remove(host: &Host, id: retake_core::id::FlowRunId) -> Result<bool, StoreError> {
+    loop {
+        match host.store.remove_run(id, host.now()).await {
+            Ok(true) => return Ok(true),
+            Ok(false) => {}
+            Err(StoreError::NoRun(_) | StoreError::Refused(_)) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+    }
+}
