@@ -91,11 +91,27 @@ impl Server {
         ))
     }
 
+    /// Uploads a component.
+    pub fn upload(&self, component: &[u8]) -> Answer {
+        let head = format!(
+            "POST /api/v1/components HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\
+             Content-Type: application/wasm\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            self.address,
+            self.token,
+            component.len()
+        );
+        self.send_bytes(&[head.as_bytes(), component].concat())
+    }
+
     /// Sends this and reads what comes back.
     pub fn send(&self, request: &str) -> Answer {
+        self.send_bytes(request.as_bytes())
+    }
+
+    fn send_bytes(&self, request: &[u8]) -> Answer {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        stream.write_all(request.as_bytes()).unwrap();
+        stream.write_all(request).unwrap();
         let mut bytes = Vec::new();
         // Whoever refuses early may close before all was read.
         let _ = stream.read_to_end(&mut bytes);

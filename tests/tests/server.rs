@@ -286,6 +286,29 @@ fn what_is_wrong_is_said_in_one_form() {
     assert_eq!(large.status, 413, "{large:?}");
 }
 
+/// The pages that show the API come from the binary, and load nothing from elsewhere.
+#[test]
+fn the_api_is_shown_in_a_browser() {
+    let retake = Retake::new();
+    let server = Server::start(&retake);
+    let page = |path: &str| server.ask_as(None, "GET", path, "");
+    assert_eq!(page("/docs").header("location"), Some("/docs/"));
+    let first = page("/docs/");
+    assert_eq!((first.status, first.header("content-type")), (200, Some("text/html")), "{}", first.head);
+    assert!(first.header("content-security-policy").unwrap().contains("script-src 'self'"), "{}", first.head);
+    assert!(!first.body.contains("://"), "it names another host: {}", first.body);
+    let named = first.body.split(['"', '\'']).filter(|it| it.ends_with(".js") || it.ends_with(".css"));
+    let named: Vec<&str> = named.map(|it| it.trim_start_matches("./")).collect();
+    assert!(named.len() >= 4, "{named:?}");
+    for name in named {
+        assert_eq!(page(&format!("/docs/{name}")).status, 200, "{name}");
+    }
+    assert!(page("/docs/swagger-initializer.js").body.contains("/api/v1/openapi.json"));
+    for nowhere in ["/docs/nothing.js", "/docs/..%2f..%2fetc%2fpasswd"] {
+        assert_eq!(page(nowhere).status, 404, "{nowhere}");
+    }
+}
+
 #[test]
 fn pages_of_others_cannot_ask() {
     let retake = Retake::new();
@@ -308,7 +331,9 @@ fn pages_of_others_cannot_ask() {
         ("Host: retake.example\r\n", 200),
         ("Host: evil.example\r\n", 421),
         ("Host: localhost.evil.example\r\n", 421),
-        ("Host: localhost\r\nOrigin: http://localhost:7420\r\n", 200),
+        ("Host: localhost:7420\r\nOrigin: http://localhost:7420\r\n", 200),
+        ("Host: localhost:7420\r\nOrigin: http://localhost:3000\r\n", 403),
+        ("Host: localhost:7420\r\nOrigin: https://retake.example\r\n", 200),
         ("Host: localhost\r\nOrigin: https://evil.example\r\n", 403),
         ("Host: localhost\r\nOrigin: null\r\n", 403),
     ] {

@@ -192,6 +192,9 @@ pub async fn first_token(
 pub(crate) const ROUTES: &[(&str, &str, Option<Role>)] = &[
     ("GET", "/healthz", None),
     ("GET", "/readyz", None),
+    ("GET", "/docs", None),
+    ("GET", "/docs/", None),
+    ("GET", "/docs/{file}", None),
     ("GET", "/metrics", Some(Role::Viewer)),
     ("GET", "/api/v1/openapi.json", None),
     ("GET", "/api/v1/version", Some(Role::Viewer)),

@@ -14,8 +14,8 @@ use crate::error::ApiError;
 
 /// How long it counts what was found out about runs that wait.
 const LOOK: std::time::Duration = std::time::Duration::from_secs(1);
-/// Requests without a valid token that are answered in a second, of one address, after the first [`GUESSES_AT_ONCE`].
-const GUESSES: NonZeroU32 = NonZeroU32::new(20).expect("is not zero");
+/// Requests without a valid token that are answered in a minute, of one address, after the first [`GUESSES_AT_ONCE`].
+const GUESSES: NonZeroU32 = NonZeroU32::new(10).expect("is not zero");
 const GUESSES_AT_ONCE: NonZeroU32 = NonZeroU32::new(200).expect("is not zero");
 /// When as many tokens or addresses are remembered, those that asked for nothing lately are forgotten.
 const REMEMBERED: usize = 10_000;
@@ -40,7 +40,7 @@ impl Bounds {
         let requests = NonZeroU32::new(requests).expect("lets one through at least");
         Self {
             requests: RateLimiter::keyed(Quota::per_second(requests)),
-            guesses: RateLimiter::keyed(Quota::per_second(GUESSES).allow_burst(GUESSES_AT_ONCE)),
+            guesses: RateLimiter::keyed(Quota::per_minute(GUESSES).allow_burst(GUESSES_AT_ONCE)),
             most_waiting,
             looked: Mutex::default(),
         }

@@ -84,12 +84,16 @@ pub(super) async fn headers(State(settings): State<Arc<Settings>>, request: Requ
         Err(error) => error.into_response(),
     };
     let headers = response.headers_mut();
+    // Pages have their own.
+    let has_policy = headers.contains_key(header::CONTENT_SECURITY_POLICY);
     let mut say = |name: HeaderName, value: &'static str| headers.insert(name, HeaderValue::from_static(value));
     say(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     say(header::REFERRER_POLICY, "no-referrer");
     say(header::CACHE_CONTROL, "no-store");
     say(header::X_FRAME_OPTIONS, "DENY");
-    say(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'");
+    if !has_policy {
+        say(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'");
+    }
     say(HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
     say(HeaderName::from_static("cross-origin-resource-policy"), "same-origin");
     if settings.tls {
@@ -108,7 +112,9 @@ fn allowed(settings: &Settings, headers: &HeaderMap, uri: &Uri) -> Result<(), Ap
     }
     if let Some(origin) = headers.get(header::ORIGIN) {
         let origin = origin.to_str().ok().and_then(|it| it.split_once("://")).map(|(_, host)| host);
-        if !origin.is_some_and(|it| is_ours(settings, it)) {
+        // Not what merely has the same name: another program of this machine serves pages on another port.
+        let is_same = |it: &str| Some(it) == host || is_named(settings, name_of(it));
+        if !origin.is_some_and(is_same) {
             let hint = "only pages of this server itself may ask it for something";
             return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", "a page of another origin asks", hint));
         }
@@ -118,12 +124,22 @@ fn allowed(settings: &Settings, headers: &HeaderMap, uri: &Uri) -> Result<(), Ap
 
 /// Whether a host, with or without a port, is this server.
 fn is_ours(settings: &Settings, host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
+    let name = name_of(host);
+    let mut loopback = ["localhost", "127.0.0.1", "::1"].into_iter();
+    loopback.any(|it| it.eq_ignore_ascii_case(name)) || is_named(settings, name)
+}
+
+/// Returns a host without its port.
+fn name_of(host: &str) -> &str {
+    match host.strip_prefix('[') {
         Some(rest) => rest.split_once(']').map_or(rest, |(address, _)| address),
         None => host.split_once(':').map_or(host, |(name, _)| name),
-    };
-    let mut loopback = ["localhost", "127.0.0.1", "::1"].into_iter();
-    loopback.any(|it| it.eq_ignore_ascii_case(name)) || settings.hosts.iter().any(|it| it.eq_ignore_ascii_case(name))
+    }
+}
+
+/// Whether somebody said that this server is called so.
+fn is_named(settings: &Settings, name: &str) -> bool {
+    settings.hosts.iter().any(|it| it.eq_ignore_ascii_case(name))
 }
 
 /// Finds out who asks, and refuses what that token may not ask for.

@@ -1,8 +1,10 @@
 //! Health, the version, and the document that describes the rest.
 
-use axum::extract::State;
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
@@ -12,6 +14,10 @@ use utoipa::{Modify, PartialSchema, ToSchema};
 
 use crate::Host;
 use crate::error::{ApiError, ErrorView};
+
+/// What pages may do: load what is ours and ask us. Swagger UI writes styles into itself.
+const PAGE: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+                    connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
 /// What is common to all routes.
 pub(super) struct Common;
@@ -49,11 +55,33 @@ pub(super) fn routes(document: OpenApi) -> Router<Host> {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
+        .route("/docs", get(|| async { Redirect::permanent("/docs/") }))
+        .route("/docs/", get(|| async { page("index.html") }))
+        .route("/docs/{file}", get(|Path(file): Path<String>| async move { page(&file) }))
         .route("/metrics", get(metrics))
         .route(
             "/api/v1/openapi.json",
             get(|| async move { ([(header::CONTENT_TYPE, "application/json")], text.clone()) }),
         )
+}
+
+/// One of the pages that show the document: Swagger UI, carried by the binary.
+fn page(name: &str) -> Response {
+    let config = Arc::new(utoipa_swagger_ui::Config::from("/api/v1/openapi.json"));
+    match utoipa_swagger_ui::serve(name, config) {
+        Ok(Some(file)) => {
+            let headers =
+                [(header::CONTENT_TYPE, file.content_type), (header::CONTENT_SECURITY_POLICY, PAGE.to_owned())];
+            (headers, file.bytes.into_owned()).into_response()
+        }
+        Ok(None) => ApiError::not_found("there is no such page", "`/docs/` is where they begin").into_response(),
+        Err(error) => {
+            tracing::error!(%error, name, "a page could not be served");
+            let hint = "the server's log says more";
+            ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the page could not be read", hint)
+                .into_response()
+        }
+    }
 }
 
 async fn ready(State(host): State<Host>) -> Response {

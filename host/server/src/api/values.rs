@@ -219,7 +219,10 @@ async fn forget(host: &Host, actor: &Actor, kind: &'static str, name: String) ->
     let store = host.store.as_ref();
     let used = granted_to(&deployments(store).await?, kind, &name);
     if let [first, ..] = used.as_slice() {
-        let message = format!("it is granted to {} deployments, `{first}` among them", used.len());
+        let message = match used.len() {
+            1 => format!("it is granted to the deployment `{first}`"),
+            several => format!("it is granted to {several} deployments, `{first}` among them"),
+        };
         let hint = format!("take it away there first: `retake deploy … --{kind} ''` takes all away");
         return Err(ApiError::conflict(message, hint));
     }
