@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use retake_build::wasi::Toolchain;
 
 use crate::steps::{cargo, metadata, root, run, say};
-use crate::wasi;
 
 /// Returns the directory where components are put.
 pub(crate) fn components() -> PathBuf {
@@ -39,9 +39,9 @@ pub(crate) fn build(which: &Which) -> Result<Vec<PathBuf>> {
     let metadata = metadata()?;
     let target = PathBuf::from(metadata["target_directory"].as_str().context("no target directory")?);
     let guests = chosen(find(&metadata), which)?;
-    let toolchain = wasi::ensure_toolchain()?;
+    let toolchain = Toolchain::ensure(root(), &|it| say(it))?;
     say(format!("building {} components", guests.len()));
-    let (mut build, out) = toolchain.build(&target);
+    let (mut build, out) = toolchain.build(root(), &target);
     build.args(["--quiet", "--profile", "guest"]);
     for guest in &guests {
         build.args(["-p", &guest.package]);

@@ -13,7 +13,6 @@ mod guests;
 mod steps;
 mod suite;
 mod tools;
-mod wasi;
 
 use std::process::ExitCode;
 
@@ -121,6 +120,10 @@ fn main() -> ExitCode {
             eprintln!("error: {error}");
             for cause in error.chain().skip(1) {
                 eprintln!("cause: {cause}");
+            }
+            if let Some(error) = error.downcast_ref::<retake_build::Error>() {
+                error.causes.iter().for_each(|it| eprintln!("cause: {it}"));
+                eprintln!("hint: {}", error.hint);
             }
             ExitCode::FAILURE
         }

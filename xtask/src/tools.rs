@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+use retake_build::steps::tools_dir;
 
 use crate::steps::{cargo, command, peek, run, say};
 
@@ -11,18 +12,6 @@ const CARGO_DENY: &str = "0.20.2";
 /// Checks the spelling.
 const TYPOS: &str = "1.52.0";
 
-/// Returns the directory for what is installed: `RETAKE_TOOLS`, or `retake` in the user's cache directory.
-pub(crate) fn dir() -> Result<PathBuf> {
-    let var = |name| std::env::var_os(name).filter(|it| !it.is_empty()).map(PathBuf::from);
-    if let Some(dir) = var("RETAKE_TOOLS") {
-        return Ok(std::path::absolute(dir)?);
-    }
-    let cache = var("XDG_CACHE_HOME").or_else(|| Some(var("HOME")?.join(".cache")));
-    Ok(cache
-        .context("there is no home directory; set RETAKE_TOOLS to one where tools may be installed")?
-        .join("retake"))
-}
-
 pub(crate) fn cargo_deny() -> Result<PathBuf> {
     let why = "it checks licences and sources of dependencies";
     from_crates("cargo-deny", CARGO_DENY, why)
@@ -30,7 +19,7 @@ pub(crate) fn cargo_deny() -> Result<PathBuf> {
 
 /// Returns the spelling checker: the wheel, which takes seconds, or without pip the crate, which takes minutes.
 pub(crate) fn typos() -> Result<PathBuf> {
-    let home = dir()?.join(format!("typos-{TYPOS}"));
+    let home = tools_dir()?.join(format!("typos-{TYPOS}"));
     let program = home.join("bin/typos");
     if is_version(&program, TYPOS) {
         return Ok(program);
@@ -48,7 +37,7 @@ pub(crate) fn typos() -> Result<PathBuf> {
 }
 
 fn from_crates(name: &str, version: &str, why: &str) -> Result<PathBuf> {
-    let home = dir()?.join(format!("{name}-{version}"));
+    let home = tools_dir()?.join(format!("{name}-{version}"));
     let program = home.join("bin").join(name.trim_end_matches("-cli"));
     if is_version(&program, version) {
         return Ok(program);

@@ -9,15 +9,19 @@ use serde_json::Value;
 
 /// What each package may use of ours.
 const ARROWS: &[(&str, &[&str])] = &[
+    ("retake-build", &[]),
     ("retake-core", &[]),
     ("retake-store", &["retake-core"]),
     ("retake-sandbox", &["retake-core"]),
     ("retake-engine", &["retake-core", "retake-store"]),
     ("retake-server", &["retake-core", "retake-store", "retake-engine"]),
-    ("retake-cli", &["retake-core", "retake-store", "retake-sandbox", "retake-engine", "retake-server"]),
+    (
+        "retake-cli",
+        &["retake-build", "retake-core", "retake-store", "retake-sandbox", "retake-engine", "retake-server"],
+    ),
     ("retake", &["retake-macros"]),
     ("retake-macros", &[]),
-    ("xtask", &[]),
+    ("xtask", &["retake-build"]),
     ("xtask-wit", &[]),
     // They measure and test the whole: they are above everything, and nothing may use them.
     ("retake-benches", &["retake-core", "retake-store", "retake-sandbox", "retake-engine"]),

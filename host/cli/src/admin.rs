@@ -25,7 +25,7 @@ use crate::{inspect, params, run, server};
 
 pub(crate) async fn deploy(args: &Args, typed: &Deploy) -> anyhow::Result<Exit> {
     out::choose_color(args.color);
-    let file = inspect::is_file(&typed.target).then(|| inspect::read(typed.target.as_ref())).transpose()?;
+    let file = inspect::is_file(&typed.target).then(|| inspect::read(args, typed.target.as_ref())).transpose()?;
     let served = server::served(args).await?;
     let done = deploy_to(args, served.client(), typed, file).await;
     if done.is_ok() && served.is_own() && !args.quiet {
@@ -331,7 +331,7 @@ fn deployment_text(it: &DeploymentView) -> String {
 pub(crate) async fn components(args: &Args, typed: &Components) -> anyhow::Result<Exit> {
     out::choose_color(args.color);
     let file = match typed {
-        Components::Add { file } => Some(inspect::read(file)?),
+        Components::Add { file } => Some(inspect::read(args, file)?),
         _ => None,
     };
     let served = server::served(args).await?;

@@ -11,6 +11,7 @@ use retake_sandbox::{Inspection, Refusal};
 use retake_store::MemStore;
 
 use crate::args::Args;
+use crate::author;
 use crate::local;
 use crate::out::{self, Exit, Trouble, bytes, took};
 use retake_server::wire::InspectionView;
@@ -37,7 +38,7 @@ pub(crate) async fn inspect(args: &Args, typed: &crate::args::Inspect) -> anyhow
 
 /// Inspects a file without opening the store: compiled code is kept all the same.
 pub(crate) async fn look_into(args: &Args, file: &Path) -> anyhow::Result<Inspection> {
-    examine(args, read(file)?).await
+    examine(args, read(args, file)?).await
 }
 
 /// There is nothing in the data directory to find a flow in.
@@ -53,19 +54,34 @@ async fn examine(args: &Args, content: Vec<u8>) -> anyhow::Result<Inspection> {
     Ok(inspection)
 }
 
-/// Whether a target means a file and not the name of a flow.
+/// Whether a target means a file or a project, and not the name of a flow.
 pub(crate) fn is_file(target: &str) -> bool {
     names_file(target) || Path::new(target).components().count() > 1
 }
 
-/// Whether a target of a server's command means a file: `flow/name` is a deployment there.
+/// Whether a target of a server's command means a file or a project: `flow/name` is a deployment there.
 pub(crate) fn names_file(target: &str) -> bool {
     let path = Path::new(target);
-    path.extension().is_some_and(|it| it.eq_ignore_ascii_case("wasm")) || path.is_file()
+    path.extension().is_some_and(|it| it.eq_ignore_ascii_case("wasm")) || path.is_file() || names_project(path)
+}
+
+/// Whether a directory is meant: one that holds a project, or that can be nothing else. A flow may be called like some
+/// other directory.
+fn names_project(path: &Path) -> bool {
+    let says_so = path.is_absolute() || path.starts_with(".") || path.starts_with("..");
+    path.is_dir() && (says_so || retake_build::Project::is_in(path))
+}
+
+/// Reads a component: a file, or what is built of the project in a directory.
+pub(crate) fn read(args: &Args, path: &Path) -> anyhow::Result<Vec<u8>> {
+    match path.is_dir() {
+        true => read_file(&author::component(args, path)?.file),
+        false => read_file(path),
+    }
 }
 
 /// Reads a component file, as far as one may be long.
-pub(crate) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+pub(crate) fn read_file(file: &Path) -> anyhow::Result<Vec<u8>> {
     use std::io::Read;
     let shown = file.display();
     let cannot = |error: std::io::Error| {
@@ -74,8 +90,7 @@ pub(crate) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
             std::io::ErrorKind::PermissionDenied => Exit::Denied,
             _ => Exit::Usage,
         };
-        let hint = "a flow in Rust is built by `cargo build --release --target wasm32-wasip2`, into \
-                    `target/wasm32-wasip2/release`";
+        let hint = "`retake build DIR` builds a component and says where it is";
         Trouble::new(exit, format!("`{shown}` cannot be read: {error}")).hint(hint)
     };
     let opened = std::fs::File::open(file).map_err(cannot)?;

@@ -5,7 +5,9 @@
 mod act;
 mod admin;
 mod args;
+mod author;
 mod db;
+mod dev;
 mod doctor;
 mod explain;
 mod follow;
@@ -84,6 +86,8 @@ fn dispatch(args: &Args) -> anyhow::Result<Exit> {
             Ok(Exit::Ok)
         }
         Command::Version => look::version(format),
+        Command::New(it) => author::new(args, it),
+        Command::Build(it) => author::build(args, it),
         command => runtime()?.block_on(async {
             match command {
                 Command::Run(it) => run::run(args, it).await,
@@ -107,6 +111,7 @@ fn dispatch(args: &Args) -> anyhow::Result<Exit> {
                 Command::Notify(it) => notify::notify(args, it).await,
                 Command::Tokens(it) => admin::tokens(args, it).await,
                 Command::Audit(it) => admin::audit(args, it).await,
+                Command::Dev(it) => dev::dev(args, it).await,
                 Command::Server(it) => server::server(args, it).await,
                 Command::Db(it) => db::db(args, it).await,
                 Command::Watch(it) => run::watch(args, it).await,
@@ -117,7 +122,9 @@ fn dispatch(args: &Args) -> anyhow::Result<Exit> {
                 Command::Inspect(it) => inspect::inspect(args, it).await,
                 Command::Policy(it) => policy::policy(args, it).await,
                 Command::Doctor => doctor::doctor(args).await,
-                Command::Completions { .. } | Command::Version => unreachable!("were answered above"),
+                Command::Completions { .. } | Command::Version | Command::New(_) | Command::Build(_) => {
+                    unreachable!("were answered above")
+                }
             }
         }),
     }

@@ -41,8 +41,9 @@ pub(crate) async fn run(args: &Args, client: &Client, typed: &Run) -> anyhow::Re
         ..RunAsk::default()
     };
     let info = if inspect::names_file(&typed.target) {
+        let bytes = inspect::read(args, typed.target.as_ref())?;
         teller.wait("uploading, inspecting and compiling the component".into());
-        let found = client.upload(inspect::read(typed.target.as_ref())?, false).await?;
+        let found = client.upload(bytes, false).await?;
         teller.clear();
         ask.component = Some(found.digest.to_string());
         ask.flow = Some(run::choose_flow(&found.info, typed.flow.as_deref())?.name.clone());
@@ -234,7 +235,7 @@ pub(crate) async fn retry(args: &Args, client: &Client, typed: &Retry) -> anyhow
     };
     let mut view = client.run(text).await?;
     if let Some(file) = typed.version.as_deref().filter(|it| inspect::names_file(it)) {
-        body.version = Some(client.upload(inspect::read(file.as_ref())?, false).await?.digest.to_string());
+        body.version = Some(client.upload(inspect::read(args, file.as_ref())?, false).await?.digest.to_string());
     }
     body.parameters = changed_parameters(client, typed, &view, body.version.as_deref()).await?;
     let retried = client.retry(&view.id.to_string(), &body).await?;

@@ -39,7 +39,7 @@ pub(crate) async fn retry(args: &Args, typed: &Retry) -> anyhow::Result<Exit> {
     drop(store);
     let local = local::open(args, Some(teller.clone())).await?;
     let record = local.store.run(id).await?;
-    let ask = ask(&local, &teller, &record, typed).await?;
+    let ask = ask(args, &local, &teller, &record, typed).await?;
     let plan = local.engine.plan_retry(id, &ask).await;
     let plan = PlanView::new(id, &plan.map_err(|error| with_hint(error, id, typed))?);
     if typed.dry_run {
@@ -84,9 +84,15 @@ async fn stay(args: &Args, local: &Local, teller: &Teller, id: FlowRunId, typed:
 }
 
 /// What was typed, for one run.
-async fn ask(local: &Local, teller: &Teller, record: &RunRecord, typed: &Retry) -> anyhow::Result<RetryAsk> {
+async fn ask(
+    args: &Args,
+    local: &Local,
+    teller: &Teller,
+    record: &RunRecord,
+    typed: &Retry,
+) -> anyhow::Result<RetryAsk> {
     let other = match &typed.version {
-        Some(version) => Some(other_code(local, teller, record, version, typed.dry_run).await?),
+        Some(version) => Some(other_code(args, local, teller, record, version, typed.dry_run).await?),
         None => None,
     };
     let parameters = match (typed.parameters.is_empty(), &other) {
@@ -122,6 +128,7 @@ async fn parameters(local: &Local, record: &RunRecord, info: &ComponentInfo, typ
 
 /// Finds the code that `--version` names: `latest`, a file, or the beginning of a digest.
 async fn other_code(
+    args: &Args,
     local: &Local,
     teller: &Teller,
     record: &RunRecord,
@@ -129,7 +136,7 @@ async fn other_code(
     dry_run: bool,
 ) -> anyhow::Result<(ContentDigest, ComponentInfo)> {
     if inspect::is_file(version) {
-        let bytes = inspect::read(version.as_ref())?;
+        let bytes = inspect::read(args, version.as_ref())?;
         if !dry_run {
             return run::keep(local, teller, bytes).await;
         }
@@ -228,7 +235,7 @@ async fn several(args: &Args, typed: &Retry) -> anyhow::Result<Exit> {
     for record in &found {
         let id = record.asked.id;
         let one = async {
-            let ask = ask(&local, &teller, record, typed).await?;
+            let ask = ask(args, &local, &teller, record, typed).await?;
             local.engine.retry(id, RetryAsk { expected_attempt: Some(record.run.attempt), ..ask }).await?;
             anyhow::Ok(())
         };
@@ -300,7 +307,7 @@ async fn would_be(
     for record in found {
         let id = record.asked.id;
         let planned = async {
-            let ask = ask(local, teller, record, typed).await?;
+            let ask = ask(args, local, teller, record, typed).await?;
             local.engine.plan_retry(id, &ask).await?;
             anyhow::Ok(())
         };

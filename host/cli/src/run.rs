@@ -32,7 +32,7 @@ pub(crate) async fn run(args: &Args, typed: &Run) -> anyhow::Result<Exit> {
         let hint = format!("`retake server` does; `retake run {flow}` runs the flow alone");
         return Err(Trouble::new(Exit::Unreachable, message).hint(hint).into());
     }
-    let file = inspect::is_file(&typed.target).then(|| inspect::read(typed.target.as_ref())).transpose()?;
+    let file = inspect::is_file(&typed.target).then(|| inspect::read(args, typed.target.as_ref())).transpose()?;
     let teller = Arc::new(Teller::new(args.quiet));
     let local = local::open(args, Some(teller.clone())).await?;
     let (digest, info) = match &file {

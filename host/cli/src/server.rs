@@ -43,6 +43,28 @@ fn token_file(dir: &Path) -> PathBuf {
 
 pub(crate) async fn server(args: &Args, typed: &Server) -> anyhow::Result<Exit> {
     crate::out::choose_color(args.color);
+    serve_beside(args, typed, |_| std::future::pending()).await
+}
+
+/// The server of this process, for what the process asks of it.
+pub(crate) struct Beside {
+    url: String,
+    tokens: Arc<Tokens>,
+}
+
+impl Beside {
+    /// Returns a client with a fresh token: one that is lent counts only until people change theirs.
+    pub(crate) fn client(&self) -> anyhow::Result<Client> {
+        Ok(Client::new(&self.url, Some(self.tokens.lend(&SystemEntropy, SystemClock.now())))?)
+    }
+}
+
+/// Serves until interrupted, or until what goes on beside it has ended.
+pub(crate) async fn serve_beside<B: Future<Output = anyhow::Result<()>>>(
+    args: &Args,
+    typed: &Server,
+    beside: impl FnOnce(Beside) -> B,
+) -> anyhow::Result<Exit> {
     let address = typed.listen;
     if !address.ip().is_loopback() && !typed.insecure {
         let message = format!("`{address}` is reached by others, and tokens could be read on the way");
@@ -83,14 +105,21 @@ pub(crate) async fn server(args: &Args, typed: &Server) -> anyhow::Result<Exit> 
             &format!("  the first token is kept in {} for the commands of this machine", token_file(&dir).display()),
         );
     }
-    let ended = until_ended(&local, &host, bound, typed).await;
+    let beside = beside(Beside { url, tokens: host.tokens.clone() });
+    let ended = until_ended(&local, &host, bound, typed, beside).await;
     let _ = std::fs::remove_file(sign_file(&dir));
     ended?;
     tell(typed, "stopped in good order");
     Ok(Exit::Ok)
 }
 
-async fn until_ended(local: &Local, host: &Host, bound: Bound, typed: &Server) -> Result<(), Trouble> {
+async fn until_ended(
+    local: &Local,
+    host: &Host,
+    bound: Bound,
+    typed: &Server,
+    beside: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<()> {
     let settings = Settings { hosts: typed.host.clone(), tls: false };
     let router = retake_server::router(host.clone(), settings);
     // Told twice: to whoever works, and to whoever answers.
@@ -126,8 +155,17 @@ async fn until_ended(local: &Local, host: &Host, bound: Bound, typed: &Server) -
             () = stopped(stops.clone()) => {}
         }
     };
-    let (worked, (), (), ()) = tokio::join!(working, serving, scheduling, asked);
-    worked
+    let beside = async {
+        let done = tokio::select! {
+            done = beside => done,
+            () = stopped(stops.clone()) => Ok(()),
+        };
+        let _ = stop.send(true);
+        done
+    };
+    let (worked, (), (), (), done) = tokio::join!(working, serving, scheduling, asked, beside);
+    worked?;
+    done
 }
 
 /// Goes on with something also after a panic of ours: it must not end the host.

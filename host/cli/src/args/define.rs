@@ -48,6 +48,17 @@ pub(crate) struct Server {
     pub(crate) grace: Duration,
 }
 
+impl Server {
+    /// A server with nothing typed but where it listens.
+    pub(crate) fn listening(address: std::net::SocketAddr) -> Self {
+        use clap::{Args, FromArgMatches};
+        let command = Self::augment_args(clap::Command::new("server"));
+        let typed = command.try_get_matches_from(["server", "--listen", &address.to_string()]);
+        let server = typed.and_then(|it| Self::from_arg_matches(&it));
+        server.expect("each of the others has a default")
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
     /// For people
@@ -58,8 +69,8 @@ pub(crate) enum LogFormat {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Deploy {
-    /// A component file, or the beginning of the digest of one that is kept
-    #[arg(value_name = "FILE.wasm|DIGEST")]
+    /// A component file, the directory of a project, or the beginning of the digest of a component that is kept
+    #[arg(value_name = "FILE.wasm|DIR|DIGEST")]
     pub(crate) target: String,
     /// Which flow of the component, when it has several
     #[arg(long, value_name = "NAME")]
@@ -205,8 +216,8 @@ pub(crate) enum Components {
     Ls,
     /// Keep a component file without deploying it
     Add {
-        /// The file
-        #[arg(value_name = "FILE.wasm")]
+        /// The file, or the directory of a project
+        #[arg(value_name = "FILE.wasm|DIR")]
         file: PathBuf,
     },
     /// Forget one that no run and no deployment refers to

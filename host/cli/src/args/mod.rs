@@ -1,11 +1,13 @@
 //! What can be typed. The help texts teach; keep them true.
 
+mod author;
 mod define;
 mod values;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub(crate) use author::*;
 use clap::{Parser, Subcommand, ValueEnum};
 pub(crate) use define::*;
 pub(crate) use values::typed;
@@ -69,10 +71,40 @@ pub(crate) enum Color {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run a flow from a component file, or by name once its component is known
+    /// Make a project: a small flow that shows what there is, ready to be run
+    #[command(after_help = "\
+Examples:
+  retake new hello && cd hello
+  retake run . -p name=Ann      build it and run it
+  retake dev                    serve it, and deploy it again whenever a file changes
+
+The directory holds all that it needs, the SDK too: `cargo check`, `cargo test` and editors work in it as in any crate.")]
+    New(New),
+    /// Build the component of a project; stdout has the path of the file
+    #[command(after_help = "\
+Examples:
+  retake build
+  retake build orders --out orders.wasm
+  retake inspect \"$(retake build orders)\"
+
+A directory with a `Cargo.toml` is built with cargo, for the target wasm32-wasip2. Where the compiler has no standard
+library for it, rustup adds it, or Debian's packages are unpacked into your cache directory (RETAKE_TOOLS names another);
+RETAKE_WASI_TOOLCHAIN=rustup or =debian chooses one.")]
+    Build(Build),
+    /// Build, deploy and serve a project, again whenever a file changes, until interrupted
+    #[command(after_help = "\
+Examples:
+  retake dev
+  retake dev orders -n trial
+
+Each flow of the component is deployed under the name, and stays deployed at the end. When a build fails, what was built
+last stays deployed. Where a server works on the data directory, or with `--server`, it is deployed there.")]
+    Dev(Dev),
+    /// Run a flow from a component file or a project, or by name once its component is known
     #[command(after_help = "\
 Examples:
   retake run flow.wasm -p customer=acme
+  retake run . -p customer=acme                   builds the project in this directory first
   retake run flow.wasm --flow main --retry-delay 0s
   retake run orders -p 'lines:=[1, 2]' -o json
 
@@ -114,7 +146,7 @@ Examples:
     Explain(Target),
     /// Print what a run printed and logged
     Logs(Logs),
-    /// Look into a component without running it; a file is not kept
+    /// Look into a component without running it; a file, or what is built of a project, is not kept
     Inspect(Inspect),
     /// Show when each attempt of a flow and its tasks would begin
     Policy(Policy),
@@ -122,6 +154,7 @@ Examples:
     #[command(after_help = "\
 Examples:
   retake deploy orders.wasm -n dev -q dev -p customer=acme
+  retake deploy . -n dev                              what is built of the project in this directory
   retake deploy orders.wasm -n dev --dry-run          what would change: code, policies, schemas, capabilities
   retake deploy orders.wasm -n nightly --cron '0 6 * * 1-5' --tz Europe/Berlin
 
@@ -203,8 +236,9 @@ Ctrl-C or SIGTERM lets task attempts end within the grace time; what is open goe
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Run {
-    /// A component file (has a `.wasm` at its end), the name of a flow, or a deployment as FLOW/NAME
-    #[arg(value_name = "FILE.wasm|FLOW|FLOW/NAME")]
+    /// A component file (has a `.wasm` at its end), the directory of a project, the name of a flow, or a deployment as
+    /// FLOW/NAME
+    #[arg(value_name = "FILE.wasm|DIR|FLOW|FLOW/NAME")]
     pub(crate) target: String,
     /// Which flow of the component, when it has several
     #[arg(long, value_name = "NAME")]
@@ -273,8 +307,9 @@ pub(crate) struct Retry {
     /// Forget all kept results, and run everything again, even if the run has completed
     #[arg(long)]
     pub(crate) all: bool,
-    /// Run other code with the kept results: `latest`, a component file, or the beginning of a digest
-    #[arg(long, value_name = "latest|FILE|DIGEST")]
+    /// Run other code with the kept results: `latest`, a component file, the directory of a project, or the beginning of
+    /// a digest
+    #[arg(long, value_name = "latest|FILE|DIR|DIGEST")]
     pub(crate) version: Option<String>,
     /// Parameters that change; the others stay as they were
     #[command(flatten)]
@@ -450,15 +485,15 @@ pub(crate) struct Logs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Inspect {
-    /// A component file (has a `.wasm` at its end), or the name of a flow
-    #[arg(value_name = "FILE.wasm|FLOW")]
+    /// A component file (has a `.wasm` at its end), the directory of a project, or the name of a flow
+    #[arg(value_name = "FILE.wasm|DIR|FLOW")]
     pub(crate) target: String,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Policy {
-    /// A component file (has a `.wasm` at its end), or the name of a flow
-    #[arg(value_name = "FILE.wasm|FLOW")]
+    /// A component file (has a `.wasm` at its end), the directory of a project, or the name of a flow
+    #[arg(value_name = "FILE.wasm|DIR|FLOW")]
     pub(crate) target: String,
     /// Which flow of the component, when it has several
     #[arg(long, value_name = "NAME")]
