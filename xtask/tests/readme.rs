@@ -1,6 +1,7 @@
 //! The README's commands do what it says.
 //!
-//! Every `$ retake …` in a `console` block of README.md is run, in order, with a data directory of its own. One that
+//! Every `$ retake …` in a `console` block of README.md is run, in order, in a directory of its own that has nothing but
+//! `target/components`, and with a data directory of its own. One that
 //! ends with `# exits with N` must do that, any other must succeed. The name that the README gives to a run stands for
 //! the newest run. Each line below a command must be a line of what it prints; times, durations and sizes are not
 //! compared, and a line `…` stands for any. One that ends with `&` goes on beside those that follow.
@@ -62,6 +63,8 @@ fn root() -> &'static Path {
 struct Machine {
     program: PathBuf,
     data: tempfile::TempDir,
+    /// Where the commands are run.
+    here: PathBuf,
     beside: RefCell<Vec<Child>>,
 }
 
@@ -75,11 +78,16 @@ impl Drop for Machine {
 }
 
 impl Machine {
-    fn new() -> Self {
+    /// A machine whose directory has this name: the same each time, so that cargo builds what is there once.
+    fn new(name: &str) -> Self {
         let program = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("debug/retake");
         let components = root().join("target/components");
         assert!(program.exists() && components.exists(), "run `cargo xtask test`, which builds both");
-        Self { program, data: tempfile::tempdir().unwrap(), beside: RefCell::default() }
+        let here = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let _ = std::fs::remove_dir_all(&here);
+        std::fs::create_dir_all(here.join("target")).unwrap();
+        std::os::unix::fs::symlink(components, here.join("target/components")).unwrap();
+        Self { program, data: tempfile::tempdir().unwrap(), here, beside: RefCell::default() }
     }
 
     /// Starts what goes on beside the rest, and waits until it serves.
@@ -87,6 +95,7 @@ impl Machine {
         let mut command = Command::new(&self.program);
         // On a port of its own: another server may have the usual one.
         command.args(words).env("RETAKE_DATA", self.data.path()).env("RETAKE_LISTEN", "127.0.0.1:0");
+        command.current_dir(&self.here);
         self.beside.borrow_mut().push(command.stderr(Stdio::null()).spawn().unwrap());
         let began = std::time::Instant::now();
         while !self.data.path().join("server.json").exists() {
@@ -97,7 +106,10 @@ impl Machine {
 
     fn run(&self, words: &[String]) -> Output {
         let mut command = Command::new(&self.program);
-        command.args(words).env("RETAKE_DATA", self.data.path()).current_dir(root()).output().unwrap()
+        command.args(words).env("RETAKE_DATA", self.data.path()).current_dir(&self.here);
+        // What projects depend on is built once.
+        command.env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("projects/target"));
+        command.output().unwrap()
     }
 
     /// Returns the name of the newest run, as the README would say.
@@ -168,7 +180,7 @@ fn the_commands_of_the_readme_do_what_it_says() {
     for verb in ["run", "retry", "show"] {
         assert!(steps.iter().any(|it| it.words[1] == verb), "the README does not show `retake {verb}`");
     }
-    let machine = Machine::new();
+    let machine = Machine::new("readme");
     for step in &steps {
         machine.try_step(step).unwrap_or_else(|why| panic!("{why}"));
     }
@@ -176,7 +188,7 @@ fn the_commands_of_the_readme_do_what_it_says() {
 
 #[test]
 fn what_is_not_so_is_noticed() {
-    let machine = Machine::new();
+    let machine = Machine::new("what-is-not-so");
     for (page, why) in [
         ("$ retake version   # exits with 3", "exits with Some(0), not with 3"),
         ("$ retake show brisk-otter", "exits with Some(3), not with 0"),
