@@ -55,6 +55,9 @@ fn metadata(dir: &Path) -> Result<Value> {
 
 const ABOVE: &str = "mend what cargo says above, and try again";
 
+/// How many crates are named where one has to be chosen: a hint is to be read.
+const NAMED: usize = 5;
+
 fn target(metadata: &Value) -> PathBuf {
     path(&metadata["target_directory"]).unwrap_or_else(|| "target".into())
 }
@@ -87,7 +90,10 @@ fn component(metadata: &Value, dir: &Path) -> Result<PathBuf> {
             "add to the `Cargo.toml` of one: `[lib]`, and below it `crate-type = [\"cdylib\"]`",
         )),
         several => {
-            let dirs: Vec<String> = several.iter().filter_map(|it| Some(near(it.parent()?))).collect();
+            let mut dirs: Vec<String> = several.iter().take(NAMED).filter_map(|it| Some(near(it.parent()?))).collect();
+            if several.len() > NAMED {
+                dirs.push("…".into());
+            }
             let message = format!("several crates of the workspace in `{}` become components", dir.display());
             Err(Error::new(Kind::Usage, message, format!("name the directory of one: {}", dirs.join(", "))))
         }
