@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use retake_core::port::Inspector;
 use retake_core::time::Clock;
 use retake_engine::{Entropy, Scope};
-use retake_server::{Bound, Bounds, Client, Host, Live, Settings, Tokens};
+use retake_server::{Bound, Bounds, Client, Host, Live, Settings, Tls, TlsError, Tokens, Trust};
 use serde::{Deserialize, Serialize};
 
 use crate::args::{Args, LogFormat, Server};
@@ -31,6 +33,9 @@ struct Sign {
     url: String,
     /// The process: a sign of one that was killed counts for nothing.
     pid: u32,
+    /// The certificate by which the server is known, whatever names it has, in base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    certificate: Option<String>,
 }
 
 fn sign_file(dir: &Path) -> PathBuf {
@@ -49,13 +54,14 @@ pub(crate) async fn server(args: &Args, typed: &Server) -> anyhow::Result<Exit> 
 /// The server of this process, for what the process asks of it.
 pub(crate) struct Beside {
     url: String,
+    trust: Trust,
     tokens: Arc<Tokens>,
 }
 
 impl Beside {
     /// Returns a client with a fresh token: one that is lent counts only until people change theirs.
     pub(crate) fn client(&self) -> anyhow::Result<Client> {
-        Ok(Client::new(&self.url, Some(self.tokens.lend(&SystemEntropy, SystemClock.now())))?)
+        Ok(Client::new(&self.url, Some(self.tokens.lend(&SystemEntropy, SystemClock.now())), &self.trust)?)
     }
 }
 
@@ -66,9 +72,11 @@ pub(crate) async fn serve_beside<B: Future<Output = anyhow::Result<()>>>(
     beside: impl FnOnce(Beside) -> B,
 ) -> anyhow::Result<Exit> {
     let address = typed.listen;
-    if !address.ip().is_loopback() && !typed.insecure {
+    let tls = tls(typed)?;
+    if !address.ip().is_loopback() && !typed.insecure && tls.is_none() {
         let message = format!("`{address}` is reached by others, and tokens could be read on the way");
-        let hint = "put a proxy that speaks TLS before `127.0.0.1`, or say that you know: `--insecure`";
+        let hint = "speak TLS with `--tls-cert FILE --tls-key FILE`, put a proxy that does before `127.0.0.1`, or say \
+                    that you know: `--insecure`";
         return Err(Trouble::new(Exit::Usage, message).hint(hint).into());
     }
     let dir = local::data_dir(args)?;
@@ -81,18 +89,23 @@ pub(crate) async fn serve_beside<B: Future<Output = anyhow::Result<()>>>(
         ..Default::default()
     };
     let local = local::open_with(args, Some(live.clone()), settings).await?;
-    let bound = Bound::to(address).await.map_err(|error| {
+    let bound = Bound::to(address, tls).await.map_err(|error| {
         Trouble::new(Exit::Failed, format!("cannot listen on {address}: {error}"))
             .hint("another server may have it: choose another with `--listen 127.0.0.1:0`")
     })?;
     let host = host(&local, live, Bounds::new(typed.requests, typed.most_waiting), typed.retention).await?;
-    let url = format!("http://{}", bound.address);
+    let sign = Sign {
+        url: bound.url(),
+        pid: std::process::id(),
+        certificate: bound.certificate().map(|it| STANDARD.encode(it)),
+    };
+    let url = sign.url.clone();
     let first =
         retake_server::first_token(local.store.as_ref(), &host.tokens, &SystemEntropy, SystemClock.now()).await?;
     if let Some(first) = &first {
         write_private(&token_file(&dir), first.0.as_bytes())?;
     }
-    write_private(&sign_file(&dir), &serde_json::to_vec(&Sign { url: url.clone(), pid: std::process::id() })?)?;
+    write_private(&sign_file(&dir), &serde_json::to_vec(&sign)?)?;
     tell(typed, &format!("retake server {} at {url}", env!("CARGO_PKG_VERSION")));
     tell(typed, &format!("  data in {}", dir.display()));
     if let Some(first) = first {
@@ -105,7 +118,8 @@ pub(crate) async fn serve_beside<B: Future<Output = anyhow::Result<()>>>(
             &format!("  the first token is kept in {} for the commands of this machine", token_file(&dir).display()),
         );
     }
-    let beside = beside(Beside { url, tokens: host.tokens.clone() });
+    let trust = bound.certificate().map_or(Trust::Machine, |it| Trust::Only(it.to_vec()));
+    let beside = beside(Beside { url, trust, tokens: host.tokens.clone() });
     let ended = until_ended(&local, &host, bound, typed, beside).await;
     let _ = std::fs::remove_file(sign_file(&dir));
     ended?;
@@ -120,7 +134,7 @@ async fn until_ended(
     typed: &Server,
     beside: impl Future<Output = anyhow::Result<()>>,
 ) -> anyhow::Result<()> {
-    let settings = Settings { hosts: typed.host.clone(), tls: false };
+    let settings = Settings { hosts: typed.host.clone(), tls: bound.certificate().is_some() };
     let router = retake_server::router(host.clone(), settings);
     // Told twice: to whoever works, and to whoever answers.
     let (stop, stops) = tokio::sync::watch::channel(false);
@@ -201,6 +215,17 @@ async fn host(local: &Local, live: Arc<Live>, bounds: Bounds, retention: Option<
     })
 }
 
+/// Reads the certificate that the server speaks TLS with, if there is one.
+fn tls(typed: &Server) -> anyhow::Result<Option<Tls>> {
+    let Some((certificate, key)) = typed.tls_cert.as_ref().zip(typed.tls_key.as_ref()) else { return Ok(None) };
+    Ok(Some(Tls::read(certificate, key).map_err(bad_certificate)?))
+}
+
+fn bad_certificate(error: TlsError) -> Trouble {
+    let hint = "certificates and keys are read as PEM, which begins with `-----BEGIN`";
+    Trouble::new(Exit::Usage, error.to_string()).hint(hint)
+}
+
 /// Writes a file that only its owner may read.
 fn write_private(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     use std::io::Write;
@@ -229,7 +254,12 @@ pub(crate) fn found(args: &Args) -> anyhow::Result<Option<Client>> {
     let is_ours = sign.as_ref().is_some_and(|it| it.url == url.trim_end_matches('/'));
     let kept = || std::fs::read_to_string(token_file(&dir)).ok().map(|it| it.trim().to_owned());
     let token = args.token.clone().or_else(|| kept().filter(|_| is_ours));
-    Ok(Some(Client::new(url, token)?))
+    let trust = match (&args.ca_cert, sign.as_ref().and_then(|it| it.certificate.as_ref()).filter(|_| is_ours)) {
+        (_, Some(certificate)) => Trust::Only(STANDARD.decode(certificate).unwrap_or_default()),
+        (Some(file), None) => Trust::read(file).map_err(bad_certificate)?,
+        (None, None) => Trust::Machine,
+    };
+    Ok(Some(Client::new(url, token, &trust)?))
 }
 
 /// Returns the sign of the server that works on a data directory.
@@ -261,11 +291,11 @@ pub(crate) async fn own(args: &Args) -> anyhow::Result<Own> {
     let local = local::open(args, Some(live.clone())).await?;
     let host = host(&local, live, Bounds::new(1_000_000, u64::MAX), None).await?;
     let token = host.tokens.lend(&SystemEntropy, SystemClock.now());
-    let bound = Bound::to(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.map_err(|error| {
+    let bound = Bound::to(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), None).await.map_err(|error| {
         Trouble::new(Exit::Failed, format!("cannot listen on loopback: {error}"))
             .hint("`retake doctor` checks this machine")
     })?;
-    let client = Client::new(&format!("http://{}", bound.address), Some(token))?;
+    let client = Client::new(&bound.url(), Some(token), &Trust::Machine)?;
     let (stop, stops) = tokio::sync::oneshot::channel();
     let router = retake_server::router(host.clone(), Settings::default());
     let mut serving = tokio::task::JoinSet::new();

@@ -14,6 +14,7 @@ use retake_core::value::Json;
 
 use crate::error::{ApiError, ErrorView};
 use crate::live::LiveEvent;
+use crate::tls::Trust;
 use crate::types::{
     AuditView, BulkDone, BulkRetry, ComponentView, DeliveryView, Deployed, DeploymentAsk, DeploymentChange,
     DeploymentView, FlowView, Limit, LimitView, Listed, NewToken, NotificationView, PruneAsk, Pruned, ResultBody,
@@ -62,12 +63,14 @@ type Answer<T> = Result<T, ClientError>;
 
 impl Client {
     /// Makes a client of the server at `base`, such as `http://127.0.0.1:7420`.
-    pub fn new(base: &str, token: Option<String>) -> Answer<Self> {
+    pub fn new(base: &str, token: Option<String>, trust: &Trust) -> Answer<Self> {
         let unreachable = |why: String| ClientError::Unreachable { base: base.to_owned(), why };
         let url = Url::parse(base).map_err(|error| unreachable(format!("it is no address: {error}")))?;
         // Asked for twice it is refused, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder()
+        let http = trust
+            .told(reqwest::Client::builder())
+            .map_err(unreachable)?
             .connect_timeout(CONNECT)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()

@@ -18,6 +18,7 @@ mod scheduler;
 mod schema;
 mod serve;
 pub mod text;
+mod tls;
 mod vault;
 pub mod wire;
 
@@ -41,6 +42,7 @@ pub use notify::work as send_notifications;
 pub use retention::work as remove_old_runs;
 pub use scheduler::work as make_scheduled_runs;
 pub use serve::{Bound, serve};
+pub use tls::{Tls, TlsError, Trust};
 pub use vault::tell_engine;
 pub use vault::{Vault, VaultError};
 

@@ -1,6 +1,6 @@
 //! Connections: how many, how long they may take, and how they end.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,15 +8,18 @@ use std::time::Duration;
 use axum::Router;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 
+use crate::tls::Tls;
+
 /// Connections at once; whoever comes then waits to be let in (A05).
 const CONNECTIONS: usize = 1024;
-/// How long the head of a request may take, on a new connection and on one that is kept (A05).
+/// How long the head of a request may take, on a new connection and on one that is kept, and TLS before it (A05).
 const HEAD: Duration = Duration::from_secs(10);
 /// How long an answer may lie unread (A05).
 const UNREAD: Duration = Duration::from_secs(30);
@@ -24,23 +27,37 @@ const UNREAD: Duration = Duration::from_secs(30);
 const LAST_ANSWERS: Duration = Duration::from_secs(10);
 
 /// A server that has its address.
-#[derive(Debug)]
 pub struct Bound {
     listener: TcpListener,
     /// Where it listens.
     pub address: SocketAddr,
+    tls: Option<Tls>,
 }
 
 impl Bound {
-    /// Takes an address.
-    pub async fn to(address: SocketAddr) -> std::io::Result<Self> {
+    /// Takes an address, to speak TLS at where there is a certificate.
+    pub async fn to(address: SocketAddr, tls: Option<Tls>) -> std::io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        Ok(Self { listener, address })
+        Ok(Self { listener, address, tls })
+    }
+
+    /// The address as a client of this machine is given it.
+    pub fn url(&self) -> String {
+        let mut address = self.address;
+        if address.ip().is_unspecified() {
+            address.set_ip(if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+        }
+        format!("{}://{address}", if self.tls.is_some() { "https" } else { "http" })
+    }
+
+    /// The certificate with which it speaks TLS.
+    pub fn certificate(&self) -> Option<&[u8]> {
+        self.tls.as_ref().map(Tls::certificate)
     }
 }
 
-/// Serves until `shutdown`, and then until what is being answered is answered.
+/// Serves, over TLS where there is a certificate, until `shutdown`, and then until what is being answered is answered.
 pub async fn serve(bound: Bound, router: Router, shutdown: impl Future<Output = ()>) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS));
     // Told when the server is to end.
@@ -62,10 +79,14 @@ pub async fn serve(bound: Bound, router: Router, shutdown: impl Future<Output = 
         };
         match accepted {
             Ok((stream, peer)) => {
-                let (router, ends) = (router.clone(), ends.clone());
+                let (router, ends, tls) = (router.clone(), ends.clone(), bound.tls.clone());
                 while connections.try_join_next().is_some() {}
                 connections.spawn(async move {
-                    connection(stream, peer.ip(), router, ends).await;
+                    let _ = stream.set_nodelay(true);
+                    match tls {
+                        None => connection(stream, peer.ip(), router, ends).await,
+                        Some(tls) => secured(stream, peer.ip(), router, ends, &tls).await,
+                    }
                     drop(slot);
                 });
             }
@@ -85,8 +106,19 @@ pub async fn serve(bound: Bound, router: Router, shutdown: impl Future<Output = 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) IpAddr);
 
-async fn connection(stream: TcpStream, peer: IpAddr, router: Router, mut ends: watch::Receiver<()>) {
-    let _ = stream.set_nodelay(true);
+/// Serves a connection once both sides have agreed on its keys.
+async fn secured(stream: TcpStream, peer: IpAddr, router: Router, ends: watch::Receiver<()>, tls: &Tls) {
+    match tokio::time::timeout(HEAD, tls.acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => connection(stream, peer, router, ends).await,
+        Ok(Err(error)) => tracing::debug!(%error, %peer, "no TLS connection came of it"),
+        Err(_) => tracing::debug!(%peer, "took too long to make a TLS connection"),
+    }
+}
+
+async fn connection<S>(stream: S, peer: IpAddr, router: Router, mut ends: watch::Receiver<()>)
+where
+    S: AsyncRead + AsyncWrite + Send + 'static,
+{
     let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(Peer(peer));
         router.clone().oneshot(request)

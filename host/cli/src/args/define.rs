@@ -16,6 +16,12 @@ pub(crate) struct Server {
     /// A name by which the server is called, besides localhost; may be given again
     #[arg(long, value_name = "NAME")]
     pub(crate) host: Vec<String>,
+    /// The certificate with which it speaks TLS, and its chain, in PEM; it is read at the start
+    #[arg(long, value_name = "FILE", requires = "tls_key", env = "RETAKE_TLS_CERT")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The certificate's key, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert", env = "RETAKE_TLS_KEY")]
+    pub(crate) tls_key: Option<PathBuf>,
     /// Listen on an address that others reach, without TLS: tokens can be read on the way
     #[arg(long)]
     pub(crate) insecure: bool,

@@ -34,6 +34,9 @@ pub(crate) struct Args {
     /// The key that secrets are kept with; made when the first one is set [default: secret.key in the data directory]
     #[arg(long, global = true, env = "RETAKE_KEY_FILE", value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
+    /// A certificate authority, in PEM, by which the server is known too, beside those of this machine
+    #[arg(long, global = true, env = "RETAKE_CA_CERT", value_name = "FILE")]
+    pub(crate) ca_cert: Option<PathBuf>,
     /// How answers are written to stdout
     #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
     pub(crate) output: Format,
