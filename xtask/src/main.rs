@@ -7,6 +7,7 @@
 //! lives in `xtask/wit`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool that talks to people")]
 
+mod api;
 mod check;
 mod demo;
 mod guests;
@@ -102,6 +103,19 @@ the user's cache directory. RETAKE_WASI_TOOLCHAIN=rustup or =debian chooses one.
 Each part prints its figure and the seed that replays it: see docs/reliability.md. RETAKE_SEEDS, RETAKE_CYCLES and
 RETAKE_FAULTS=all choose how often.",
         run: suite::torture,
+    },
+    Verb {
+        name: "fuzz-api",
+        takes: "[N]",
+        about: "Ask a real server what its OpenAPI document allows and what it does not, and check each answer",
+        more: "\
+Installs schemathesis with pip, starts the binary on a new data directory, and sends it some thousand requests, in
+sequences where one answer leads to the next. Fails on an answer that is a server error, or that the document does not
+describe. Left out: streams, which have no end; tokens; the upload, which it cannot make; and notifications, which would
+be sent to whatever address it thinks up.
+
+  N   requests for each operation and phase (30)",
+        run: api::fuzz_api,
     },
     Verb {
         name: "advisories",

@@ -1,6 +1,7 @@
 //! What is installed, and where: below the user's cache directory, so that each checkout finds it.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::Result;
 use retake_build::steps::tools_dir;
@@ -11,6 +12,8 @@ use crate::steps::{cargo, command, peek, run, say};
 const CARGO_DENY: &str = "0.20.2";
 /// Checks the spelling.
 const TYPOS: &str = "1.52.0";
+/// Thinks up requests for an OpenAPI document.
+const SCHEMATHESIS: &str = "4.32.0";
 
 pub(crate) fn cargo_deny() -> Result<PathBuf> {
     let why = "it checks licences and sources of dependencies";
@@ -21,7 +24,7 @@ pub(crate) fn cargo_deny() -> Result<PathBuf> {
 pub(crate) fn typos() -> Result<PathBuf> {
     let home = tools_dir()?.join(format!("typos-{TYPOS}"));
     let program = home.join("bin/typos");
-    if is_version(&program, TYPOS) {
+    if is_version(&mut command(&program), TYPOS) {
         return Ok(program);
     }
     if peek(command("python3").args(["-m", "pip", "--version"])).is_none() {
@@ -29,17 +32,33 @@ pub(crate) fn typos() -> Result<PathBuf> {
         return from_crates("typos-cli", TYPOS, "it checks the spelling");
     }
     say(format!("installing typos {TYPOS} with pip into {}: it checks the spelling", home.display()));
-    let mut pip = command("python3");
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--upgrade", "--target"]);
-    pip.env("PIP_ROOT_USER_ACTION", "ignore"); // The directory is our own.
-    run(pip.arg(&home).arg(format!("typos=={TYPOS}")))?;
+    pip(&home, &["--no-deps"], &format!("typos=={TYPOS}"))?;
     Ok(program)
+}
+
+/// Returns where schemathesis and what it needs are installed, and its program.
+pub(crate) fn schemathesis() -> Result<(PathBuf, PathBuf)> {
+    let home = tools_dir()?.join(format!("schemathesis-{SCHEMATHESIS}"));
+    let program = home.join("bin/st");
+    if !is_version(command(&program).env("PYTHONPATH", &home), SCHEMATHESIS) {
+        say(format!("installing schemathesis {SCHEMATHESIS} with pip into {}: it thinks up requests", home.display()));
+        pip(&home, &[], &format!("schemathesis=={SCHEMATHESIS}"))?;
+    }
+    Ok((home, program))
+}
+
+/// Installs a package into a directory of our own.
+fn pip(home: &Path, options: &[&str], package: &str) -> Result<()> {
+    let mut pip = command("python3");
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--upgrade", "--target"]).arg(home);
+    pip.env("PIP_ROOT_USER_ACTION", "ignore"); // The directory is our own.
+    run(pip.args(options).arg(package))
 }
 
 fn from_crates(name: &str, version: &str, why: &str) -> Result<PathBuf> {
     let home = tools_dir()?.join(format!("{name}-{version}"));
     let program = home.join("bin").join(name.trim_end_matches("-cli"));
-    if is_version(&program, version) {
+    if is_version(&mut command(&program), version) {
         return Ok(program);
     }
     say(format!("installing {name} {version} from source into {} (some minutes): {why}", home.display()));
@@ -51,6 +70,6 @@ fn from_crates(name: &str, version: &str, why: &str) -> Result<PathBuf> {
     Ok(program)
 }
 
-fn is_version(program: &Path, version: &str) -> bool {
-    peek(command(program).arg("--version")).is_some_and(|it| it.split_whitespace().any(|it| it == version))
+fn is_version(program: &mut Command, version: &str) -> bool {
+    peek(program.arg("--version")).is_some_and(|it| it.split_whitespace().any(|it| it == version))
 }

@@ -34,11 +34,20 @@ impl Modify for Common {
     }
 }
 
-/// Adds to each operation that it may answer with an error.
+/// Adds to each operation an id that no other has, and that it may answer with an error.
 pub(super) fn finished(mut document: OpenApi) -> OpenApi {
-    for item in document.paths.paths.values_mut() {
-        let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
-        for operation in operations.into_iter().flatten() {
+    for (path, item) in &mut document.paths.paths {
+        let words = path.trim_start_matches("/api/v1/").replace(['{', '}'], "").replace(['/', '-'], "_");
+        let operations = [
+            ("get", &mut item.get),
+            ("post", &mut item.post),
+            ("put", &mut item.put),
+            ("patch", &mut item.patch),
+            ("delete", &mut item.delete),
+        ];
+        for (method, operation) in operations {
+            let Some(operation) = operation else { continue };
+            operation.operation_id = Some(format!("{method}_{words}"));
             let mut error = Described::new("What was wrong");
             let schema = RefOr::Ref(utoipa::openapi::Ref::from_schema_name("ErrorAnswer"));
             let content = utoipa::openapi::ContentBuilder::new().schema(Some(schema)).build();
