@@ -6,6 +6,7 @@ mod act;
 mod admin;
 mod args;
 mod author;
+mod config;
 mod db;
 mod dev;
 mod doctor;
@@ -29,7 +30,6 @@ mod values;
 use std::process::ExitCode;
 
 use args::{Args, Command};
-use clap::Parser;
 use out::{Exit, Trouble};
 
 #[global_allocator]
@@ -37,13 +37,18 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     end_with_the_reader();
-    let args = match Args::try_parse_from(args::typed(std::env::args_os())) {
-        Ok(args) => args,
-        Err(error) => return out::misread(&error).into(),
+    let (args, config) = match config::parse(args::typed(std::env::args_os())) {
+        Ok(read) => read,
+        Err(config::Misread::Typed(error)) => return out::misread(&error).into(),
+        Err(config::Misread::File(trouble)) => return out::report(&trouble.into()).into(),
     };
     let as_json = matches!(&args.command, Command::Server(it) if it.log_format == args::LogFormat::Json);
     start_tracing(args.verbose, args.quiet, as_json);
-    match dispatch(&args) {
+    let done = match &args.command {
+        Command::Config => config::show(&args, &config),
+        _ => dispatch(&args),
+    };
+    match done {
         Ok(exit) => exit.into(),
         Err(error) => out::report(&error).into(),
     }
@@ -122,7 +127,11 @@ fn dispatch(args: &Args) -> anyhow::Result<Exit> {
                 Command::Inspect(it) => inspect::inspect(args, it).await,
                 Command::Policy(it) => policy::policy(args, it).await,
                 Command::Doctor => doctor::doctor(args).await,
-                Command::Completions { .. } | Command::Version | Command::New(_) | Command::Build(_) => {
+                Command::Completions { .. }
+                | Command::Version
+                | Command::Config
+                | Command::New(_)
+                | Command::Build(_) => {
                     unreachable!("were answered above")
                 }
             }

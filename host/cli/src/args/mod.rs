@@ -37,6 +37,9 @@ pub(crate) struct Args {
     /// A certificate authority, in PEM, by which the server is known too, beside those of this machine
     #[arg(long, global = true, env = "RETAKE_CA_CERT", value_name = "FILE")]
     pub(crate) ca_cert: Option<PathBuf>,
+    /// The file with settings [default: retake/config.toml in the user's directory for configurations]
+    #[arg(long, global = true, env = "RETAKE_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     /// How answers are written to stdout
     #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
     pub(crate) output: Format,
@@ -222,6 +225,20 @@ Examples:
 The first start makes a token, of an admin, and leaves it in the data directory, where the other commands find it.
 Ctrl-C or SIGTERM lets task attempts end within the grace time; what is open goes on at the next start.")]
     Server(Server),
+    /// Show what is set, and by whom: a flag counts for more than the environment, that for more than the file
+    #[command(after_help = "\
+The file is `retake/config.toml` in the user's directory for configurations, or what `--config` or RETAKE_CONFIG names.
+It holds flags by their long names:
+
+  server = \"https://retake.example:7420\"
+  output = \"json\"
+
+  [command.server]
+  listen = \"127.0.0.1:7421\"
+  flow-slots = 64
+
+Whoever keeps a `token` there lets nobody else read it. `retake config -o json` is for scripts.")]
+    Config,
     /// Look after the database
     #[command(subcommand)]
     Db(Db),
