@@ -24,7 +24,6 @@ use crate::progress::Teller;
 use crate::{inspect, params, run, server};
 
 pub(crate) async fn deploy(args: &Args, typed: &Deploy) -> anyhow::Result<Exit> {
-    out::choose_color(args.color);
     let file = inspect::is_file(&typed.target).then(|| inspect::read(args, typed.target.as_ref())).transpose()?;
     let served = server::served(args).await?;
     let done = deploy_to(args, served.client(), typed, file).await;
@@ -196,27 +195,20 @@ fn full_name(text: &str) -> anyhow::Result<(&str, &str)> {
 
 /// Removes each run that was named.
 pub(crate) async fn remove_runs(args: &Args, typed: &Several) -> anyhow::Result<Exit> {
-    out::choose_color(args.color);
-    let served = server::served(args).await?;
-    let done = async {
+    server::with_client(args, async |client| {
         for run in &typed.runs {
-            let run = served.client().run(run).await?;
-            served.client().remove_run(&run.id.to_string()).await?;
+            let run = client.run(run).await?;
+            client.remove_run(&run.id.to_string()).await?;
             out::done(args.output, "removed", &run.id.to_string(), &format!("run {} is removed", run.name));
         }
         Ok(Exit::Ok)
-    }
-    .await;
-    served.end().await;
-    done
+    })
+    .await
 }
 
 pub(crate) async fn deployments(args: &Args, typed: &Deployments) -> anyhow::Result<Exit> {
     out::choose_color(args.color);
-    let served = server::served(args).await?;
-    let done = deployments_of(args, served.client(), typed).await;
-    served.end().await;
-    done
+    server::with_client(args, async |client| deployments_of(args, client, typed).await).await
 }
 
 async fn deployments_of(args: &Args, client: &Client, typed: &Deployments) -> anyhow::Result<Exit> {
@@ -334,10 +326,7 @@ pub(crate) async fn components(args: &Args, typed: &Components) -> anyhow::Resul
         Components::Add { file } => Some(inspect::read(args, file)?),
         _ => None,
     };
-    let served = server::served(args).await?;
-    let done = components_of(args, served.client(), typed, file).await;
-    served.end().await;
-    done
+    server::with_client(args, async |client| components_of(args, client, typed, file).await).await
 }
 
 async fn components_of(
@@ -419,11 +408,7 @@ pub(crate) async fn flows(args: &Args) -> anyhow::Result<Exit> {
 }
 
 pub(crate) async fn schedules(args: &Args, typed: &Schedules) -> anyhow::Result<Exit> {
-    out::choose_color(args.color);
-    let served = server::served(args).await?;
-    let done = schedules_of(args, served.client(), typed).await;
-    served.end().await;
-    done
+    server::with_client(args, async |client| schedules_of(args, client, typed).await).await
 }
 
 async fn schedules_of(args: &Args, client: &Client, typed: &Schedules) -> anyhow::Result<Exit> {
@@ -520,11 +505,7 @@ fn show_schedule(args: &Args, it: &ScheduleView) {
 }
 
 pub(crate) async fn tokens(args: &Args, typed: &Tokens) -> anyhow::Result<Exit> {
-    out::choose_color(args.color);
-    let served = server::served(args).await?;
-    let done = tokens_of(args, served.client(), typed).await;
-    served.end().await;
-    done
+    server::with_client(args, async |client| tokens_of(args, client, typed).await).await
 }
 
 async fn tokens_of(args: &Args, client: &Client, typed: &Tokens) -> anyhow::Result<Exit> {
@@ -572,11 +553,7 @@ async fn tokens_of(args: &Args, client: &Client, typed: &Tokens) -> anyhow::Resu
 }
 
 pub(crate) async fn audit(args: &Args, typed: &Audit) -> anyhow::Result<Exit> {
-    out::choose_color(args.color);
-    let served = server::served(args).await?;
-    let done = audit_of(args, served.client(), typed).await;
-    served.end().await;
-    done
+    server::with_client(args, async |client| audit_of(args, client, typed).await).await
 }
 
 async fn audit_of(args: &Args, client: &Client, typed: &Audit) -> anyhow::Result<Exit> {

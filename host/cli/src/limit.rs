@@ -22,11 +22,7 @@ pub(crate) const QUEUES: Of = Of { many: "queues", one: "queue", counted: "runs 
 pub(crate) const TASK_TAGS: Of = Of { many: "task-tags", one: "tag", counted: "attempts of tasks with the tag" };
 
 pub(crate) async fn limits(args: &Args, of: Of, typed: &Limits) -> anyhow::Result<Exit> {
-    out::choose_color(args.color);
-    let served = server::served(args).await?;
-    let done = limits_of(args, served.client(), of, typed).await;
-    served.end().await;
-    done
+    server::with_client(args, async |client| limits_of(args, client, of, typed).await).await
 }
 
 async fn limits_of(args: &Args, client: &Client, of: Of, typed: &Limits) -> anyhow::Result<Exit> {

@@ -16,11 +16,7 @@ use crate::{look, server};
 const TEST: Duration = Duration::from_secs(15);
 
 pub(crate) async fn notify(args: &Args, typed: &Notify) -> anyhow::Result<Exit> {
-    out::choose_color(args.color);
-    let served = server::served(args).await?;
-    let done = notify_of(args, served.client(), typed).await;
-    served.end().await;
-    done
+    server::with_client(args, async |client| notify_of(args, client, typed).await).await
 }
 
 async fn notify_of(args: &Args, client: &Client, typed: &Notify) -> anyhow::Result<Exit> {

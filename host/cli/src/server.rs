@@ -323,6 +323,18 @@ pub(crate) async fn served(args: &Args) -> anyhow::Result<Served> {
     })
 }
 
+/// Asks a server that was found, or one of this process alone for as long as that takes.
+pub(crate) async fn with_client(
+    args: &Args,
+    ask: impl AsyncFnOnce(&Client) -> anyhow::Result<Exit>,
+) -> anyhow::Result<Exit> {
+    crate::out::choose_color(args.color);
+    let served = served(args).await?;
+    let done = ask(served.client()).await;
+    served.end().await;
+    done
+}
+
 impl Served {
     pub(crate) fn client(&self) -> &Client {
         match self {

@@ -18,10 +18,7 @@ pub(crate) async fn secrets(args: &Args, typed: &Secrets) -> anyhow::Result<Exit
         Secrets::Set { name, from } => Some(read_secret(name, from.as_deref())?),
         _ => None,
     };
-    let served = server::served(args).await?;
-    let done = secrets_of(args, served.client(), typed, value).await;
-    served.end().await;
-    done
+    server::with_client(args, async |client| secrets_of(args, client, typed, value).await).await
 }
 
 async fn secrets_of(args: &Args, client: &Client, typed: &Secrets, value: Option<String>) -> anyhow::Result<Exit> {
@@ -91,10 +88,7 @@ pub(crate) async fn variables(args: &Args, typed: &Variables) -> anyhow::Result<
         }
         _ => None,
     };
-    let served = server::served(args).await?;
-    let done = variables_of(args, served.client(), typed, value).await;
-    served.end().await;
-    done
+    server::with_client(args, async |client| variables_of(args, client, typed, value).await).await
 }
 
 async fn variables_of(args: &Args, client: &Client, typed: &Variables, value: Option<Json>) -> anyhow::Result<Exit> {
