@@ -137,8 +137,27 @@ pub(super) async fn put(
     if ask.parameters.as_ref().is_some_and(|it| !it.to_value().is_object()) {
         return Err(ApiError::invalid("`parameters` is no JSON object", "`{\"name\": value}`"));
     }
-    let before = store.definition(kind::SCHEDULE, &name).await?;
-    let old = before.as_ref().map(kept::<Schedule>).transpose()?;
+    loop {
+        let before = store.definition(kind::SCHEDULE, &name).await?;
+        let schedule = changed(before.as_ref().map(kept::<Schedule>).transpose()?, ask.clone(), now)?;
+        let mut version = before.map_or(0, |it| it.version);
+        if query.version.is_some_and(|it| it != version) {
+            return Err(StoreError::Changed { is: version }.into());
+        }
+        if !query.dry_run {
+            version = match store.define(definition(&name, &schedule, now), Some(version)).await {
+                // Most likely it went on to its next slot: that is no reason to refuse whoever asked for no version.
+                Err(StoreError::Changed { .. }) if query.version.is_none() => continue,
+                defined => defined?,
+            };
+            host.audit(&actor, "schedule", name.clone(), serde_json::to_value(&schedule).unwrap_or_default()).await;
+        }
+        return Ok(Json(view(name, version, schedule, now)));
+    }
+}
+
+/// Returns a schedule as it is asked for, over what it was.
+fn changed(old: Option<Schedule>, ask: ScheduleAsk, now: Timestamp) -> Result<Schedule, ApiError> {
     let ScheduleAsk { deployment, when, overlap, catch_up, jitter_ms, parameters, paused } = ask;
     // The same times go on where they were: what was missed while it was paused is not forgotten.
     let next = match &old {
@@ -153,15 +172,7 @@ pub(super) async fn put(
     let queued = if overlap == Overlap::Queue { queued } else { Vec::new() };
     let schedule = Schedule { deployment, when, overlap, catch_up, jitter, parameters, paused, next, queued, last };
     schedule.check()?;
-    let mut version = before.map_or(0, |it| it.version);
-    if query.version.is_some_and(|it| it != version) {
-        return Err(StoreError::Changed { is: version }.into());
-    }
-    if !query.dry_run {
-        version = store.define(definition(&name, &schedule, now), Some(version)).await?;
-        host.audit(&actor, "schedule", name.clone(), serde_json::to_value(&schedule).unwrap_or_default()).await;
-    }
-    Ok(Json(view(name, version, schedule, now)))
+    Ok(schedule)
 }
 
 fn queued_of(schedule: Option<&Schedule>) -> &[Timestamp] {
