@@ -16,6 +16,11 @@ pub fn component(name: &str) -> PathBuf {
     existing(target().join("components").join(format!("{name}.wasm")))
 }
 
+/// The same as it is typed.
+pub fn path(name: &str) -> String {
+    component(name).to_str().unwrap().to_owned()
+}
+
 /// Assembles one of the odd components of `tests/guests/wat`.
 pub fn assembled(name: &str, into: &Path) -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests/wat").join(format!("{name}.wat"));

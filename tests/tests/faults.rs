@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use retake_store::upkeep;
-use retake_tests::{Retake, component, preloaded, task};
+use retake_tests::{Retake, component, path, preloaded, task};
 use serde_json::{Value, json};
 
 /// What is preloaded.
@@ -106,10 +106,6 @@ fn events(run: &Value, kind: &str) -> usize {
 
 fn words(args: &[&str]) -> Vec<String> {
     args.iter().map(|&it| it.to_owned()).collect()
-}
-
-fn path(name: &str) -> String {
-    component(name).to_str().unwrap().to_owned()
 }
 
 /// In memory where there is room: that processes die and calls fail is what is tested, and no disk has to be waited for.

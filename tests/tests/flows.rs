@@ -4,12 +4,8 @@
 use std::io::Write;
 use std::process::{Output, Stdio};
 
-use retake_tests::{Retake, Said, component, task};
+use retake_tests::{Retake, Said, path, task};
 use serde_json::{Value, json};
-
-fn path(name: &str) -> String {
-    component(name).to_str().unwrap().to_owned()
-}
 
 fn said(output: Output) -> Said {
     let text = |bytes| String::from_utf8(bytes).unwrap();

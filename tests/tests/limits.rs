@@ -4,12 +4,8 @@
 use std::time::{Duration, Instant};
 
 use retake_tests::http::Server;
-use retake_tests::{Retake, component};
+use retake_tests::{Retake, path};
 use serde_json::{Value, json};
-
-fn path(name: &str) -> String {
-    component(name).to_str().unwrap().to_owned()
-}
 
 fn instant(value: &Value) -> jiff::Timestamp {
     value.as_str().unwrap().parse().unwrap()

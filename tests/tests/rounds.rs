@@ -3,12 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use retake_tests::{Retake, component};
+use retake_tests::{Retake, path};
 use serde_json::Value;
-
-fn path(name: &str) -> String {
-    component(name).to_str().unwrap().to_owned()
-}
 
 /// The run that was made last, whatever became of it.
 fn newest(retake: &Retake) -> String {

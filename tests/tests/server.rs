@@ -5,12 +5,8 @@ use std::time::{Duration, Instant};
 
 use hmac::{Hmac, Mac};
 use retake_tests::http::{Received, Server, receiver};
-use retake_tests::{Retake, component, task};
+use retake_tests::{Retake, path, task};
 use serde_json::{Value, json};
-
-fn path(name: &str) -> String {
-    component(name).to_str().unwrap().to_owned()
-}
 
 /// Waits until a run is in one of these states.
 #[track_caller]

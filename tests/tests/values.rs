@@ -6,15 +6,11 @@ use std::path::Path;
 use std::process::Stdio;
 
 use retake_tests::http::Server;
-use retake_tests::{Retake, component};
+use retake_tests::{Retake, path};
 use serde_json::{Value, json};
 
 /// What must be found nowhere.
 const CANARY: &str = "canary-5up3r-s3cret";
-
-fn path() -> String {
-    component("values").to_str().unwrap().to_owned()
-}
 
 /// Sets a secret as a person does: through stdin.
 fn set(retake: &Retake, name: &str, value: &str) {
@@ -51,7 +47,7 @@ fn holding(dir: &Path, text: &str) -> Vec<String> {
 fn a_run_has_what_it_asks_for_and_is_granted() {
     let retake = Retake::new();
     let server = Server::start(&retake);
-    let deployed = retake.json(&["deploy", &path(), "--flow", "values", "-n", "dev"]);
+    let deployed = retake.json(&["deploy", &path("values"), "--flow", "values", "-n", "dev"]);
     assert_eq!(
         deployed["not_granted"],
         json!(["secret flow-token", "secret shop-token", "variable batch-size"]),
@@ -59,8 +55,18 @@ fn a_run_has_what_it_asks_for_and_is_granted() {
     );
     let (shown, _) = run(&retake, "");
     assert_eq!(shown["failure"]["code"], "sandbox.denied", "{shown:#}");
-    let grant =
-        ["deploy", &path(), "--flow", "values", "-n", "dev", "--secret", "shop-token", "--variable", "batch-size"];
+    let grant = [
+        "deploy",
+        &path("values"),
+        "--flow",
+        "values",
+        "-n",
+        "dev",
+        "--secret",
+        "shop-token",
+        "--variable",
+        "batch-size",
+    ];
     retake.expect(3, &grant).is_an_error_with_a_hint("there is no secret `shop-token`");
 
     set(&retake, "shop-token", "abcdefgh");
@@ -86,7 +92,7 @@ fn a_run_has_what_it_asks_for_and_is_granted() {
     assert_eq!(retake.expect(0, &["variables", "show", "batch-size"]).out, "7\n");
 
     retake.expect(6, &["secrets", "rm", "shop-token"]).is_an_error_with_a_hint("is granted to");
-    retake.expect(0, &["deploy", &path(), "--flow", "values", "-n", "dev", "--secret", ""]);
+    retake.expect(0, &["deploy", &path("values"), "--flow", "values", "-n", "dev", "--secret", ""]);
     let (shown, _) = run(&retake, "");
     assert_eq!(shown["failure"]["code"], "sandbox.denied", "{shown:#}");
     retake.expect(0, &["secrets", "rm", "shop-token"]);
@@ -101,7 +107,7 @@ fn a_secret_is_found_nowhere() {
     set(&retake, "flow-token", &format!("{CANARY}-2"));
     retake.expect(0, &["variables", "set", "batch-size", "500"]);
     let grant = ["--secret", "shop-token", "--secret", "flow-token", "--variable", "batch-size"];
-    retake.expect(0, &[&["deploy", &path(), "--flow", "values", "-n", "dev"], &grant[..]].concat());
+    retake.expect(0, &[&["deploy", &path("values"), "--flow", "values", "-n", "dev"], &grant[..]].concat());
     let mut told = Vec::new();
     for leak in ["print", "log", "fail", "panic", "result", "input"] {
         let (shown, logs) = run(&retake, leak);
@@ -130,7 +136,7 @@ fn the_key_is_what_opens_secrets() {
     set(&retake, "shop-token", "abcdefgh");
     retake.expect(0, &["variables", "set", "batch-size", "500"]);
     let grant = ["--secret", "shop-token", "--variable", "batch-size"];
-    retake.expect(0, &[&["deploy", &path(), "--flow", "values", "-n", "dev"], &grant[..]].concat());
+    retake.expect(0, &[&["deploy", &path("values"), "--flow", "values", "-n", "dev"], &grant[..]].concat());
     let key = retake.dir.path().join("data/secret.key");
     let elsewhere = retake.dir.path().join("elsewhere.key");
     std::fs::rename(&key, &elsewhere).unwrap();

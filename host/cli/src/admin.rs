@@ -62,8 +62,7 @@ async fn deploy_to(args: &Args, client: &Client, typed: &Deploy, file: Option<Ve
         memory_bytes: typed.memory,
     };
     let schedule = when(&typed.when)?;
-    let exists = client.deployments().await?.iter().any(|it| it.flow == flow.name && it.name == typed.name);
-    let deployed = match exists {
+    let deployed = match client.has_deployment(&flow.name, &typed.name).await? {
         true => {
             let change = DeploymentChange {
                 component: Some(digest.to_string()),

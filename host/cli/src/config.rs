@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use anstream::println;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
@@ -14,6 +13,7 @@ use toml::Value;
 
 use crate::args::{Args, Format};
 use crate::out::{self, Exit, Trouble, one_line};
+use crate::params;
 
 /// Commands whose own flags may stand in the file, each in a table of its own: `[command.server]`.
 const COMMANDS: [&str; 2] = ["server", "worker"];
@@ -85,13 +85,13 @@ impl Config {
                             let message = format!("`command.{name}`: only {} may have a table", COMMANDS.join(" and "));
                             return Err(wrong(message));
                         }
-                        let flags = flags.into_iter().map(|(key, it)| config.flag(Some(&name), key, &it));
+                        let flags = flags.into_iter().map(|(key, it)| flag(Some(&name), key, &it));
                         let flags = flags.collect::<Result<_, String>>().map_err(wrong)?;
                         config.commands.insert(name, flags);
                     }
                 }
                 value => {
-                    let (key, values) = config.flag(None, key, &value).map_err(wrong)?;
+                    let (key, values) = flag(None, key, &value).map_err(wrong)?;
                     config.global.insert(key, values);
                 }
             }
@@ -102,37 +102,6 @@ impl Config {
         Ok(config)
     }
 
-    /// Checks one flag as if it were typed.
-    fn flag(&self, command: Option<&str>, key: String, value: &Value) -> Result<(String, Vec<String>), String> {
-        let place = command.map_or(String::new(), |it| format!("command.{it}."));
-        let known = flags(command);
-        if !known.contains(&key) {
-            let near = known.iter().max_by(|a, b| strsim::jaro(&key, a).total_cmp(&strsim::jaro(&key, b)));
-            let near = near.filter(|it| strsim::jaro(&key, it) > 0.7);
-            let meant = near.map_or(format!("known are {}", known.join(", ")), |it| format!("did you mean `{it}`?"));
-            return Err(format!("there is no `{place}{key}`; {meant}"));
-        }
-        let values = match value {
-            Value::Array(all) => all.iter().map(scalar).collect::<Option<Vec<_>>>(),
-            one => scalar(one).map(|it| vec![it]),
-        };
-        let values = values.ok_or_else(|| format!("`{place}{key}` is neither a value nor a list of values"))?;
-        // A flag without a value cannot be typed with one.
-        let typed: Vec<String> = match value {
-            Value::Boolean(_) => values.iter().filter(|it| *it == "true").map(|_| format!("--{key}")).collect(),
-            _ => values.iter().map(|it| format!("--{key}={it}")).collect(),
-        };
-        let words = ["retake", command.unwrap_or("version")].map(str::to_owned).into_iter().chain(typed);
-        match Args::command().try_get_matches_from(words) {
-            Err(error) if !matches!(error.kind(), ErrorKind::MissingRequiredArgument | ErrorKind::DisplayHelp) => {
-                let text = error.render().to_string();
-                let text = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-                Err(format!("`{place}{key}`: {text}"))
-            }
-            _ => Ok((key, values)),
-        }
-    }
-
     /// Returns the command line with what the file says as defaults: what is typed and what stands in the environment
     /// count for more.
     fn command(&self) -> clap::Command {
@@ -140,6 +109,36 @@ impl Config {
         self.commands
             .iter()
             .fold(command, |command, (name, flags)| command.mut_subcommand(name, |it| with_defaults(it, flags)))
+    }
+}
+
+/// Checks one flag as if it were typed.
+fn flag(command: Option<&str>, key: String, value: &Value) -> Result<(String, Vec<String>), String> {
+    let place = command.map_or(String::new(), |it| format!("command.{it}."));
+    let known = flags(command);
+    if !known.contains(&key) {
+        let meant = params::meant(&key, &known)
+            .map_or(format!("known are {}", known.join(", ")), |it| format!("did you mean `{it}`?"));
+        return Err(format!("there is no `{place}{key}`; {meant}"));
+    }
+    let values = match value {
+        Value::Array(all) => all.iter().map(scalar).collect::<Option<Vec<_>>>(),
+        one => scalar(one).map(|it| vec![it]),
+    };
+    let values = values.ok_or_else(|| format!("`{place}{key}` is neither a value nor a list of values"))?;
+    // A flag without a value cannot be typed with one.
+    let typed: Vec<String> = match value {
+        Value::Boolean(_) => values.iter().filter(|it| *it == "true").map(|_| format!("--{key}")).collect(),
+        _ => values.iter().map(|it| format!("--{key}={it}")).collect(),
+    };
+    let words = ["retake", command.unwrap_or("version")].map(str::to_owned).into_iter().chain(typed);
+    match Args::command().try_get_matches_from(words) {
+        Err(error) if !matches!(error.kind(), ErrorKind::MissingRequiredArgument | ErrorKind::DisplayHelp) => {
+            let text = error.render().to_string();
+            let text = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            Err(format!("`{place}{key}`: {text}"))
+        }
+        _ => Ok((key, values)),
     }
 }
 
@@ -224,9 +223,6 @@ pub(crate) fn show(args: &Args, config: &Config) -> anyhow::Result<Exit> {
         table
     };
     out::list(args.output, &settings, |it| it.name.clone(), table);
-    if settings.is_empty() {
-        println!("nothing can be set");
-    }
     Ok(Exit::Ok)
 }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 use retake_build::{Look, Project, Sources};
 use retake_core::component::FlowInfo;
 use retake_core::id::ContentDigest;
+use retake_server::Client;
 use retake_server::types::{DeploymentAsk, DeploymentChange};
-use retake_server::{Client, ClientError};
 use serde_json::Value;
 
 use crate::args::{Args, Dev, Server};
@@ -139,16 +139,15 @@ async fn build_and_deploy(
 /// Puts a flow under a name. Whatever else people have defined of the deployment stays.
 async fn deploy(client: &Client, flow: &str, name: &str, digest: ContentDigest) -> anyhow::Result<String> {
     let component = digest.to_string();
-    let deployed = match client.deployment(flow, name).await {
-        Ok(_) => {
+    let deployed = match client.has_deployment(flow, name).await? {
+        true => {
             let change = DeploymentChange { component: Some(component), ..DeploymentChange::default() };
             client.change_deployment(flow, name, &change, false).await?
         }
-        Err(ClientError::Refused(refused)) if refused.status() == 404 => {
+        false => {
             let ask = DeploymentAsk { component, ..DeploymentAsk::default() };
             client.deploy(flow, name, &ask, false).await?
         }
-        Err(error) => return Err(error.into()),
     };
     Ok(deployed.deployment.full_name)
 }

@@ -119,9 +119,14 @@ fn collect_types(schema: &Value, root: &Value, types: &mut Vec<String>, depth: u
     }
 }
 
+/// Returns the name that was meant, if one is near.
+pub(crate) fn meant<'a, T: AsRef<str>>(name: &str, known: &'a [T]) -> Option<&'a T> {
+    let near = |it: &T| strsim::jaro(name, it.as_ref());
+    known.iter().max_by(|a, b| near(a).total_cmp(&near(b))).filter(|it| near(it) > 0.7)
+}
+
 fn unknown(name: &str, known: &[&String]) -> Trouble {
-    let near = known.iter().max_by(|a, b| strsim::jaro(name, a).total_cmp(&strsim::jaro(name, b)));
-    let near = near.filter(|it| strsim::jaro(name, it) > 0.7);
+    let near = meant(name, known);
     let message = match near {
         Some(near) => format!("no parameter `{name}`; did you mean `{near}`?"),
         None => format!("no parameter `{name}`"),

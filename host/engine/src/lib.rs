@@ -539,8 +539,7 @@ impl Inner {
 
     /// Returns what a run is granted; a child has what the run at the top of its tree has.
     async fn granted(&self, run: &NewRun, asks: bool) -> Result<Option<Arc<Grants>>, StoreError> {
-        let is_empty = self.grants.read().unwrap_or_else(PoisonError::into_inner).is_empty();
-        if !asks || is_empty {
+        if !asks || self.grants.read().unwrap_or_else(PoisonError::into_inner).is_empty() {
             return Ok(None);
         }
         let deployment = match run.depth {

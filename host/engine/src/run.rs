@@ -86,7 +86,7 @@ async fn attempt(engine: Arc<Inner>, record: RunRecord, claimed: Timestamp, is_n
         limits,
         elapsed,
         log_prints: flow.log_prints,
-        deployment: record.asked.deployment.as_deref().map(Arc::from),
+        deployment: known.deployment.clone(),
         grants: known.grants.as_ref().and_then(|it| it.asked_for(&flow.capabilities)),
     };
     // A child's result is its answer to its parent.
@@ -156,7 +156,8 @@ async fn prepare(engine: &Inner, record: &RunRecord, is_new: bool, resumed: bool
             false => 0,
         };
         let grants = engine.granted(&record.asked, component.asks_for_values).await?;
-        Ok((parameters, Known { component, known, logged_before, grants }))
+        let deployment = record.asked.deployment.as_deref().map(Arc::from);
+        Ok((parameters, Known { component, known, logged_before, deployment, grants }))
     };
     engine.until_answered(record.asked.id, "reading the run", prepare).await
 }

@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use crate::hidden::Hidden;
 use bytes::Bytes;
 use retake_core::failure::cut;
 use retake_core::limits;
@@ -16,6 +15,8 @@ use retake_core::time::Clock;
 use retake_core::value::Json;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError};
+
+use crate::hidden::Hidden;
 
 /// Of the bytes kept of an attempt, how many are kept for what came last.
 const TAIL_BYTES: usize = 64 << 10;

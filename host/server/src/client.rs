@@ -183,6 +183,15 @@ impl Client {
         self.get(&["deployments", flow, name]).await
     }
 
+    /// Whether there is such a deployment.
+    pub async fn has_deployment(&self, flow: &str, name: &str) -> Answer<bool> {
+        match self.deployment(flow, name).await {
+            Ok(_) => Ok(true),
+            Err(ClientError::Refused(refused)) if refused.status() == 404 => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Creates or changes a deployment.
     pub async fn deploy(&self, flow: &str, name: &str, ask: &DeploymentAsk, dry_run: bool) -> Answer<Deployed> {
         self.put(&["deployments", flow, name], ask, dry_run).await

@@ -17,6 +17,7 @@ mod retention;
 mod scheduler;
 mod schema;
 mod serve;
+mod tell;
 pub mod text;
 mod tls;
 mod vault;
@@ -42,8 +43,8 @@ pub use notify::work as send_notifications;
 pub use retention::work as remove_old_runs;
 pub use scheduler::work as make_scheduled_runs;
 pub use serve::{Bound, serve};
+pub use tell::tell_engine;
 pub use tls::{Tls, TlsError, Trust};
-pub use vault::tell_engine;
 pub use vault::{Vault, VaultError};
 
 /// What the API asks.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use retake_core::deployment::Deployment;
+use retake_core::id::FlowRunId;
 use retake_store::{OldRuns, StoreError, kind};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -107,13 +108,16 @@ pub(crate) async fn prune(host: &Host, mut old: OldRuns, dry_run: bool) -> Resul
 }
 
 /// Removes a run; `false` when it was retried meanwhile, or something below it has not ended.
-pub(crate) async fn remove(host: &Host, id: retake_core::id::FlowRunId) -> Result<bool, StoreError> {
-    loop {
-        match host.store.remove_run(id, host.now()).await {
-            Ok(true) => return Ok(true),
-            Ok(false) => {}
-            Err(StoreError::NoRun(_) | StoreError::Refused(_)) => return Ok(false),
-            Err(error) => return Err(error),
-        }
+async fn remove(host: &Host, id: FlowRunId) -> Result<bool, StoreError> {
+    match remove_whole(host, id).await {
+        Ok(()) => Ok(true),
+        Err(StoreError::NoRun(_) | StoreError::Refused(_)) => Ok(false),
+        Err(error) => Err(error),
     }
+}
+
+/// Removes a run, part by part.
+pub(crate) async fn remove_whole(host: &Host, id: FlowRunId) -> Result<(), StoreError> {
+    while !host.store.remove_run(id, host.now()).await? {}
+    Ok(())
 }

@@ -57,6 +57,7 @@ impl Calls {
         let identity = Arc::new(task.identity.clone());
         let shown = task.label.clone().unwrap_or_else(|| info.name.clone());
         let persist = info.persist_result.unwrap_or(self.engine.settings.persist_results);
+        let grants = self.grants.as_ref().and_then(|it| it.asked_for(&info.capabilities));
         loop {
             let slots = self.slots(&info.tags).await;
             let previous = past(&task);
@@ -78,8 +79,8 @@ impl Calls {
                 elapsed: Duration::ZERO,
                 log_prints: info.log_prints
                     || self.component.info.flow(&self.record.asked.flow).is_some_and(|it| it.log_prints),
-                deployment: self.record.asked.deployment.as_deref().map(Arc::from),
-                grants: self.grants.as_ref().and_then(|it| it.asked_for(&info.capabilities)),
+                deployment: self.deployment.clone(),
+                grants: grants.clone(),
             };
             self.began(index, &task, began, previous.as_ref());
             self.observe(|| Progress::TaskBegan { number: task.number, name: shown.clone(), attempt: task.attempts });

@@ -63,6 +63,8 @@ pub(crate) struct Known {
     pub(crate) known: Vec<TaskRun>,
     /// How many lines the body logged in this attempt before it was put aside.
     pub(crate) logged_before: u64,
+    /// The deployment that the run was asked for through.
+    pub(crate) deployment: Option<Arc<str>>,
     /// The secrets and variables of its deployment.
     pub(crate) grants: Option<Arc<Grants>>,
 }
@@ -76,6 +78,7 @@ pub(crate) struct Calls {
     fence: Fence,
     /// When the attempt is over, whatever it waits for.
     deadline: Option<Timestamp>,
+    deployment: Option<Arc<str>>,
     grants: Option<Arc<Grants>>,
     in_flight: Semaphore,
     table: Mutex<Table>,
@@ -96,7 +99,7 @@ impl Calls {
         record: RunRecord,
         fence: Fence,
         deadline: Option<Timestamp>,
-        Known { component, known, logged_before, grants }: Known,
+        Known { component, known, logged_before, deployment, grants }: Known,
     ) -> Arc<Self> {
         let done = known.iter().map(|it| it.done).max().unwrap_or(0);
         let table = Table {
@@ -126,6 +129,7 @@ impl Calls {
             component,
             fence,
             deadline,
+            deployment,
             grants,
             in_flight: Semaphore::new(limits::TASKS_IN_FLIGHT),
             table: Mutex::new(table),

@@ -15,7 +15,7 @@ use super::extract::{Body, Path};
 use crate::Host;
 use crate::access::Actor;
 use crate::error::{ApiError, checked_name};
-use crate::vault::limits_of;
+use crate::tell::limits_of;
 
 /// What is said of a queue or of a tag. One of which nothing is said has no limit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

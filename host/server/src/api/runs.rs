@@ -22,6 +22,7 @@ use super::{Listed, components, deployments, find_run, kept, page_limit, page_pl
 use crate::access::Actor;
 use crate::error::ApiError;
 use crate::explain::Explanation;
+use crate::retention::remove_whole;
 use crate::wire::{LineView, PlanView, RunView, TaskView, millis};
 use crate::{Host, schema};
 
@@ -661,7 +662,7 @@ pub(super) async fn remove(
 ) -> Result<StatusCode, ApiError> {
     let id = find_run(host.store.as_ref(), &run).await?;
     let flow = host.store.run(id).await?.asked.flow;
-    while !host.store.remove_run(id, host.now()).await? {}
+    remove_whole(&host, id).await?;
     host.audit(&actor, "remove-run", id.to_string(), serde_json::json!({ "flow": flow })).await;
     Ok(StatusCode::NO_CONTENT)
 }
