@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use retake_tests::http::{Answer, Server, receiver};
 use retake_tests::{Retake, component};
@@ -252,7 +253,13 @@ fn notifications(it: &mut Snapshots) {
     it.ask("GET", "/api/v1/notifications/{name}", &["night"], Value::Null);
     it.ask("GET", "/api/v1/notifications", &[], Value::Null);
     it.ask("POST", "/api/v1/notifications/{name}/test", &["night"], Value::Null);
-    told.recv_timeout(std::time::Duration::from_secs(10)).unwrap();
+    told.recv_timeout(Duration::from_secs(10)).unwrap();
+    // The receiver knows before the store does.
+    let began = Instant::now();
+    while it.server.ask("GET", "/api/v1/deliveries", "").json()["items"][0]["state"] == "pending" {
+        assert!(began.elapsed() < Duration::from_secs(10), "still pending");
+        std::thread::sleep(Duration::from_millis(20));
+    }
     it.ask("GET", "/api/v1/deliveries", &[], Value::Null);
     it.ask("DELETE", "/api/v1/notifications/{name}", &["night"], Value::Null);
 }

@@ -260,8 +260,6 @@ pub struct RetryRequest {
 /// Something that happened to a run besides its attempts: who did what.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
-    /// Its place among all events of the store.
-    pub seq: u64,
     /// When.
     pub at: Timestamp,
     /// `manual-retry`, `parent-retry`, `cancel`, `late-result`, `host-lost`, `crashed`.

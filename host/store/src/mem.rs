@@ -37,7 +37,6 @@ struct Everything {
     /// Where in `runs`.
     places: HashMap<FlowRunId, usize>,
     log_lines: u64,
-    events: u64,
     /// By kind and name.
     definitions: BTreeMap<(&'static str, String), Definition>,
     audit: Vec<(u64, AuditEntry)>,
@@ -106,8 +105,7 @@ impl Everything {
     }
 
     fn event(&mut self, index: usize, at: Timestamp, (kind, details): Told) {
-        self.events += 1;
-        self.runs[index].events.push(Event { seq: self.events, at, kind: kind.to_owned(), details });
+        self.runs[index].events.push(Event { at, kind: kind.to_owned(), details });
     }
 
     fn logs(&mut self, index: usize, lines: Vec<LogLine>) {
@@ -559,6 +557,8 @@ impl Store for MemStore {
         kept.runs.retain(|it| !tree.contains(&it.record.asked.id));
         kept.notices.retain(|it| !tree.contains(&it.run));
         kept.places = kept.runs.iter().enumerate().map(|(index, it)| (it.record.asked.id, index)).collect();
+        // SQLite counts on from the last row that it has.
+        kept.log_lines = kept.runs.iter().filter_map(|it| it.logs.last()).map(|it| it.0).max().unwrap_or(0);
         Ok(true)
     }
 
@@ -743,7 +743,7 @@ impl Store for MemStore {
             kept.notices.remove(place);
         }
         for delivery in deliveries {
-            let seq = kept.deliveries.len() as u64 + 1;
+            let seq = kept.deliveries.last().map_or(0, |it| it.seq) + 1;
             kept.deliveries.push(Delivery { seq, ..delivery });
         }
         Ok(())

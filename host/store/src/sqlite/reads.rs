@@ -125,7 +125,7 @@ pub(super) fn logged(db: &Connection, id: FlowRunId, call: u32, attempt: u32) ->
 
 pub(super) fn events(db: &Connection, id: FlowRunId) -> Done<Vec<Event>> {
     let row = row_of(db, id)?;
-    let mut found = db.prepare_cached("SELECT seq, at, kind, details FROM event WHERE run = ?1 ORDER BY seq")?;
+    let mut found = db.prepare_cached("SELECT at, kind, details FROM event WHERE run = ?1 ORDER BY seq")?;
     let found = found.query_map([row], |row| Columns::after(0, row).event())?;
     Ok(found.collect::<Result<_, _>>()?)
 }

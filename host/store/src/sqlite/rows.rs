@@ -281,9 +281,9 @@ impl<'r> Columns<'r> {
         Ok((row, LogLine { at, call, attempt, level, message, fields, task }))
     }
 
-    /// Reads `seq, at, kind, details`.
+    /// Reads `at, kind, details`.
     pub(super) fn event(&mut self) -> Sql<Event> {
-        Ok(Event { seq: self.unsigned()?, at: self.time()?, kind: self.next()?, details: self.text()? })
+        Ok(Event { at: self.time()?, kind: self.next()?, details: self.text()? })
     }
 
     /// Reads `digest, bytes, info, uploaded`.
