@@ -76,6 +76,13 @@ impl Server {
         self.child.wait().unwrap().code().unwrap()
     }
 
+    /// Returns how much memory it has, in bytes.
+    pub fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|it| it.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+    }
+
     /// Asks with the admin's token.
     pub fn ask(&self, method: &str, path: &str, body: &str) -> Answer {
         self.ask_as(Some(&self.token), method, path, body)
@@ -84,8 +91,17 @@ impl Server {
     /// Asks with this token, or with none.
     pub fn ask_as(&self, token: Option<&str>, method: &str, path: &str, body: &str) -> Answer {
         let token = token.map(|it| format!("Authorization: Bearer {it}\r\n")).unwrap_or_default();
+        self.request(&token, method, path, body)
+    }
+
+    /// Asks with the admin's token, and with more lines of the head.
+    pub fn ask_with(&self, head: &str, method: &str, path: &str, body: &str) -> Answer {
+        self.request(&format!("Authorization: Bearer {}\r\n{head}", self.token), method, path, body)
+    }
+
+    fn request(&self, head: &str, method: &str, path: &str, body: &str) -> Answer {
         self.send(&format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\n{token}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\n{head}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
             self.address,
             body.len()
         ))
@@ -151,6 +167,8 @@ pub struct Received {
     pub head: String,
     /// The body.
     pub body: String,
+    /// The same as it came, where it is no text.
+    pub bytes: Vec<u8>,
 }
 
 /// A receiver of webhooks: what it takes, and the statuses that it answers one after the other, 200 at the end.
@@ -172,7 +190,7 @@ pub fn receiver(statuses: Vec<u16>) -> (String, mpsc::Receiver<Received>) {
             let status = statuses.next().unwrap_or(200);
             let answer = format!("HTTP/1.1 {status} Done\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
             reader.get_mut().write_all(answer.as_bytes()).unwrap();
-            if tell.send(Received { head, body: String::from_utf8(body).unwrap() }).is_err() {
+            if tell.send(Received { head, body: String::from_utf8_lossy(&body).into_owned(), bytes: body }).is_err() {
                 return;
             }
         }

@@ -9,7 +9,9 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
+pub mod certificates;
 pub mod http;
+pub mod smtp;
 
 /// Returns a built component, such as `orders` or `hostile`.
 pub fn component(name: &str) -> PathBuf {
@@ -53,6 +55,8 @@ fn existing(path: PathBuf) -> PathBuf {
 pub struct Retake {
     /// Removed with it.
     pub dir: tempfile::TempDir,
+    /// What its commands find in the environment.
+    pub env: Vec<(&'static str, String)>,
 }
 
 /// What a command said.
@@ -69,7 +73,7 @@ impl Retake {
     /// Makes a data directory.
     #[allow(clippy::new_without_default, reason = "nobody needs it by default")]
     pub fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap() }
+        Self { dir: tempfile::tempdir().unwrap(), env: Vec::new() }
     }
 
     /// Makes a command ready.
@@ -79,6 +83,7 @@ impl Retake {
         let binary = existing(deps.parent().unwrap().parent().unwrap().join("retake"));
         let mut command = Command::new(binary);
         command.args(args).env("RETAKE_DATA", self.dir.path().join("data")).stdin(Stdio::null());
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }
 

@@ -112,7 +112,7 @@ fn words(args: &[&str]) -> Vec<String> {
 fn directory() -> Retake {
     let memory = Path::new("/dev/shm");
     match memory.is_dir() {
-        true => Retake { dir: tempfile::tempdir_in(memory).unwrap() },
+        true => Retake { dir: tempfile::tempdir_in(memory).unwrap(), ..Retake::new() },
         false => Retake::new(),
     }
 }

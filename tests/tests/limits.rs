@@ -1,6 +1,8 @@
 //! How much is worked on at once, how much begins, and how much may be asked for.
 #![allow(clippy::unwrap_used, reason = "this file is nothing but tests")]
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use retake_tests::http::Server;
@@ -216,4 +218,36 @@ fn slots_are_shared_out_between_deployments() {
     let waiting = waiting.as_array().unwrap();
     assert!(waiting.len() > 20, "it came before those that were asked for earlier: {} wait", waiting.len());
     assert!(waiting.iter().all(|it| it["deployment"] == "orders/greedy"), "{waiting:#?}");
+}
+
+/// Uploads that do not get on hold nobody up, and lie in no memory; none leaves anything behind (A04, A05).
+#[test]
+fn uploads_that_stand_still_hold_nobody_up() {
+    const STUCK: usize = 8;
+    const SENT: usize = 30 << 20;
+    let retake = Retake::new();
+    let server = Server::start(&retake);
+    let held = || std::fs::read_dir(retake.dir.path().join("data")).unwrap().count();
+    let (memory, files) = (server.memory(), held());
+    let stuck: Vec<TcpStream> = (0..STUCK)
+        .map(|_| {
+            let mut stream = TcpStream::connect(&server.address).unwrap();
+            let head = format!(
+                "POST /api/v1/components HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\
+                 Content-Length: {}\r\n\r\n",
+                server.token,
+                SENT * 2
+            );
+            stream.write_all(head.as_bytes()).unwrap();
+            stream.write_all(&vec![7; SENT]).unwrap();
+            stream
+        })
+        .collect();
+    let began = Instant::now();
+    retake.expect(0, &["deploy", &path("orders"), "-n", "dev"]);
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    let grown = server.memory().saturating_sub(memory);
+    assert!(grown < (STUCK * SENT / 2) as u64, "{} MiB more", grown >> 20);
+    assert_eq!(held(), files);
+    drop(stuck);
 }

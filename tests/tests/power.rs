@@ -304,7 +304,7 @@ fn f11_a_power_cut_loses_nothing_that_was_said_to_be_kept() {
         // In memory where there is room: it is thrown away at once, and syncing it would prove nothing.
         let memory = Path::new("/dev/shm");
         let left = match memory.is_dir() {
-            true => Retake { dir: tempfile::tempdir_in(memory).unwrap() },
+            true => Retake { dir: tempfile::tempdir_in(memory).unwrap(), ..Retake::new() },
             false => Retake::new(),
         };
         let after = left.dir.path().join("data");

@@ -266,7 +266,7 @@ fn a_backup_is_a_whole_store_and_damage_is_found() {
     retake.expect(0, &["db", "migrate"]);
     assert!(retake.expect(0, &["db", "check"]).out.contains("all is well"));
     // The copy goes on by itself.
-    let of_copy = Retake { dir: tempfile::tempdir().unwrap() };
+    let of_copy = Retake::new();
     std::fs::rename(copy, of_copy.dir.path().join("data")).unwrap();
     assert!(of_copy.expect(0, &["db", "check"]).out.contains("1 runs, 3 calls and 1 files were read"));
     assert_eq!(of_copy.json(&["retry", &run])["state"], "Completed");

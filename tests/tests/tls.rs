@@ -3,34 +3,12 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use retake_tests::certificates::{Files, certificate};
 use retake_tests::{Retake, component};
 use serde_json::Value;
-
-struct Files {
-    authority: PathBuf,
-    certificate: PathBuf,
-    key: PathBuf,
-}
-
-/// Makes an authority and a certificate from it for these names.
-fn certificate(dir: &Path, name: &str, names: &[&str]) -> Files {
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let names: Vec<String> = names.iter().map(|it| (*it).to_owned()).collect();
-    let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &authority).unwrap();
-    let file = |what: &str| dir.join(format!("{name}-{what}.pem"));
-    let files = Files { authority: file("authority"), certificate: file("certificate"), key: file("key") };
-    std::fs::write(&files.authority, authority.pem()).unwrap();
-    std::fs::write(&files.certificate, certificate.pem()).unwrap();
-    std::fs::write(&files.key, key.serialize_pem()).unwrap();
-    files
-}
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()

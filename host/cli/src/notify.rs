@@ -77,8 +77,9 @@ fn rule(add: &NotifyAdd) -> anyhow::Result<Rule> {
         (Some(url), ..) => Receiver::Webhook { url: url.clone(), secret: add.secret.clone() },
         (None, Some(url), _) => Receiver::Slack { url: url.clone() },
         (None, None, Some(url)) => Receiver::Apprise { url: url.clone() },
+        (None, None, None) if !add.email.is_empty() => Receiver::Email { addresses: add.email.clone() },
         (None, None, None) => {
-            let hint = "`--webhook URL`, `--slack URL` or `--apprise URL`";
+            let hint = "`--webhook URL`, `--slack URL`, `--apprise URL` or `--email ADDRESS`";
             return Err(Trouble::new(Exit::Usage, "nobody is named who is told").hint(hint).into());
         }
     };
@@ -130,6 +131,7 @@ fn rules_table(all: &[NotificationView]) -> comfy_table::Table {
             Receiver::Webhook { url, .. } => format!("webhook {url}"),
             Receiver::Slack { url } => format!("slack {url}"),
             Receiver::Apprise { url } => format!("apprise {url}"),
+            Receiver::Email { addresses } => format!("email {}", addresses.join(", ")),
         };
         let of = if of.is_empty() { "all runs".to_owned() } else { of.join(", ") };
         let name = if rule.paused { format!("{} (paused)", it.name) } else { it.name.clone() };

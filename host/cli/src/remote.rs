@@ -5,6 +5,7 @@ use std::time::Duration;
 use anstream::println;
 use retake_core::replay::CallKind;
 use retake_core::time::{Clock, Timestamp};
+use retake_core::trace::TraceParent;
 use retake_core::value::Json;
 use retake_engine::Observer;
 use retake_server::types::{BulkRetry, PolicyAsk, ResultBody, RetryBody, RunAsk, RunsFilter};
@@ -26,6 +27,11 @@ const LOOK: Duration = Duration::from_secs(2);
 const AGAIN: Duration = Duration::from_secs(1);
 /// How long to wait for what a server remembers of a run that has ended.
 const REMEMBERED: Duration = Duration::from_millis(300);
+
+/// The trace that the command is a part of, as those say who run commands in traces.
+fn trace_parent() -> Option<TraceParent> {
+    std::env::var("TRACEPARENT").ok()?.parse().ok()
+}
 
 fn policy(typed: &PolicyOverrides, memory_bytes: Option<u64>) -> PolicyAsk {
     PolicyAsk { retries: typed.retries, retry_delay_ms: typed.retry_delay.map(millis), timeout_ms: None, memory_bytes }
@@ -62,7 +68,7 @@ pub(crate) async fn run(args: &Args, client: &Client, typed: &Run) -> anyhow::Re
     if !typed.parameters.is_empty() {
         ask.parameters = Some(params::read(&typed.parameters, run::choose_flow(&info, flow)?)?);
     }
-    let (view, made) = client.start(&ask).await?;
+    let (view, made) = client.start(&ask, trace_parent()).await?;
     match made {
         true => teller.say(&format!("run {} of {}", view.name, one_line(&view.flow))),
         false => teller.say(&format!("run {} was made before under this key", view.name)),

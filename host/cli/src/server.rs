@@ -10,7 +10,9 @@ use base64::engine::general_purpose::STANDARD;
 use retake_core::port::Inspector;
 use retake_core::time::Clock;
 use retake_engine::{Entropy, Scope};
-use retake_server::{Bound, Bounds, Client, Host, Live, Settings, Tls, TlsError, Tokens, Trust};
+use retake_server::{
+    Bound, Bounds, Client, Host, Live, MailError, Mailer, Settings, Spans, SpansError, Tls, TlsError, Tokens, Trust,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::args::{Args, LogFormat, Server};
@@ -72,7 +74,7 @@ pub(crate) async fn serve_beside<B: Future<Output = anyhow::Result<()>>>(
     beside: impl FnOnce(Beside) -> B,
 ) -> anyhow::Result<Exit> {
     let address = typed.listen;
-    let tls = tls(typed)?;
+    let (tls, mailer, spans) = (tls(typed)?, mailer(typed)?, spans(typed)?);
     if !address.ip().is_loopback() && !typed.insecure && tls.is_none() {
         let message = format!("`{address}` is reached by others, and tokens could be read on the way");
         let hint = "speak TLS with `--tls-cert FILE --tls-key FILE`, put a proxy that does before `127.0.0.1`, or say \
@@ -93,7 +95,8 @@ pub(crate) async fn serve_beside<B: Future<Output = anyhow::Result<()>>>(
         Trouble::new(Exit::Failed, format!("cannot listen on {address}: {error}"))
             .hint("another server may have it: choose another with `--listen 127.0.0.1:0`")
     })?;
-    let host = host(&local, live, Bounds::new(typed.requests, typed.most_waiting), typed.retention).await?;
+    let bounds = Bounds::new(typed.requests, typed.most_waiting);
+    let host = Host { mailer, retention: typed.retention, ..host(&local, &dir, live, bounds).await? };
     let sign = Sign {
         url: bound.url(),
         pid: std::process::id(),
@@ -120,7 +123,7 @@ pub(crate) async fn serve_beside<B: Future<Output = anyhow::Result<()>>>(
     }
     let trust = bound.certificate().map_or(Trust::Machine, |it| Trust::Only(it.to_vec()));
     let beside = beside(Beside { url, trust, tokens: host.tokens.clone() });
-    let ended = until_ended(&local, &host, bound, typed, beside).await;
+    let ended = until_ended(&local, &host, bound, spans, typed, beside).await;
     let _ = std::fs::remove_file(sign_file(&dir));
     ended?;
     tell(typed, "stopped in good order");
@@ -131,6 +134,7 @@ async fn until_ended(
     local: &Local,
     host: &Host,
     bound: Bound,
+    spans: Option<Spans>,
     typed: &Server,
     beside: impl Future<Output = anyhow::Result<()>>,
 ) -> anyhow::Result<()> {
@@ -156,6 +160,7 @@ async fn until_ended(
             () = going_on("schedules", || retake_server::make_scheduled_runs(host)) => {}
             () = going_on("retention", || retake_server::remove_old_runs(host)) => {}
             () = going_on("notifications", || retake_server::send_notifications(host)) => {}
+            () = going_on("traces", || send_spans(host, spans.as_ref())) => {}
             () = stopped(stops.clone()) => {}
         }
         host.live.close();
@@ -196,7 +201,14 @@ fn live() -> Arc<Live> {
     Arc::new(Live::new(Arc::new(SystemClock), SystemClock.now().as_micros().unsigned_abs()))
 }
 
-async fn host(local: &Local, live: Arc<Live>, bounds: Bounds, retention: Option<Duration>) -> anyhow::Result<Host> {
+async fn send_spans(host: &Host, spans: Option<&Spans>) {
+    match spans {
+        Some(spans) => spans.send(host.store.as_ref(), &host.live).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn host(local: &Local, dir: &Path, live: Arc<Live>, bounds: Bounds) -> anyhow::Result<Host> {
     let tokens = Tokens::load(local.store.as_ref()).await?;
     let inspector: Arc<dyn Inspector> = local.sandbox.clone();
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
@@ -211,8 +223,45 @@ async fn host(local: &Local, live: Arc<Live>, bounds: Bounds, retention: Option<
         doing: Arc::default(),
         bounds: Arc::new(bounds),
         vault: local.vault.clone(),
-        retention,
+        retention: None,
+        uploads: dir.to_owned(),
+        mailer: None,
     })
+}
+
+/// Reads who takes e-mail on its way, if there is anybody.
+fn mailer(typed: &Server) -> anyhow::Result<Option<Mailer>> {
+    let Some((server, from)) = typed.smtp_server.as_ref().zip(typed.smtp_from.as_ref()) else { return Ok(None) };
+    // Not a flag: everybody reads those.
+    let password = std::env::var("RETAKE_SMTP_PASSWORD").ok().filter(|it| !it.is_empty());
+    let mailer = Mailer::new(server, from, password).map_err(|error| {
+        let hint = match error {
+            MailError::Password => "put it into the environment, as `RETAKE_SMTP_PASSWORD`",
+            MailError::Clear => "leave `?tls=none` out, or the password",
+            MailError::From(_) => "`--smtp-from retake@example.org`",
+            MailError::NotBuilt => "build it with the feature `email`",
+            MailError::Server(_) => {
+                "`smtps://USER@HOST` speaks TLS from the beginning, `smtp://USER@HOST` after its hello (STARTTLS), and \
+                 `smtp://HOST?tls=none` never"
+            }
+        };
+        Trouble::new(Exit::Usage, error.to_string()).hint(hint)
+    })?;
+    Ok(Some(mailer))
+}
+
+/// Reads where traces are sent, if they are.
+fn spans(typed: &Server) -> anyhow::Result<Option<Spans>> {
+    let Some(address) = &typed.otlp_endpoint else { return Ok(None) };
+    let spans = Spans::to(address).map_err(|error| {
+        let hint = match error {
+            SpansError::Collector(_) => "write it as `http://127.0.0.1:4318`, without a path: OTLP over HTTP",
+            SpansError::Settings(_) => "`OTEL_EXPORTER_OTLP_…` in the environment count too: look at those",
+            SpansError::NotBuilt => "build it with the feature `otlp`",
+        };
+        Trouble::new(Exit::Usage, error.to_string()).hint(hint)
+    })?;
+    Ok(Some(spans))
 }
 
 /// Reads the certificate that the server speaks TLS with, if there is one.
@@ -289,7 +338,7 @@ impl Own {
 pub(crate) async fn own(args: &Args) -> anyhow::Result<Own> {
     let live = live();
     let local = local::open(args, Some(live.clone())).await?;
-    let host = host(&local, live, Bounds::new(1_000_000, u64::MAX), None).await?;
+    let host = host(&local, &local::data_dir(args)?, live, Bounds::new(1_000_000, u64::MAX)).await?;
     let token = host.tokens.lend(&SystemEntropy, SystemClock.now());
     let bound = Bound::to(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), None).await.map_err(|error| {
         Trouble::new(Exit::Failed, format!("cannot listen on loopback: {error}"))

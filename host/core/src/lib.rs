@@ -17,4 +17,5 @@ pub mod run;
 pub mod schedule;
 pub mod task;
 pub mod time;
+pub mod trace;
 pub mod value;

@@ -11,6 +11,7 @@ use crate::id::ContentDigest;
 use crate::replay::Identity;
 use crate::retry::{BadField, Delay, RetryPolicy, Spent};
 use crate::time::{Timestamp, millis_option};
+use crate::trace::TraceParent;
 use crate::value::Json;
 
 /// What one attempt used, measured by the host.
@@ -181,6 +182,9 @@ pub struct Overrides {
     /// Instead of the memory in the metadata, of the flow and of its tasks, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
+    /// The span of a trace that asked for the run.
+    #[serde(rename = "traceparent", default, skip_serializing_if = "Option::is_none")]
+    pub trace_parent: Option<TraceParent>,
     /// What counts before all these in the present round: the next manual retry begins without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub this_round: Option<Box<Overrides>>,

@@ -10,6 +10,7 @@ use reqwest::{Method, RequestBuilder, Response, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use retake_core::trace::TraceParent;
 use retake_core::value::Json;
 
 use crate::error::{ApiError, ErrorView};
@@ -66,8 +67,7 @@ impl Client {
     pub fn new(base: &str, token: Option<String>, trust: &Trust) -> Answer<Self> {
         let unreachable = |why: String| ClientError::Unreachable { base: base.to_owned(), why };
         let url = Url::parse(base).map_err(|error| unreachable(format!("it is no address: {error}")))?;
-        // Asked for twice it is refused, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        crate::tls::use_ring();
         let http = trust
             .told(reqwest::Client::builder())
             .map_err(unreachable)?
@@ -219,9 +219,13 @@ impl Client {
         self.ask(self.request(Method::GET, &["flow-runs"]).query(filter)).await
     }
 
-    /// Starts a run.
-    pub async fn start(&self, ask: &RunAsk) -> Answer<(RunView, bool)> {
-        let response = self.send(self.request(Method::POST, &["flow-runs"]).json(ask).timeout(ANSWER)).await?;
+    /// Starts a run, as a part of a trace where there is one.
+    pub async fn start(&self, ask: &RunAsk, trace: Option<TraceParent>) -> Answer<(RunView, bool)> {
+        let mut request = self.request(Method::POST, &["flow-runs"]).json(ask).timeout(ANSWER);
+        if let Some(trace) = trace {
+            request = request.header("traceparent", trace.to_string());
+        }
+        let response = self.send(request).await?;
         let made = response.status() == reqwest::StatusCode::CREATED;
         let run = response.json().await.map_err(|error| self.unreachable(error.to_string()))?;
         Ok((run, made))

@@ -7,8 +7,10 @@ use tokio::task::JoinSet;
 
 /// Streams at once (A15).
 const STREAMS: usize = 100;
-/// Uploads at once: each is held in memory until it is inspected (A04).
-const UPLOADS: usize = 2;
+/// Uploads that come at once: each is a file.
+const UPLOADS: usize = 16;
+/// Uploads that are inspected at once: each is held in memory (A04).
+const INSPECTIONS: usize = 2;
 
 /// What is being done.
 #[derive(Debug)]
@@ -16,6 +18,7 @@ pub struct Doing {
     tasks: Mutex<JoinSet<()>>,
     streams: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
+    inspections: Arc<Semaphore>,
 }
 
 impl Default for Doing {
@@ -24,6 +27,7 @@ impl Default for Doing {
             tasks: Mutex::default(),
             streams: Arc::new(Semaphore::new(STREAMS)),
             uploads: Arc::new(Semaphore::new(UPLOADS)),
+            inspections: Arc::new(Semaphore::new(INSPECTIONS)),
         }
     }
 }
@@ -47,8 +51,13 @@ impl Doing {
         self.streams.clone().try_acquire_owned().ok()
     }
 
-    /// Waits for the place of an upload.
+    /// Waits for the place of an upload that comes.
     pub(crate) async fn upload(&self) -> Option<OwnedSemaphorePermit> {
         self.uploads.clone().acquire_owned().await.ok()
+    }
+
+    /// Waits for the place of an upload that is inspected.
+    pub(crate) async fn inspection(&self) -> Option<OwnedSemaphorePermit> {
+        self.inspections.clone().acquire_owned().await.ok()
     }
 }

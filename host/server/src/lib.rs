@@ -11,18 +11,21 @@ mod doing;
 mod error;
 mod explain;
 mod live;
+mod mail;
 mod metrics;
 mod notify;
 mod retention;
 mod scheduler;
 mod schema;
 mod serve;
+mod spans;
 mod tell;
 pub mod text;
 mod tls;
 mod vault;
 pub mod wire;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,10 +42,12 @@ pub use doing::Doing;
 pub use error::{ApiError, ErrorView, hint_of};
 pub use explain::Explanation;
 pub use live::{Happened, Live, LiveEvent};
+pub use mail::{MailError, Mailer};
 pub use notify::work as send_notifications;
 pub use retention::work as remove_old_runs;
 pub use scheduler::work as make_scheduled_runs;
 pub use serve::{Bound, serve};
+pub use spans::{Spans, SpansError};
 pub use tell::tell_engine;
 pub use tls::{Tls, TlsError, Trust};
 pub use vault::{Vault, VaultError};
@@ -72,6 +77,10 @@ pub struct Host {
     pub vault: Arc<Vault>,
     /// How much may be asked for.
     pub bounds: Arc<Bounds>,
+    /// A directory for uploads while they come.
+    pub uploads: PathBuf,
+    /// Who takes e-mail on its way, if there is anybody.
+    pub mailer: Option<Mailer>,
 }
 
 impl Host {

@@ -23,8 +23,8 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use utoipa::ToSchema;
 
-use crate::Host;
-use crate::text::words;
+use crate::text::{innermost, words};
+use crate::{Host, mail};
 
 /// How often to look for notices and deliveries.
 const LOOK: Duration = Duration::from_millis(500);
@@ -34,6 +34,8 @@ const AT_ONCE: usize = 100;
 const ANSWER: Duration = Duration::from_secs(10);
 /// Waits between the tries of one delivery; after the last it is given up. Two days in all.
 const WAITS: [u64; 9] = [5, 30, 120, 600, 3600, 3600 * 3, 3600 * 8, 3600 * 12, 3600 * 24];
+/// What becomes of an e-mail where nobody takes it.
+pub(crate) const NO_MAILER: &str = "this server sends no e-mail";
 /// Longest answer that is kept.
 const ANSWER_BYTES: usize = 500;
 
@@ -98,6 +100,12 @@ pub enum Receiver {
         #[schema(pattern = "^https?://[A-Za-z0-9]")]
         url: String,
     },
+    /// E-mail, where the server was told who takes it on its way.
+    Email {
+        /// To whom; 20 at most.
+        #[schema(min_items = 1, max_items = 20)]
+        addresses: Vec<String>,
+    },
 }
 
 fn troubled() -> Vec<Shown> {
@@ -109,10 +117,27 @@ fn one() -> u32 {
 }
 
 impl Receiver {
-    fn url(&self) -> &str {
+    /// The address that requests go to.
+    pub(crate) fn url(&mut self) -> Option<&mut String> {
         match self {
-            Self::Webhook { url, .. } | Self::Slack { url } | Self::Apprise { url } => url,
+            Self::Webhook { url, .. } | Self::Slack { url } | Self::Apprise { url } => Some(url),
+            Self::Email { .. } => None,
         }
+    }
+
+    fn check(&self) -> Result<(), BadField> {
+        let url = match self {
+            Self::Webhook { url, .. } | Self::Slack { url } | Self::Apprise { url } => reqwest::Url::parse(url),
+            Self::Email { addresses } => return mail::check(addresses),
+        };
+        let is_web = url.is_ok_and(|it| matches!(it.scheme(), "http" | "https") && it.host().is_some());
+        BadField::unless(is_web, "to.url", || "is no address that begins with `http://` or `https://`".into())?;
+        if let Self::Webhook { secret: Some(secret), .. } = self {
+            BadField::unless(key(secret).is_some(), "to.webhook.secret", || {
+                "is not `whsec_` and 24 to 64 bytes in base64".into()
+            })?;
+        }
+        Ok(())
     }
 }
 
@@ -137,15 +162,7 @@ impl Rule {
         BadField::unless((1..=100).contains(&self.in_a_row), "in_a_row", || "may be 1 to 100".into())?;
         let most = 366 * 24 * 3600 * 1000;
         BadField::unless(self.quiet_ms <= most, "quiet_ms", || format!("may be {most} at most"))?;
-        let url = reqwest::Url::parse(self.to.url());
-        let is_web = url.is_ok_and(|it| matches!(it.scheme(), "http" | "https") && it.host().is_some());
-        BadField::unless(is_web, "to.url", || "is no address that begins with `http://` or `https://`".into())?;
-        if let Receiver::Webhook { secret: Some(secret), .. } = &self.to {
-            BadField::unless(key(secret).is_some(), "to.webhook.secret", || {
-                "is not `whsec_` and 24 to 64 bytes in base64".into()
-            })?;
-        }
-        Ok(())
+        self.to.check()
     }
 }
 
@@ -192,7 +209,7 @@ fn said(looked: Result<(), StoreError>) {
 }
 
 fn sender() -> reqwest::Result<reqwest::Client> {
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    crate::tls::use_ring();
     reqwest::Client::builder()
         .timeout(ANSWER)
         // A receiver that sends us elsewhere could have us ask what only we can reach.
@@ -377,26 +394,10 @@ async fn send(host: &Host, http: &reqwest::Client, delivery: &Delivery) -> Resul
     let rule = rule.and_then(|it| serde_json::from_str::<Rule>(it.body.as_str()).ok());
     delivery.attempts += 1;
     let now = host.now();
-    let (answer, arrived, wait) = match &rule {
-        None => ("the rule is gone".to_owned(), false, None),
-        Some(rule) => match request(http, &rule.to, &delivery, now).send().await {
-            Ok(response) => {
-                let status = response.status();
-                let wait = response.headers().get("retry-after").and_then(|it| it.to_str().ok()?.parse::<u64>().ok());
-                let said = match status.is_redirection() {
-                    true => format!("status {status}: redirections are not followed"),
-                    false => format!("status {status}"),
-                };
-                (said, status.is_success(), wait)
-            }
-            Err(error) => {
-                let mut why = &error as &dyn std::error::Error;
-                while let Some(source) = why.source() {
-                    why = source;
-                }
-                (why.to_string(), false, None)
-            }
-        },
+    let Tried { answer, arrived, wait } = match rule.as_ref().map(|it| &it.to) {
+        None => Tried::refused("the rule is gone".to_owned()),
+        Some(Receiver::Email { addresses }) => send_mail(host, addresses, &delivery).await,
+        Some(to) => send_request(request(http, to, &delivery, now)).await,
     };
     delivery.answer = Some(retake_core::failure::cut(answer, ANSWER_BYTES));
     // A test is tried once: whoever asked for it looks at what comes back.
@@ -423,31 +424,69 @@ async fn send(host: &Host, http: &reqwest::Client, delivery: &Delivery) -> Resul
     Ok(delivery)
 }
 
+/// What came of one try.
+struct Tried {
+    answer: String,
+    arrived: bool,
+    /// How many seconds the receiver asked to be left alone for.
+    wait: Option<u64>,
+}
+
+impl Tried {
+    fn refused(answer: String) -> Self {
+        Self { answer, arrived: false, wait: None }
+    }
+}
+
+async fn send_mail(host: &Host, addresses: &[String], delivery: &Delivery) -> Tried {
+    let Some(mailer) = &host.mailer else { return Tried::refused(NO_MAILER.to_owned()) };
+    let text = in_words(delivery);
+    let subject = format!("[Retake] {}", text.lines().next().unwrap_or_default());
+    match mailer.send(addresses, &message_id(delivery), delivery.created, (subject, text)).await {
+        Ok(answer) => Tried { answer, arrived: true, wait: None },
+        Err(why) => Tried::refused(why),
+    }
+}
+
+async fn send_request(request: reqwest::RequestBuilder) -> Tried {
+    match request.send().await {
+        Ok(response) => {
+            let status = response.status();
+            let wait = response.headers().get("retry-after").and_then(|it| it.to_str().ok()?.parse::<u64>().ok());
+            let answer = match status.is_redirection() {
+                true => format!("status {status}: redirections are not followed"),
+                false => format!("status {status}"),
+            };
+            Tried { answer, arrived: status.is_success(), wait }
+        }
+        Err(error) => Tried::refused(innermost(&error)),
+    }
+}
+
+/// What a receiver is asked that is told over HTTP.
 fn request(http: &reqwest::Client, to: &Receiver, delivery: &Delivery, now: Timestamp) -> reqwest::RequestBuilder {
-    let request = http.post(to.url()).header("content-type", "application/json");
+    let post = |url: &String| http.post(url).header("content-type", "application/json");
+    let in_json = |url, body: serde_json::Value| post(url).body(Json::of(&body).as_str().to_owned());
     match to {
-        Receiver::Webhook { secret, .. } => {
+        Receiver::Webhook { url, secret } => {
             let id = message_id(delivery);
             let seconds = now.as_unix_ms() / 1000;
             let body = delivery.body.as_str().to_owned();
             let signature = secret.as_deref().and_then(key).map(|key| signature(&key, &id, seconds, &body));
-            let request = request.header("webhook-id", id).header("webhook-timestamp", seconds);
+            let request = post(url).header("webhook-id", id).header("webhook-timestamp", seconds);
             let request = match signature {
                 Some(signature) => request.header("webhook-signature", signature),
                 None => request,
             };
             request.body(body)
         }
-        Receiver::Slack { .. } => {
-            request.body(Json::of(&serde_json::json!({ "text": in_words(delivery) })).as_str().to_owned())
+        Receiver::Slack { url } => in_json(url, serde_json::json!({ "text": in_words(delivery) })),
+        Receiver::Apprise { url } => {
+            let text = in_words(delivery);
+            let title = text.lines().next().unwrap_or_default();
+            in_json(url, serde_json::json!({ "title": title, "body": text, "type": "failure" }))
         }
-        Receiver::Apprise { .. } => {
-            let (title, _) = in_words(delivery)
-                .split_once('\n')
-                .map_or((in_words(delivery), ""), |(title, _)| (title.to_owned(), ""));
-            let body = serde_json::json!({ "title": title, "body": in_words(delivery), "type": "failure" });
-            request.body(Json::of(&body).as_str().to_owned())
-        }
+        Receiver::Email { .. } => unreachable!("e-mail is handed to the mailer"),
     }
 }
 

@@ -62,6 +62,8 @@ pub struct Overrides {
     timeout: Option<u64>,
     /// Bytes of memory for each attempt.
     memory_bytes: Option<u64>,
+    /// The span that asked for the run, as it was sent.
+    traceparent: Option<String>,
     /// The same for the present round alone.
     #[schema(value_type = Option<Object>)]
     this_round: Option<Any>,

@@ -30,6 +30,15 @@ pub fn one_line(text: &str) -> String {
     plain(text).replace(['\n', '\t'], " ")
 }
 
+/// Returns what an error came of in the end.
+pub(crate) fn innermost(error: &dyn std::error::Error) -> String {
+    let mut why = error;
+    while let Some(source) = why.source() {
+        why = source;
+    }
+    why.to_string()
+}
+
 /// Writes a duration as people say it: `1.2 s`, `5 min`, `2 h 10 min`.
 pub fn took(duration: Duration) -> String {
     let seconds = duration.as_secs();

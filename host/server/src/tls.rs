@@ -29,6 +29,11 @@ pub enum TlsError {
     Pair(rustls::Error),
 }
 
+/// Lets requests that we make use the same cryptography. Asked for again it is refused, which is as good.
+pub(crate) fn use_ring() {
+    let _ = ring::default_provider().install_default();
+}
+
 /// A server's certificate with its key.
 #[derive(Clone)]
 pub struct Tls {

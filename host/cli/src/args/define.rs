@@ -43,6 +43,15 @@ pub(crate) struct Server {
     /// Requests that each token may make in a second
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) requests: u32,
+    /// Who takes notifications by e-mail on their way: smtp[s]://[USER@]HOST[:PORT]; the password is RETAKE_SMTP_PASSWORD
+    #[arg(long, value_name = "URL", requires = "smtp_from", env = "RETAKE_SMTP_SERVER")]
+    pub(crate) smtp_server: Option<String>,
+    /// Whose e-mail it is
+    #[arg(long, value_name = "ADDRESS", requires = "smtp_server", env = "RETAKE_SMTP_FROM")]
+    pub(crate) smtp_from: Option<String>,
+    /// Where traces are sent, by OTLP over HTTP: a collector's address, such as http://127.0.0.1:4318
+    #[arg(long, value_name = "URL", env = "RETAKE_OTLP_ENDPOINT")]
+    pub(crate) otlp_endpoint: Option<String>,
     /// How long runs are kept after they have ended, where their deployment does not say [default: for ever]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) retention: Option<Duration>,
@@ -362,6 +371,7 @@ pub(crate) enum Notify {
 Examples:
   retake notify add night --webhook https://example.org/hook
   retake notify add orders --slack https://hooks.slack.com/services/… --deployment orders/dev --in-a-row 3
+  retake notify add ops --email ops@example.org --state parked
   retake notify test night && retake notify deliveries")]
     Add(Box<NotifyAdd>),
     /// Forget a rule
@@ -393,14 +403,17 @@ pub(crate) struct NotifyAdd {
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
     /// A webhook, signed as Standard Webhooks says
-    #[arg(long, value_name = "URL", required_unless_present_any = ["slack", "apprise"], conflicts_with_all = ["slack", "apprise"])]
+    #[arg(long, value_name = "URL", required_unless_present_any = ["slack", "apprise", "email"], conflicts_with_all = ["slack", "apprise", "email"])]
     pub(crate) webhook: Option<String>,
     /// A webhook of Slack, or of what understands the same
-    #[arg(long, value_name = "URL", conflicts_with = "apprise")]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["apprise", "email"])]
     pub(crate) slack: Option<String>,
     /// An Apprise API server
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", conflicts_with = "email")]
     pub(crate) apprise: Option<String>,
+    /// An e-mail address; may be given again. The server needs `--smtp-server`
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) email: Vec<String>,
     /// The secret of a webhook: `whsec_` and base64 [default: one is made]
     #[arg(long, value_name = "SECRET", requires = "webhook")]
     pub(crate) secret: Option<String>,

@@ -1,5 +1,7 @@
 //! Components and their flows.
 
+use std::time::Duration;
+
 use axum::Extension;
 use axum::Json;
 use axum::body::Body as RawBody;
@@ -13,6 +15,9 @@ use retake_core::port::Inspected;
 use retake_core::time::Timestamp;
 use retake_store::{ComponentRecord, Store};
 use serde::{Deserialize, Serialize};
+use tokio::fs::File;
+use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt, BufWriter};
+use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 
 use super::Listed;
@@ -22,8 +27,12 @@ use crate::error::ApiError;
 use crate::wire::InspectionView;
 use crate::{Host, schema};
 
-/// Room that is made for an upload before any of it came.
-const FIRST_BYTES: usize = 1 << 20;
+/// How much of an upload is written at once.
+const PART_BYTES: usize = 256 << 10;
+/// How long an upload may take to get going.
+const SLOWEST_START: Duration = Duration::from_secs(30);
+/// Bytes that come in each second at least, then: whoever is slower keeps others waiting (A05).
+const SLOWEST: usize = 32 << 10;
 
 /// A component that is kept.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -73,8 +82,15 @@ pub(super) async fn upload(
     headers: HeaderMap,
     body: RawBody,
 ) -> Result<(StatusCode, Json<InspectionView>), ApiError> {
-    let _place = host.doing.upload().await;
-    let bytes = read(&headers, body).await?;
+    let file = {
+        let _place = host.doing.upload().await;
+        receive(&host, &headers, body).await?
+    };
+    let _place = host.doing.inspection().await;
+    let bytes = read(file).await.map_err(|error| {
+        tracing::error!(%error, "an upload could not be read");
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the upload cannot be read", "send it again")
+    })?;
     let Inspected { digest, bytes: length, info, imports } = host.inspector.inspect(bytes.clone()).await?;
     retake_engine::check_schemas(&info)?;
     let status = match query.dry_run {
@@ -89,8 +105,8 @@ pub(super) async fn upload(
     Ok((status, Json(InspectionView { digest, bytes: length, info, imports })))
 }
 
-/// Reads an upload, as far as one may be long.
-async fn read(headers: &HeaderMap, body: RawBody) -> Result<Vec<u8>, ApiError> {
+/// Takes an upload down in a file that has no name, so that whoever sends slowly, or much, fills no memory (A04).
+async fn receive(host: &Host, headers: &HeaderMap, body: RawBody) -> Result<File, ApiError> {
     let too_large = || {
         let message = format!("a component has at most {} MiB", limits::COMPONENT_BYTES >> 20);
         let hint = "build with `opt-level = \"s\"`, `lto = true` and `strip = true`";
@@ -100,15 +116,35 @@ async fn read(headers: &HeaderMap, body: RawBody) -> Result<Vec<u8>, ApiError> {
     if said.is_some_and(|it| it > limits::COMPONENT_BYTES) {
         return Err(too_large());
     }
-    let mut bytes = Vec::with_capacity(said.unwrap_or(0).min(FIRST_BYTES));
-    let mut stream = body.into_data_stream();
+    let no_room = |error: std::io::Error| {
+        tracing::error!(%error, dir = %host.uploads.display(), "an upload could not be taken down");
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the upload cannot be taken down", "ask again")
+    };
+    let file = File::from_std(tempfile::tempfile_in(&host.uploads).map_err(no_room)?);
+    let mut file = BufWriter::with_capacity(PART_BYTES, file);
+    let (mut stream, began, mut length) = (body.into_data_stream(), Instant::now(), 0);
     while let Some(chunk) = stream.next().await {
         let chunk = chunk.map_err(|_| ApiError::invalid("the upload ended too early", "send it again"))?;
-        if bytes.len() + chunk.len() > limits::COMPONENT_BYTES {
+        length += chunk.len();
+        if length > limits::COMPONENT_BYTES {
             return Err(too_large());
         }
-        bytes.extend_from_slice(&chunk);
+        if began.elapsed() > SLOWEST_START + Duration::from_secs((length / SLOWEST) as u64) {
+            let message = format!("an upload has {} KiB in a second at least", SLOWEST >> 10);
+            return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "too-slow", message, "send it again"));
+        }
+        file.write_all(&chunk).await.map_err(no_room)?;
     }
+    file.flush().await.map_err(no_room)?;
+    Ok(file.into_inner())
+}
+
+/// Reads what was taken down.
+async fn read(mut file: File) -> std::io::Result<Vec<u8>> {
+    file.rewind().await?;
+    let length = file.metadata().await?.len();
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
+    file.read_to_end(&mut bytes).await?;
     Ok(bytes)
 }
 

@@ -15,7 +15,7 @@ use super::{Listed, kept, page_limit, page_place};
 use crate::Host;
 use crate::access::Actor;
 use crate::error::{ApiError, checked_name};
-use crate::notify::{Receiver, Rule, message_id, new_secret, test_message};
+use crate::notify::{NO_MAILER, Receiver, Rule, message_id, new_secret, test_message};
 
 /// A notification rule.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -36,11 +36,12 @@ fn view(definition: &Definition) -> Result<NotificationView, ApiError> {
 /// The same without what is secret: the signature's key, and of addresses all but the host, because what follows it is
 /// what lets people in at some.
 fn veiled(mut view: NotificationView) -> NotificationView {
-    let (Receiver::Webhook { url, .. } | Receiver::Slack { url } | Receiver::Apprise { url }) = &mut view.rule.to;
-    *url = match reqwest::Url::parse(url) {
-        Ok(it) => format!("{}/…", it.origin().ascii_serialization()),
-        Err(_) => "…".to_owned(),
-    };
+    if let Some(url) = view.rule.to.url() {
+        *url = match reqwest::Url::parse(url) {
+            Ok(it) => format!("{}/…", it.origin().ascii_serialization()),
+            Err(_) => "…".to_owned(),
+        };
+    }
     if let Receiver::Webhook { secret, .. } = &mut view.rule.to {
         *secret = None;
     }
@@ -87,6 +88,10 @@ pub(super) async fn put(
 ) -> Result<Json<NotificationView>, ApiError> {
     checked_name("name", &name)?;
     rule.check()?;
+    if matches!(rule.to, Receiver::Email { .. }) && host.mailer.is_none() {
+        let hint = "start it with `--smtp-server URL --smtp-from ADDRESS`";
+        return Err(ApiError::invalid(format!("`to.email`: {NO_MAILER}"), hint));
+    }
     let before = host.store.definition(kind::NOTIFICATION, &name).await?;
     let old = before.as_ref().map(view).transpose()?;
     let mut new = true;

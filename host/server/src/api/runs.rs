@@ -249,7 +249,9 @@ impl PolicyAsk {
 ///
 /// Under an `Idempotency-Key` that made a run before, that run is the answer, with status 200.
 #[utoipa::path(post, path = "/api/v1/flow-runs", tag = "flow runs", request_body = RunAsk,
-    params(("Idempotency-Key" = Option<String>, Header, description = "A second run under the same key is not made")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "A second run under the same key is not made"),
+        ("traceparent" = Option<String>, Header, description = "The span that asks, by W3C's Trace Context: those of \
+            the run stand below it. What is no such thing counts for nothing")),
     responses((status = 201, body = RunView), (status = 200, body = RunView, description = "It was made before")))]
 pub(super) async fn create(
     State(host): State<Host>,
@@ -270,7 +272,8 @@ pub(super) async fn create(
         return Ok((StatusCode::OK, Json(RunView::new(&record, host.now()))));
     }
     host.room_for_a_run().await?;
-    let request = start_request(&host, ask).await?;
+    let mut request = start_request(&host, ask).await?;
+    request.overrides.trace_parent = headers.get("traceparent").and_then(|it| it.to_str().ok()?.parse().ok());
     let (record, made) = host.engine.start(request).await?;
     if made {
         let details = serde_json::json!({ "flow": record.asked.flow, "deployment": record.asked.deployment });
