@@ -89,3 +89,32 @@ fn what_is_wrong_with_the_file_is_said_and_nothing_is_done() {
     let gone = retake.command(&["ps", "--config", "/nowhere/config.toml"]).output().unwrap();
     assert_eq!(gone.status.code(), Some(2));
 }
+
+/// A profile counts for more than what counts for all, and for less than the environment and flags.
+#[test]
+fn a_profile_is_chosen_by_name() {
+    let retake = Retake::new();
+    let file = "server = \"http://all:1\"\noutput = \"json\"\n[profile.prod]\nserver = \"http://prod:2\"\n\
+                token = \"rtk_canary\"\n[profile.test]\nserver = \"http://test:3\"\n";
+    let show = |environment: &[(&str, &str)], args: &[&str]| {
+        let said = say(&retake, file, environment, &[&["config"], args].concat());
+        assert_eq!(said.exit, Some(0), "{}", said.err);
+        serde_json::from_str::<Value>(&said.out).unwrap()
+    };
+    let server = |all: &Value| setting(all, "server").0.to_owned();
+    assert_eq!(server(&show(&[], &[])), "http://all:1");
+    assert_eq!(setting(&show(&[], &[]), "token").1, "default");
+    assert_eq!(server(&show(&[], &["--profile", "prod"])), "http://prod:2");
+    assert_eq!(setting(&show(&[], &["--profile=prod"]), "token").0, "(set)");
+    assert_eq!(server(&show(&[("RETAKE_PROFILE", "test")], &[])), "http://test:3");
+    assert_eq!(server(&show(&[("RETAKE_PROFILE", "test")], &["--profile", "prod"])), "http://prod:2");
+    assert_eq!(server(&show(&[("RETAKE_SERVER", "http://env:4")], &["--profile", "prod"])), "http://env:4");
+    assert_eq!(server(&show(&[], &["--profile", "prod", "--server", "http://typed:5"])), "http://typed:5");
+    let open = file.replace("token = \"rtk_canary\"\n", "");
+    say(&retake, &open, &[], &["ps", "--profile", "pord"])
+        .is_an_error_with_a_hint("there is no profile `pord`; known: `prod`, `test`");
+    let wrong = "[profile.prod]\nservr = \"x\"\n";
+    say(&retake, wrong, &[], &["ps"])
+        .is_an_error_with_a_hint("there is no `profile.prod.servr`; did you mean `server`?");
+    say(&retake, "[profile]\nprod = 1\n", &[], &["ps"]).is_an_error_with_a_hint("`profile.prod` is no table");
+}

@@ -220,6 +220,21 @@ fn slots_are_shared_out_between_deployments() {
     assert!(waiting.iter().all(|it| it["deployment"] == "orders/greedy"), "{waiting:#?}");
 }
 
+/// What waits is told by queue.
+#[test]
+fn what_waits_is_told_by_queue() {
+    let retake = Retake::new();
+    let server = Server::start_with(&retake, &["-q", "nobody-else"]);
+    retake.expect(0, &["deploy", &path("orders"), "-n", "dev", "-q", "night", "-p", "customer=acme"]);
+    for _ in 0..3 {
+        retake.expect(0, &["run", "orders/dev"]);
+    }
+    retake.expect(0, &["run", "orders/dev", "--in", "1h"]);
+    let text = server.ask("GET", "/metrics", "").body;
+    assert!(text.contains("retake_queue_depth{queue=\"night\"} 3"), "{text}");
+    assert!(text.contains("retake_queue_age_seconds{queue=\"night\"} 0."), "{text}");
+}
+
 /// Uploads that do not get on hold nobody up, and lie in no memory; none leaves anything behind (A04, A05).
 #[test]
 fn uploads_that_stand_still_hold_nobody_up() {

@@ -444,7 +444,14 @@ fn a_stream_ends_with_its_run_and_with_its_token() {
     ));
     assert!(lost.body.contains("event: resync"), "{lost:?}");
     let text = server.ask("GET", "/metrics", "").body;
-    assert!(text.contains("retake_task_attempts_total{outcome=\"completed\"} 3"), "{text}");
+    for line in [
+        "retake_task_attempts_total{outcome=\"completed\"} 3",
+        "retake_sandboxes_total 4",
+        "retake_slots{of=\"task_attempts\"} 512",
+        "retake_slots_used{of=\"flow_runs\"} 0",
+    ] {
+        assert!(text.contains(line), "no {line} in {text}");
+    }
     let viewer = retake.expect(0, &["tokens", "add", "v", "--role", "viewer"]).out.trim().to_owned();
     std::thread::scope(|scope| {
         let all = scope.spawn(|| server.ask_as(Some(&viewer), "GET", "/api/v1/events/stream", ""));

@@ -18,7 +18,7 @@ use crate::params;
 /// Commands whose own flags may stand in the file, each in a table of its own: `[command.server]`.
 const COMMANDS: [&str; 2] = ["server", "worker"];
 /// Flags that mean something where they are typed alone.
-const TYPED_ALONE: [&str; 4] = ["help", "version", "config", "verbose"];
+const TYPED_ALONE: [&str; 5] = ["help", "version", "config", "verbose", "profile"];
 /// Whose values are not shown.
 const SECRET: [&str; 1] = ["token"];
 
@@ -28,6 +28,8 @@ pub(crate) struct Config {
     file: Option<PathBuf>,
     global: BTreeMap<String, Vec<String>>,
     commands: BTreeMap<String, BTreeMap<String, Vec<String>>>,
+    /// Which profile counts.
+    profile: Option<String>,
 }
 
 /// Reads what was typed over what the environment and the file say.
@@ -46,15 +48,19 @@ pub(crate) enum Misread {
     File(Trouble),
 }
 
+/// Returns what a flag says, or its variable in the environment, before the command line can be read.
+fn early(words: &[OsString], flag: &str, variable: &str) -> Option<OsString> {
+    let words: Vec<&str> = words.iter().filter_map(|it| it.to_str()).take_while(|it| *it != "--").collect();
+    let typed = words.iter().enumerate().find_map(|(i, it)| match it.strip_prefix(flag)? {
+        "" => words.get(i + 1).copied(),
+        rest => rest.strip_prefix('='),
+    });
+    typed.map(OsString::from).or_else(|| std::env::var_os(variable)).filter(|it| !it.is_empty())
+}
+
 /// Returns the file that was named, and whether it was; the user's own otherwise.
 fn file(words: &[OsString]) -> (Option<PathBuf>, bool) {
-    let words: Vec<&str> = words.iter().filter_map(|it| it.to_str()).take_while(|it| *it != "--").collect();
-    let typed = words.iter().enumerate().find_map(|(i, it)| match *it {
-        "--config" => words.get(i + 1).copied(),
-        it => it.strip_prefix("--config="),
-    });
-    let named = typed.map(PathBuf::from).or_else(|| std::env::var_os("RETAKE_CONFIG").map(PathBuf::from));
-    match named.filter(|it| !it.as_os_str().is_empty()) {
+    match early(words, "--config", "RETAKE_CONFIG").map(PathBuf::from) {
         Some(named) => (Some(named), true),
         None => (etcetera::choose_base_strategy().ok().map(|it| it.config_dir().join("retake/config.toml")), false),
     }
@@ -62,6 +68,7 @@ fn file(words: &[OsString]) -> (Option<PathBuf>, bool) {
 
 impl Config {
     fn read(words: &[OsString]) -> Result<Self, Trouble> {
+        let profile = early(words, "--profile", "RETAKE_PROFILE").map(|it| it.to_string_lossy().into_owned());
         let (Some(file), was_named) = file(words) else { return Ok(Self::default()) };
         let wrong = |what: String| {
             Trouble::new(Exit::Usage, format!("`{}`: {what}", file.display()))
@@ -69,35 +76,49 @@ impl Config {
         };
         let text = match std::fs::read_to_string(&file) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !was_named => return Ok(Self::default()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !was_named && profile.is_none() => {
+                return Ok(Self::default());
+            }
             Err(error) => return Err(wrong(format!("cannot be read: {error}"))),
         };
         let table: toml::Table = toml::from_str(&text).map_err(|error| wrong(error.to_string().trim().to_owned()))?;
         let mut config = Self { file: Some(file.clone()), ..Self::default() };
+        let mut profiles = BTreeMap::new();
         for (key, value) in table {
-            match value {
-                Value::Table(commands) if key == "command" => {
-                    for (name, flags) in commands {
-                        let Value::Table(flags) = flags else {
-                            return Err(wrong(format!("`command.{name}` is no table")));
-                        };
+            match (key.as_str(), value) {
+                ("command", Value::Table(commands)) => {
+                    for (name, it) in commands {
                         if !COMMANDS.contains(&name.as_str()) {
                             let message = format!("`command.{name}`: only {} may have a table", COMMANDS.join(" and "));
                             return Err(wrong(message));
                         }
-                        let flags = flags.into_iter().map(|(key, it)| flag(Some(&name), key, &it));
-                        let flags = flags.collect::<Result<_, String>>().map_err(wrong)?;
+                        let flags = flags_of(&format!("command.{name}"), Some(&name), it).map_err(wrong)?;
                         config.commands.insert(name, flags);
                     }
                 }
-                value => {
-                    let (key, values) = flag(None, key, &value).map_err(wrong)?;
+                ("profile", Value::Table(all)) => {
+                    for (name, it) in all {
+                        let flags = flags_of(&format!("profile.{name}"), None, it).map_err(wrong)?;
+                        profiles.insert(name, flags);
+                    }
+                }
+                (_, value) => {
+                    let (key, values) = flag("", None, key, &value).map_err(wrong)?;
                     config.global.insert(key, values);
                 }
             }
         }
-        if config.global.contains_key("token") {
+        if config.global.contains_key("token") || profiles.values().any(|it| it.contains_key("token")) {
             warn_of_readers(&file);
+        }
+        if let Some(name) = profile {
+            let known: Vec<String> = profiles.keys().map(|it| format!("`{it}`")).collect();
+            let Some(flags) = profiles.remove(&name) else {
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                return Err(wrong(format!("there is no profile `{name}`; known: {known}")));
+            };
+            config.global.extend(flags);
+            config.profile = Some(name);
         }
         Ok(config)
     }
@@ -112,9 +133,14 @@ impl Config {
     }
 }
 
+/// Reads a table of flags.
+fn flags_of(place: &str, command: Option<&str>, table: Value) -> Result<BTreeMap<String, Vec<String>>, String> {
+    let Value::Table(table) = table else { return Err(format!("`{place}` is no table")) };
+    table.into_iter().map(|(key, it)| flag(&format!("{place}."), command, key, &it)).collect()
+}
+
 /// Checks one flag as if it were typed.
-fn flag(command: Option<&str>, key: String, value: &Value) -> Result<(String, Vec<String>), String> {
-    let place = command.map_or(String::new(), |it| format!("command.{it}."));
+fn flag(place: &str, command: Option<&str>, key: String, value: &Value) -> Result<(String, Vec<String>), String> {
     let known = flags(command);
     if !known.contains(&key) {
         let meant = params::meant(&key, &known)
@@ -208,7 +234,10 @@ pub(crate) fn show(args: &Args, config: &Config) -> anyhow::Result<Exit> {
     }
     if args.output == Format::Table && !args.quiet {
         match &config.file {
-            Some(file) => anstream::eprintln!("file {}", file.display()),
+            Some(file) => match &config.profile {
+                Some(profile) => anstream::eprintln!("file {}, profile {profile}", file.display()),
+                None => anstream::eprintln!("file {}", file.display()),
+            },
             None => {
                 let place = file(&[]).0.map_or_else(|| "--config FILE".to_owned(), |it| it.display().to_string());
                 anstream::eprintln!("no file yet; it would be {place}");

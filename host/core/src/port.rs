@@ -77,6 +77,20 @@ pub trait Runner: Send + Sync {
 
     /// Makes an attempt at a flow, which asks `host` for everything else. Dropping the future stops it.
     fn run_flow<'a>(&'a self, attempt: &'a Attempt, host: Arc<dyn FlowHost>) -> BoxFuture<'a, Report>;
+
+    /// Returns what was made since the start; nothing where nobody counts.
+    fn sandboxes(&self) -> Sandboxes {
+        Sandboxes::default()
+    }
+}
+
+/// Sandboxes that were made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sandboxes {
+    /// How many.
+    pub made: u64,
+    /// How long it took together, until the guest's own code could begin.
+    pub making: Duration,
 }
 
 /// What is known of an upload that was accepted.

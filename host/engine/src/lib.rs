@@ -22,7 +22,7 @@ use retake_core::failure::Failure;
 use retake_core::grant::Grants;
 use retake_core::id::{ContentDigest, Fence, FlowRunId};
 use retake_core::limits;
-use retake_core::port::Runner;
+use retake_core::port::{Runner, Sandboxes};
 use retake_core::retry::BadField;
 use retake_core::run::{Command, Refused, Run, RunState, Shown};
 use retake_core::task::{Kept, LogLine, Overrides, TaskRun};
@@ -228,6 +228,15 @@ pub struct Through {
     pub queue: String,
 }
 
+/// How much is worked on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InUse {
+    /// Flow runs, children among them.
+    pub flow_runs: usize,
+    /// Attempts of tasks.
+    pub task_attempts: usize,
+}
+
 /// Works on runs. Cheap to clone.
 #[derive(Clone)]
 pub struct Engine(Arc<Inner>);
@@ -289,6 +298,25 @@ impl Engine {
             active: Mutex::default(),
             waiting: Mutex::default(),
         }))
+    }
+
+    /// Returns what is worked on at this moment.
+    pub fn in_use(&self) -> InUse {
+        let engine = &self.0;
+        InUse {
+            flow_runs: engine.active.lock().unwrap_or_else(PoisonError::into_inner).len(),
+            task_attempts: engine.settings.task_slots.saturating_sub(engine.task_slots.available_permits()),
+        }
+    }
+
+    /// Returns what it was made with.
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    /// Returns the sandboxes that were made since the start.
+    pub fn sandboxes(&self) -> Sandboxes {
+        self.0.outside.runner.sandboxes()
     }
 
     /// Keeps a component that passed inspection. Its schemas are checked here.

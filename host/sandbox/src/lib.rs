@@ -18,11 +18,15 @@ mod wasi;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use retake_core::failure::{Failure, code};
 use retake_core::id::ContentDigest;
-use retake_core::port::{Attempt, BoxFuture, FlowHost, Inspected, Inspector, Logs, Report, Runner, UploadRefused};
+use retake_core::port::{
+    Attempt, BoxFuture, FlowHost, Inspected, Inspector, Logs, Report, Runner, Sandboxes, UploadRefused,
+};
 use retake_core::time::Clock;
 use tokio::sync::OnceCell;
 
@@ -57,6 +61,21 @@ pub struct Sandbox {
     source: Arc<dyn Source>,
     clock: Arc<dyn Clock>,
     loaded: Mutex<HashMap<ContentDigest, Arc<OnceCell<Arc<abi::Loaded>>>>>,
+    made: Arc<Made>,
+}
+
+/// Counts sandboxes, and how long it took to make them.
+#[derive(Debug, Default)]
+pub(crate) struct Made {
+    count: AtomicU64,
+    nanos: AtomicU64,
+}
+
+impl Made {
+    pub(crate) fn one(&self, began: Instant) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.nanos.fetch_add(began.elapsed().as_nanos() as u64, Ordering::Relaxed);
+    }
 }
 
 /// The sandbox host could not be set up.
@@ -75,7 +94,7 @@ impl Sandbox {
             None => None,
         };
         let ticker = engine::Ticker::start(&engine).map_err(|it| SetupError(it.to_string()))?;
-        Ok(Self { engine, ticker, linker, cache, source, clock, loaded: Mutex::default() })
+        Ok(Self { engine, ticker, linker, cache, source, clock, loaded: Mutex::default(), made: Arc::default() })
     }
 
     /// Returns the component ready for instances; compiled now, read from the cache, or at hand.
@@ -120,7 +139,7 @@ impl Sandbox {
     }
 
     fn link(&self, component: wasmtime::component::Component) -> Result<abi::Loaded, String> {
-        abi::Loaded::new(&self.linker, component).map_err(|it| format!("{it:#}"))
+        abi::Loaded::new(&self.linker, component, self.made.clone()).map_err(|it| format!("{it:#}"))
     }
 }
 
@@ -151,5 +170,10 @@ impl Runner for Sandbox {
 
     fn run_flow<'a>(&'a self, attempt: &'a Attempt, host: Arc<dyn FlowHost>) -> BoxFuture<'a, Report> {
         Box::pin(attempt::run(self, attempt, attempt::Host::Flow(host)))
+    }
+
+    fn sandboxes(&self) -> Sandboxes {
+        let making = Duration::from_nanos(self.made.nanos.load(Ordering::Relaxed));
+        Sandboxes { made: self.made.count.load(Ordering::Relaxed), making }
     }
 }

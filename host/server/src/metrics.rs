@@ -1,14 +1,20 @@
 //! What a Prometheus server reads: counted since the start, or looked up when it asks.
 
+use std::sync::atomic::AtomicU64;
+
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::{Registry, Unit};
+use retake_core::time::Timestamp;
 use retake_engine::Progress;
 use retake_store::StoreError;
 
 use crate::Host;
+
+/// Most waiting runs that are told apart by queue.
+const MOST_WAITING: u64 = 100_000;
 
 type Labels = Vec<(&'static str, String)>;
 
@@ -35,6 +41,39 @@ impl Counted {
     }
 }
 
+/// What waits in each queue.
+async fn waiting(host: &Host, registry: &mut Registry, now: Timestamp) -> Result<(), StoreError> {
+    let (depths, ages) = (Family::<Labels, Gauge>::default(), Family::<Labels, Gauge<f64, AtomicU64>>::default());
+    for (queue, count, first) in host.store.waiting(now, MOST_WAITING).await? {
+        let of = vec![("queue", queue)];
+        depths.get_or_create(&of).set(i64::try_from(count).unwrap_or(i64::MAX));
+        ages.get_or_create(&of).set(now.since(first).as_secs_f64());
+    }
+    let help = format!("Runs that are due and wait, by queue, of the {MOST_WAITING} that are due longest");
+    registry.register("queue_depth", help, depths);
+    registry.register_with_unit("queue_age", "How long the first of them has waited", Unit::Seconds, ages);
+    Ok(())
+}
+
+/// What is worked on, and in how many sandboxes.
+fn slots(host: &Host, registry: &mut Registry) {
+    let (used, all) = (host.engine.in_use(), host.engine.settings());
+    let gauges = |flow_runs: usize, task_attempts: usize| {
+        let gauges = Family::<Labels, Gauge>::default();
+        gauges.get_or_create(&vec![("of", "flow_runs".to_owned())]).set(flow_runs as i64);
+        gauges.get_or_create(&vec![("of", "task_attempts".to_owned())]).set(task_attempts as i64);
+        gauges
+    };
+    let help = "Flow runs, children among them, and task attempts that are worked on";
+    registry.register("slots_used", help, gauges(used.flow_runs, used.task_attempts));
+    let help = "How many may be at once; of flow runs without a parent, children have slots of their own";
+    registry.register("slots", help, gauges(all.flow_slots, all.task_slots));
+    let made = host.engine.sandboxes();
+    registry.register("sandboxes", "Sandboxes that were made", ConstCounter::new(made.made));
+    let making = ConstCounter::new(made.making.as_secs_f64());
+    registry.register_with_unit("sandboxes_making", "How long that took together", Unit::Seconds, making);
+}
+
 /// Returns everything as text.
 pub(crate) async fn text(host: &Host) -> Result<String, StoreError> {
     let now = host.now();
@@ -58,6 +97,8 @@ pub(crate) async fn text(host: &Host) -> Result<String, StoreError> {
         Unit::Seconds,
         ConstGauge::new(late),
     );
+    waiting(host, &mut registry, now).await?;
+    slots(host, &mut registry);
     let messages = host.store.deliveries_due(now, 1000).await?.len();
     registry.register(
         "deliveries_due",

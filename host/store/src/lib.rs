@@ -535,6 +535,8 @@ pub trait Store: Send + Sync {
     async fn open_runs(&self, now: Timestamp) -> Result<Vec<(Shown, u64)>, StoreError>;
     /// Returns how many runs without a parent wait although they are due; it counts no further than `most`.
     async fn overdue(&self, now: Timestamp, most: u64) -> Result<u64, StoreError>;
+    /// Returns the same by queue, each with the instant at which the first of them was due; of `most` runs at most.
+    async fn waiting(&self, now: Timestamp, most: u64) -> Result<Vec<(String, u64, Timestamp)>, StoreError>;
     /// Returns the task runs of a run by number.
     async fn task_runs(&self, run: FlowRunId) -> Result<Vec<TaskRun>, StoreError>;
     /// Returns past attempts of a run's flow and of its task runs, by call and attempt.

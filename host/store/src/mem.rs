@@ -713,10 +713,21 @@ impl Store for MemStore {
     }
 
     async fn overdue(&self, now: Timestamp, most: u64) -> Result<u64, StoreError> {
-        let waits = |it: &&MemRun| {
-            it.record.asked.depth == 0 && matches!(it.record.run.state, RunState::Scheduled { due, .. } if due <= now)
-        };
-        Ok(self.kept().runs.iter().filter(waits).take(most as usize).count() as u64)
+        Ok(self.waiting(now, most).await?.iter().map(|(_, count, _)| count).sum())
+    }
+
+    async fn waiting(&self, now: Timestamp, most: u64) -> Result<Vec<(String, u64, Timestamp)>, StoreError> {
+        let kept = self.kept();
+        let of_roots = kept.runs.iter().map(|it| &it.record).filter(|it| it.asked.depth == 0);
+        let due = of_roots.filter_map(|it| match it.run.state {
+            RunState::Scheduled { due, .. } => Some((due, &it.asked.queue)).filter(|_| due <= now),
+            _ => None,
+        });
+        let mut due: Vec<_> = due.collect();
+        due.sort();
+        let mut queues: BTreeMap<&String, (u64, Timestamp)> = BTreeMap::new();
+        due.iter().take(most as usize).for_each(|(due, queue)| queues.entry(queue).or_insert((0, *due)).0 += 1);
+        Ok(queues.into_iter().map(|(queue, (count, first))| (queue.clone(), count, first)).collect())
     }
 
     async fn audited(

@@ -23,34 +23,50 @@ use values::{duration, instant, size};
 )]
 pub(crate) struct Args {
     /// Where runs, results and components are kept [default: retake in the user's data directory]
-    #[arg(long, global = true, env = "RETAKE_DATA", value_name = "DIR")]
+    #[arg(long, global = true, help_heading = "Options of every command", env = "RETAKE_DATA", value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
     /// The server that is asked [default: the one that works on the data directory, if there is one]
-    #[arg(long, global = true, env = "RETAKE_SERVER", value_name = "URL")]
+    #[arg(long, global = true, help_heading = "Options of every command", env = "RETAKE_SERVER", value_name = "URL")]
     pub(crate) server: Option<String>,
     /// The token that it is asked with [default: what the server left in the data directory]
-    #[arg(long, global = true, env = "RETAKE_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Options of every command",
+        env = "RETAKE_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true
+    )]
     pub(crate) token: Option<String>,
     /// The key that secrets are kept with; made when the first one is set [default: secret.key in the data directory]
-    #[arg(long, global = true, env = "RETAKE_KEY_FILE", value_name = "FILE")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Options of every command",
+        env = "RETAKE_KEY_FILE",
+        value_name = "FILE"
+    )]
     pub(crate) key_file: Option<PathBuf>,
     /// A certificate authority, in PEM, by which the server is known too, beside those of this machine
-    #[arg(long, global = true, env = "RETAKE_CA_CERT", value_name = "FILE")]
+    #[arg(long, global = true, help_heading = "Options of every command", env = "RETAKE_CA_CERT", value_name = "FILE")]
     pub(crate) ca_cert: Option<PathBuf>,
     /// The file with settings [default: retake/config.toml in the user's directory for configurations]
-    #[arg(long, global = true, env = "RETAKE_CONFIG", value_name = "FILE")]
+    #[arg(long, global = true, help_heading = "Options of every command", env = "RETAKE_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    /// Which of the profiles of that file counts: `[profile.NAME]` with settings that count for every command
+    #[arg(long, global = true, help_heading = "Options of every command", env = "RETAKE_PROFILE", value_name = "NAME")]
+    pub(crate) profile: Option<String>,
     /// How answers are written to stdout
-    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
+    #[arg(short, long, global = true, help_heading = "Options of every command", value_enum, default_value_t = Format::Table)]
     pub(crate) output: Format,
     /// Say nothing but answers and errors
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = "Options of every command")]
     pub(crate) quiet: bool,
     /// Say more; twice for everything
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, help_heading = "Options of every command", action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
     /// When to use colour
-    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    #[arg(long, global = true, help_heading = "Options of every command", value_enum, default_value_t = Color::Auto)]
     pub(crate) color: Color,
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -237,6 +253,10 @@ It holds flags by their long names:
   listen = \"127.0.0.1:7421\"
   flow-slots = 64
 
+  [profile.night]
+  server = \"https://night.example:7420\"
+
+A profile's settings count where `--profile night` or RETAKE_PROFILE chooses it.
 Whoever keeps a `token` there lets nobody else read it. `retake config -o json` is for scripts.")]
     Config,
     /// Look after the database

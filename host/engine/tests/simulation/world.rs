@@ -361,6 +361,7 @@ tell_nothing!(
     RunRecord,
     Option<RunRecord>,
     Vec<(Shown, u64)>,
+    Vec<(String, u64, Timestamp)>,
     bool,
     Option<Definition>,
     Vec<Definition>,
@@ -522,6 +523,10 @@ impl Store for Unreliable {
 
     async fn overdue(&self, now: Timestamp, most: u64) -> Result<u64, StoreError> {
         self.ask(Op::Read, None, self.kept.overdue(now, most)).await
+    }
+
+    async fn waiting(&self, now: Timestamp, most: u64) -> Result<Vec<(String, u64, Timestamp)>, StoreError> {
+        self.ask(Op::Read, None, self.kept.waiting(now, most)).await
     }
     async fn audited(
         &self,

@@ -1,6 +1,6 @@
 //! Glue for `retake:flow@0.1`, and nothing else.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use retake_core::component::{AskedLimits, Capability, ComponentInfo, FlowInfo, TaskInfo};
 use retake_core::failure::{self, Failure, RetryAdvice, code};
@@ -16,6 +16,7 @@ use wasmtime::component::{Component, ComponentExportIndex, HasSelf, InstancePre,
 use wasmtime::{Engine, Store};
 
 use self::retake::flow::{context, log, tasks, timers, types, values};
+use crate::Made;
 use crate::attempt::{Host, State};
 use crate::trap::Stop;
 
@@ -62,17 +63,18 @@ pub(crate) struct Loaded {
     describe: ComponentExportIndex,
     run_flow: ComponentExportIndex,
     run_task: ComponentExportIndex,
+    made: Arc<Made>,
 }
 
 type Returned = (Result<String, GuestFailure>,);
 
 impl Loaded {
-    pub(crate) fn new(linker: &Linker<State>, component: Component) -> wasmtime::Result<Self> {
+    pub(crate) fn new(linker: &Linker<State>, component: Component, made: Arc<Made>) -> wasmtime::Result<Self> {
         let missing = || wasmtime::Error::msg(format!("the component does not export `{}`", super::PLUGIN));
         let plugin = component.get_export_index(None, super::PLUGIN).ok_or_else(missing)?;
         let export = |name| component.get_export_index(Some(&plugin), name).ok_or_else(missing);
         let (describe, run_flow, run_task) = (export("describe")?, export("run-flow")?, export("run-task")?);
-        Ok(Self { pre: linker.instantiate_pre(&component)?, describe, run_flow, run_task })
+        Ok(Self { pre: linker.instantiate_pre(&component)?, describe, run_flow, run_task, made })
     }
 
     pub(crate) async fn run_flow(
@@ -100,7 +102,9 @@ impl Loaded {
         name: &str,
         input: &str,
     ) -> wasmtime::Result<Result<String, GuestFailure>> {
+        let began = Instant::now();
         let instance = self.pre.instantiate_async(&mut *store).await?;
+        self.made.one(began);
         let function = instance.get_typed_func::<(&str, &str), Returned>(&mut *store, function)?;
         Ok(function.call_async(&mut *store, (name, input)).await?.0)
     }

@@ -272,9 +272,12 @@ pub async fn what_is_held_is_known_by_its_fences(home: impl Home) {
 pub async fn what_is_due_and_waits_is_counted(home: impl Home) {
     let store = home.store();
     ready(store).await;
-    for n in 1..=4 {
-        store.create(NewRun { due: at(10 * n), ..new_run(n) }).await.unwrap();
+    for (n, queue) in [(1, "b"), (2, "a"), (3, "b"), (4, "a")] {
+        store.create(NewRun { due: at(10 * n), queue: queue.into(), ..new_run(n) }).await.unwrap();
     }
+    let waiting = async |most| store.waiting(at(30), most).await.unwrap();
+    assert_eq!(waiting(9).await, [("a".into(), 1, at(20)), ("b".into(), 2, at(10))]);
+    assert_eq!(waiting(1).await, [("b".into(), 1, at(10))]);
     let overdue = async |now, most| store.overdue(at(now), most).await.unwrap();
     assert_eq!((overdue(9, 9).await, overdue(30, 9).await, overdue(30, 2).await), (0, 3, 2));
     store.claim(claim(10, 1..2)).await.unwrap();

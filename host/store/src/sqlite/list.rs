@@ -66,6 +66,19 @@ pub(super) fn overdue(db: &Connection, now: Timestamp, most: u64) -> Done<u64> {
     Ok(count.query_row((now.as_micros(), most), |row| row.get::<_, i64>(0))?.cast_unsigned())
 }
 
+/// The same by queue, with the instant at which the first was due.
+pub(super) fn waiting(db: &Connection, now: Timestamp, most: u64) -> Done<Vec<(String, u64, Timestamp)>> {
+    let mut found = db.prepare_cached(
+        "SELECT queue, count(*), min(due) FROM (SELECT queue, due FROM flow_run INDEXED BY flow_run_due
+            WHERE state = 0 AND depth = 0 AND due <= ?1 ORDER BY due LIMIT ?2) GROUP BY queue ORDER BY queue",
+    )?;
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let found = found.query_map((now.as_micros(), most), |row| {
+        Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned(), Timestamp::from_micros(row.get(2)?)))
+    })?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
 /// Counts the runs that wait or are worked on, along the two indexes that hold them and no others.
 pub(super) fn open_runs(db: &Connection, now: Timestamp) -> Done<Vec<(Shown, u64)>> {
     let late = late_before(now);

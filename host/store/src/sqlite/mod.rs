@@ -408,6 +408,10 @@ impl Store for SqliteStore {
         self.readers.ask(move |db| list::overdue(db, now, most)).await
     }
 
+    async fn waiting(&self, now: Timestamp, most: u64) -> Result<Vec<(String, u64, Timestamp)>, StoreError> {
+        self.readers.ask(move |db| list::waiting(db, now, most)).await
+    }
+
     async fn audited(
         &self,
         before: Option<u64>,
