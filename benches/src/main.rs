@@ -4,6 +4,7 @@
 //! work with the same guest on the same disk and has none of our features. `cargo xtask bench` runs this.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::disallowed_methods, reason = "a measurement for people")]
 
+mod api;
 mod measure;
 mod ours;
 mod raw;
@@ -48,6 +49,9 @@ struct Args {
     /// Only run one thing end to end, for a profiler: nothing is compared
     #[arg(long, conflicts_with_all = ["check", "write"])]
     profile: Option<Profiled>,
+    /// Measure the API of a server instead, with this binary
+    #[arg(long, value_name = "RETAKE", conflicts_with_all = ["profile", "write"])]
+    api: Option<PathBuf>,
     /// Write the figures to benches/RESULTS.md
     #[arg(long)]
     write: bool,
@@ -74,6 +78,11 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
         .map_err(|error| anyhow::anyhow!("`{}`: {error}; `cargo xtask guests` builds it", args.guest.display()))?;
     std::fs::create_dir_all(&args.dir)?;
     let length = Duration::from_secs_f64(args.seconds);
+    if let Some(binary) = &args.api {
+        let fine = api::measure(binary, &args.guest, &args.dir)?;
+        println!("{}", if fine { "every target is met" } else { "a target is missed" });
+        return Ok(std::process::ExitCode::from(u8::from(args.check && !fine)));
+    }
     if let Some(profiled) = args.profile {
         profile(&args, profiled, &guest, length)?;
         return Ok(std::process::ExitCode::SUCCESS);

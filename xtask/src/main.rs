@@ -90,7 +90,12 @@ the user's cache directory. RETAKE_WASI_TOOLCHAIN=rustup or =debian chooses one.
         name: "bench",
         takes: "[ARGS of the benchmarks]",
         about: "Measure: the machine's limits first, then ours, in one process",
-        more: "Builds the components and the benchmarks with optimisations, and runs them.",
+        more: "\
+Builds the components, the benchmarks and the binary with optimisations, and runs them.
+
+  --api     the API of a server instead: while it is saturated with runs, and with a million runs in its database
+  --check   fail when a target is missed
+  --help    what else there is",
         run: suite::bench,
     },
     Verb {

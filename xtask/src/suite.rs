@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::guests::{self, Which};
-use crate::steps::{cargo, metadata, run, say};
+use crate::steps::{cargo, command, metadata, run, say, target};
 
 /// The package that tests the whole system.
 const SYSTEM_TESTS: &str = "retake-tests";
@@ -77,8 +77,17 @@ pub(crate) fn torture(args: &[String]) -> Result<()> {
 
 pub(crate) fn bench(args: &[String]) -> Result<()> {
     guests::build(&Which::All)?;
-    say("building the benchmarks (optimised, some minutes the first time)");
-    run(cargo().args(["run", "--quiet", "--release", "--package", "retake-benches", "--"]).args(args))
+    say("building the benchmarks and the binary (optimised, some minutes the first time)");
+    run(cargo().args(["build", "--quiet", "--release", "--package", "retake-benches", "--package", "retake-cli"]))?;
+    let binaries = target()?.join("release");
+    let mut bench = command(binaries.join("retake-bench"));
+    match args.iter().any(|it| it == "--api") {
+        true => {
+            let others = args.iter().filter(|it| *it != "--api");
+            run(bench.arg("--api").arg(binaries.join("retake")).args(others))
+        }
+        false => run(bench.args(args)),
+    }
 }
 
 fn has_package(name: &str) -> Result<bool> {
