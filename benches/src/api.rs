@@ -217,8 +217,8 @@ fn multiply(file: &Path) -> Result<()> {
     let columns = columns.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
     let values = columns.iter().map(|it| match it.as_str() {
         "id" | "root" => "n.id".to_owned(),
-        "state" => "iif(n.n % 100 = 0, 5, 4)".to_owned(),
-        "failure" => "iif(n.n % 100 = 0, '{\"code\":\"load.refused\",\"message\":\"no\"}', NULL)".to_owned(),
+        "state" => "CASE n.n % 100 WHEN 0 THEN 5 ELSE 4 END".to_owned(),
+        "failure" => "CASE n.n % 100 WHEN 0 THEN '{\"code\":\"load.refused\",\"message\":\"no\"}' END".to_owned(),
         other => format!("r.{other}"),
     });
     let (columns, values) = (columns.join(", "), values.collect::<Vec<_>>().join(", "));

@@ -1,9 +1,13 @@
 //! Building components, and the bindings they are built with.
 
+use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, bail};
 use retake_build::wasi::Toolchain;
+use retake_build::{How, Project};
 
 use crate::steps::{cargo, metadata, root, run, say};
 
@@ -59,7 +63,47 @@ pub(crate) fn build(which: &Which) -> Result<Vec<PathBuf>> {
         put(&place, &bytes)?;
         built.push(place);
     }
+    if matches!(which, Which::All) {
+        built.push(python()?);
+    }
     Ok(built)
+}
+
+/// Builds the examples in Python, unless they are built of what there is: it takes a quarter of a minute, and gives
+/// other bytes each time.
+fn python() -> Result<PathBuf> {
+    let (place, stamp) = (components().join("python.wasm"), components().join("python.of"));
+    let of = hash(&["example-flows/python", "guest-sdk/python/src", "wit/v0.1", "host/build/src/python.rs"])?;
+    if place.is_file() && std::fs::read_to_string(&stamp).is_ok_and(|it| it == of) {
+        return Ok(place);
+    }
+    say("building the examples in Python");
+    let how = How { quiet: true, stop: &AtomicBool::new(false), tell: &|it| say(it) };
+    let built = Project::find(&root().join("example-flows/python"))?.build(how)?;
+    put(&place, &std::fs::read(built.file)?)?;
+    std::fs::write(stamp, of)?;
+    Ok(place)
+}
+
+/// Returns what tells these files and directories from others.
+fn hash(paths: &[&str]) -> Result<String> {
+    let mut open: Vec<PathBuf> = paths.iter().map(|it| root().join(it)).collect();
+    let mut files = BTreeMap::new();
+    while let Some(path) = open.pop() {
+        let name = path.file_name().unwrap_or_default();
+        if name == "target" || name == "__pycache__" {
+            continue;
+        }
+        match path.is_dir() {
+            true => {
+                open.extend(std::fs::read_dir(&path)?.map(|it| it.map(|it| it.path())).collect::<Result<Vec<_>, _>>()?)
+            }
+            false => drop(files.insert(path.clone(), std::fs::read(&path)?)),
+        }
+    }
+    let mut hasher = std::hash::DefaultHasher::new();
+    files.hash(&mut hasher);
+    Ok(format!("{:016x}", hasher.finish()))
 }
 
 /// Returns the packages that lie where guests lie and become a component.

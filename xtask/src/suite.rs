@@ -13,6 +13,15 @@ pub(crate) fn test(args: &[String]) -> Result<()> {
     let short = !short.is_empty();
     guests::build(&Which::All)?;
     build_binary()?;
+    say("testing the SDK for Python");
+    run(command("python3").args([
+        "-m",
+        "unittest",
+        "discover",
+        "--quiet",
+        "--start-directory",
+        "guest-sdk/python/tests",
+    ]))?;
     say("running the tests");
     let mut test = cargo();
     // Not `nextest`, which leaves the examples in the documentation out.

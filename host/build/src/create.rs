@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{During, Error, Kind, Result};
 use crate::project::{Language, Project};
-use crate::sdk;
 use crate::steps::quoted;
+use crate::{python, sdk};
 
 /// Longest name of a project: it becomes the name of a file and of a flow.
 const NAME_BYTES: usize = 64;
@@ -78,14 +78,15 @@ const TAKEN: &[&str] = &[
 /// The name is not one that a project can have, or the directory is there and not empty.
 pub fn create(path: &Path, language: Language) -> Result<Project> {
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-    check_name(&name, path)?;
+    check_name(&name, path, language)?;
     if is_full(path) {
         let again = quoted(&path.with_file_name(format!("{name}-2")).to_string_lossy());
         let message = format!("`{}` is there already, and not empty", path.display());
         return Err(Error::new(Kind::Usage, message, format!("choose another name: `retake new {again}`")));
     }
     let files = match language {
-        Language::Rust => rust(&name)?,
+        Language::Rust => in_rust(&name)?,
+        Language::Python => in_python(&name),
     };
     for (file, text) in files {
         let file = path.join(file);
@@ -104,14 +105,16 @@ fn is_full(path: &Path) -> bool {
     }
 }
 
-fn check_name(name: &str, path: &Path) -> Result<()> {
+fn check_name(name: &str, path: &Path, language: Language) -> Result<()> {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
     let problem =
         if name.is_empty() || !name.chars().all(allowed) || !name.starts_with(|c: char| c.is_ascii_lowercase()) {
             "a name has the letters a to z, digits, `-` and `_`, and begins with a letter"
         } else if name.len() > NAME_BYTES {
             "a name has at most 64 characters"
-        } else if TAKEN.contains(&name.replace('-', "_").as_str()) || sdk::crates().iter().any(|it| it == name) {
+        } else if language == Language::Rust
+            && (TAKEN.contains(&name.replace('-', "_").as_str()) || sdk::crates().iter().any(|it| it == name))
+        {
             "Rust has this name for something else"
         } else {
             return Ok(());
@@ -133,7 +136,7 @@ fn better(name: &str) -> String {
 }
 
 /// Returns the files of a project in Rust.
-fn rust(name: &str) -> Result<Vec<(PathBuf, String)>> {
+fn in_rust(name: &str) -> Result<Vec<(PathBuf, String)>> {
     let own = [
         ("Cargo.toml", include_str!("../template/rust/manifest.toml")),
         ("src/lib.rs", include_str!("../template/rust/lib.rs")),
@@ -144,6 +147,19 @@ fn rust(name: &str) -> Result<Vec<(PathBuf, String)>> {
     files.push(("Cargo.lock".into(), sdk::lock(name)));
     files.extend(sdk::files()?.into_iter().map(|(path, text)| (Path::new("retake-sdk").join(path), text)));
     Ok(files)
+}
+
+/// Returns the files of a project in Python.
+fn in_python(name: &str) -> Vec<(PathBuf, String)> {
+    let own = [
+        ("pyproject.toml", include_str!("../template/python/pyproject.toml")),
+        ("flows.py", include_str!("../template/python/flows.py")),
+        ("test_flows.py", include_str!("../template/python/test_flows.py")),
+        ("README.md", include_str!("../template/python/README.md")),
+        (".gitignore", "/target\n__pycache__\n"),
+    ];
+    let own = own.iter().map(|(path, text)| ((*path).into(), text.replace("@name@", name)));
+    own.chain(python::SDK.iter().map(|(path, text)| (Path::new("retake-sdk").join(path), (*text).to_owned()))).collect()
 }
 
 #[cfg(test)]
@@ -161,13 +177,14 @@ mod tests {
             ("serde", "`retake new my-serde`"),
             ("retake", "`retake new my-retake`"),
         ] {
-            let error = check_name(name, Path::new(name)).unwrap_err();
+            let error = check_name(name, Path::new(name), Language::Rust).unwrap_err();
             assert!(error.message.starts_with(&format!("a project cannot be called `{name}`: ")), "{error:?}");
             assert_eq!(error.hint, hint);
             let better = better(name);
-            assert!(check_name(&better, Path::new(&better)).is_ok(), "`{better}` cannot be, either");
+            assert!(check_name(&better, Path::new(&better), Language::Rust).is_ok(), "`{better}` cannot be, either");
         }
-        assert!(check_name("nightly-orders_2", Path::new("")).is_ok());
+        assert!(check_name("serde", Path::new(""), Language::Python).is_ok());
+        assert!(check_name("nightly-orders_2", Path::new(""), Language::Rust).is_ok());
     }
 
     #[test]

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use crate::error::{Error, Kind, Result};
-use crate::rust;
 use crate::steps::{Tell, quoted};
 use crate::watch::Sources;
+use crate::{python, rust};
 
 /// What a project is written in. Another language is another variant; the compiler then names each place that has to
 /// know it.
@@ -14,16 +14,19 @@ use crate::watch::Sources;
 pub enum Language {
     /// Rust, built by cargo.
     Rust,
+    /// Python, built by componentize-py.
+    Python,
 }
 
 impl Language {
     /// Each of them, in the order in which they are looked for.
-    pub const ALL: [Self; 1] = [Self::Rust];
+    pub const ALL: [Self; 2] = [Self::Rust, Self::Python];
 
     /// Returns its name as it is typed.
     pub fn name(self) -> &'static str {
         match self {
             Self::Rust => "rust",
+            Self::Python => "python",
         }
     }
 
@@ -31,6 +34,7 @@ impl Language {
     pub fn mark(self) -> &'static str {
         match self {
             Self::Rust => "Cargo.toml",
+            Self::Python => "pyproject.toml",
         }
     }
 }
@@ -97,6 +101,7 @@ impl Project {
     pub fn prepare(&self, tell: Tell<'_>) -> Result<()> {
         match self.language {
             Language::Rust => crate::wasi::Toolchain::ensure(&self.dir, tell).map(drop),
+            Language::Python => python::ensure(&self.dir, tell).map(drop),
         }
     }
 
@@ -108,6 +113,7 @@ impl Project {
     pub fn build(&self, how: How<'_>) -> Result<Built> {
         match self.language {
             Language::Rust => rust::build(&self.dir, how),
+            Language::Python => python::build(&self.dir, how),
         }
     }
 
@@ -119,6 +125,7 @@ impl Project {
     pub fn sources(&self) -> Result<Sources> {
         match self.language {
             Language::Rust => rust::sources(&self.dir),
+            Language::Python => Ok(python::sources(&self.dir)),
         }
     }
 }
@@ -135,7 +142,7 @@ mod tests {
     fn a_project_is_known_by_its_files() {
         let dir = tempfile::tempdir().unwrap();
         let none = Project::find(dir.path()).unwrap_err();
-        assert!(none.message.contains("`Cargo.toml` (rust)"), "{none:?}");
+        assert!(none.message.contains("`Cargo.toml` (rust), `pyproject.toml` (python)"), "{none:?}");
         assert!(!Project::is_in(dir.path()));
         std::fs::write(dir.path().join("Cargo.toml"), "").unwrap();
         assert_eq!(Project::find(dir.path()).unwrap().language, Language::Rust);

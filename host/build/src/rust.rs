@@ -3,14 +3,12 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::error::{Error, Kind, Result};
 use crate::project::{Built, How};
-use crate::steps::{cargo, end, not_started, read, running};
+use crate::steps::{cargo, not_started, read, until_ended};
 use crate::wasi::Toolchain;
 use crate::watch::Sources;
 
@@ -119,13 +117,7 @@ fn made(build: &mut Command, manifest: &Path, how: How<'_>) -> Result<PathBuf> {
     let found = std::thread::scope(|scope| {
         // Read all the while: cargo waits where nobody does.
         let reading = scope.spawn(|| lines.map_while(|it| it.ok()).filter_map(|it| of_manifest(&it)).last());
-        while running(&mut child, build)? {
-            if how.stop.load(Ordering::Relaxed) {
-                end(&mut child);
-                return Err(Error::new(Kind::Stopped, "the build was stopped", "start it again"));
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        until_ended(&mut child, build, how.stop)?;
         Ok(reading.join().unwrap_or_default())
     })?;
     let dir = manifest.parent().unwrap_or(manifest).display();

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Kind, Result};
@@ -70,14 +71,34 @@ pub(crate) fn work_at_most(step: &mut Command, limit: Duration, tell: Tell<'_>) 
     Ok(())
 }
 
-pub(crate) fn running(child: &mut Child, of: &Command) -> Result<bool> {
+/// Runs a command to its end, or until `stop`; what it prints on stdout is not shown. Whether it succeeded is for the caller.
+pub(crate) fn work_until(step: &mut Command, stop: &AtomicBool) -> Result<ExitStatus> {
+    let spawned = step.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+    let mut child = spawned.map_err(|it| not_started(step, &it))?;
+    until_ended(&mut child, step, stop)?;
+    child.wait().map_err(|it| Error::machine(format!("`{}` cannot be waited for", shown(step))).cause(it))
+}
+
+/// Waits until a child has ended, or ends it when it is told to stop.
+pub(crate) fn until_ended(child: &mut Child, of: &Command, stop: &AtomicBool) -> Result<()> {
+    while running(child, of)? {
+        if stop.load(Ordering::Relaxed) {
+            end(child);
+            return Err(Error::new(Kind::Stopped, "the build was stopped", "start it again"));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+fn running(child: &mut Child, of: &Command) -> Result<bool> {
     let ended =
         child.try_wait().map_err(|it| Error::machine(format!("`{}` cannot be waited for", shown(of))).cause(it));
     Ok(ended?.is_none())
 }
 
 /// Ends a child, whatever it is doing.
-pub(crate) fn end(child: &mut Child) {
+fn end(child: &mut Child) {
     // It may have ended by itself: that is as good.
     let _ = child.kill();
     let _ = child.wait();

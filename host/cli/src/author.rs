@@ -23,6 +23,7 @@ pub(crate) fn new(args: &Args, typed: &New) -> anyhow::Result<Exit> {
     out::choose_color(args.color);
     let language = match typed.lang {
         LanguageWord::Rust => Language::Rust,
+        LanguageWord::Python => Language::Python,
     };
     let project = retake_build::create(&typed.name, language).map_err(told)?;
     let path = typed.name.display().to_string();

@@ -18,6 +18,7 @@ pub(crate) struct New {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LanguageWord {
     Rust,
+    Python,
 }
 
 #[derive(Debug, clap::Args)]

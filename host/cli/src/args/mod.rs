@@ -99,8 +99,9 @@ Examples:
   retake new hello && cd hello
   retake run . -p name=Ann      build it and run it
   retake dev                    serve it, and deploy it again whenever a file changes
+  retake new tidy --lang python
 
-The directory holds all that it needs, the SDK too: `cargo check`, `cargo test` and editors work in it as in any crate.")]
+The directory holds all that it needs, the SDK too: compilers, tests and editors work in it as in any project.")]
     New(New),
     /// Build the component of a project; stdout has the path of the file
     #[command(after_help = "\

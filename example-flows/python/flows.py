@@ -1,0 +1,6 @@
+"""All flows of the component: `retake build example-flows/python`."""
+
+import fan_out  # noqa: F401
+import manual_retry  # noqa: F401
+import orders  # noqa: F401
+import retry_it  # noqa: F401

@@ -1,0 +1,5 @@
+"""What `prefect.flows` has."""
+
+from ._declaration import Flow, flow
+
+__all__ = ["Flow", "flow"]

@@ -1,0 +1,249 @@
+"""The SDK without a host. What a host makes of it is in `tests/tests/languages.rs`."""
+
+import contextlib
+import dataclasses
+import datetime
+import enum
+import io
+import logging
+import os
+import sys
+import typing
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
+
+import retake
+from retake import Failure, _declaration, _schema, exponential_backoff, flow, task, unmapped
+from retake._failure import raised
+from retake._policy import policy
+
+
+class Color(enum.Enum):
+    RED = "red"
+
+
+@dataclasses.dataclass
+class Line:
+    sku: str
+    count: int = 1
+
+
+@dataclasses.dataclass
+class Order:
+    lines: list[Line]
+    color: Color | None = None
+    due: datetime.date | None = None
+    within: "Order | None" = None
+
+
+class Declared(unittest.TestCase):
+    def setUp(self) -> None:
+        _declaration.FLOWS.clear()
+        _declaration.TASKS.clear()
+
+
+class Schemas(Declared):
+    def test_they_follow_from_the_hints(self) -> None:
+        for hint, expected in [
+            (int, {"type": "integer"}),
+            (list[str], {"type": "array", "items": {"type": "string"}}),
+            (dict[str, float], {"type": "object", "additionalProperties": {"type": "number"}}),
+            (typing.Literal["a", 1], {"enum": ["a", 1]}),
+            (int | None, {"anyOf": [{"type": "integer"}, {"type": "null"}]}),
+            (tuple[int, str], {"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}], "minItems": 2, "maxItems": 2}),
+            (Color, {"enum": ["red"]}),
+            (datetime.datetime, {"type": "string", "format": "date-time"}),
+            (typing.Annotated[str, "A name."], {"type": "string", "description": "A name."}),
+            (typing.Any, {}),
+            (object(), {}),
+        ]:
+            self.assertEqual(_schema.schema(hint, {}), expected, hint)
+
+    def test_a_dataclass_is_an_object_and_may_hold_itself(self) -> None:
+        found = _schema.schema(Order, {})
+        self.assertEqual(found["required"], ["lines"])
+        self.assertEqual(found["properties"]["lines"]["items"]["properties"]["count"], {"type": "integer", "default": 1})
+        self.assertFalse(found["additionalProperties"])
+        self.assertEqual(found["properties"]["within"]["anyOf"][0], {})
+
+    def test_values_go_there_and_back(self) -> None:
+        order = Order([Line("a", 2)], Color.RED, datetime.date(2026, 11, 26), Order([]))
+        as_json = _schema.encode(order)
+        self.assertEqual(as_json["due"], "2026-11-26")
+        self.assertEqual(_schema.decode(Order, as_json), order)
+        for hint, value in [(set[int], {3, 1}), (tuple[int, ...], (1, 2)), (dict[str, Line], {"x": Line("b")}), (float, 2.0)]:
+            self.assertEqual(_schema.decode(hint, _schema.encode(value)), value)
+        self.assertEqual(_schema.decode(Line | str, "text"), "text")
+        self.assertEqual(_schema.decode(Line | str, {"sku": "a"}), Line("a"))
+
+    def test_what_has_no_place_in_json_is_refused(self) -> None:
+        for value in [b"bytes", object(), {1: 2}]:
+            with self.assertRaises(TypeError):
+                _schema.encode(value)
+
+    def test_a_model_makes_its_own(self) -> None:
+        class Model:
+            @classmethod
+            def model_json_schema(cls) -> dict[str, typing.Any]:
+                return {"type": "object", "properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": {"A": {"type": "integer"}}}
+
+            @classmethod
+            def model_validate(cls, value: typing.Any) -> "tuple[str, typing.Any]":
+                return ("made", value)
+
+        @task
+        def t(model: Model) -> None: ...
+
+        t.hints  # noqa: B018
+        self.assertEqual(t.schema()["$defs"], {"A": {"type": "integer"}})
+        self.assertEqual(_schema.decode(Model, {"a": 1}), ("made", {"a": 1}))
+
+
+class Policies(unittest.TestCase):
+    def test_prefects_words(self) -> None:
+        self.assertEqual(policy(3, 10).delay, 10_000)
+        self.assertEqual(policy(3, [1, 2.5]).delay, [1000, 2500])
+        self.assertEqual(policy(3, exponential_backoff(10)).delay, (10_000, 2000))
+        self.assertEqual(list(exponential_backoff(10)(3)), [10, 20, 40])
+        self.assertEqual(policy(3, lambda n: [n, n + 1]).delay, [3000, 4000])
+        self.assertEqual(policy(2, datetime.timedelta(minutes=5)).delay, 300_000)
+        made = policy(1, None, jitter=0.25, fail_on=[ValueError, "http.4.*"], park_on=["x"])
+        self.assertEqual(made.jitter, 250)
+        self.assertEqual(made.rules, [(["ValueError", "http.4.*"], "fail"), (["x"], "park")])
+
+    def test_what_is_out_of_bounds_is_named(self) -> None:
+        for words, arguments in [
+            ("`retries`", (-1, 0)),
+            ("`retries`", (10_001, 0)),
+            ("`retry_delay_seconds`", (1, -1)),
+            ("`retry_delay_seconds`", (1, 31 * 86400)),
+            ("101 delays", (1, [1] * 101)),
+        ]:
+            with self.assertRaisesRegex(ValueError, words):
+                policy(*arguments)
+        with self.assertRaisesRegex(TypeError, "`retry_delay_seconds`"):
+            policy(1, "5m")
+        with self.assertRaisesRegex(TypeError, "no option `retry_jiter_factor`"):
+            task(retry_jiter_factor=0.5)
+
+
+class Functions(Declared):
+    def test_they_are_ordinary_functions_outside_of_a_component(self) -> None:
+        @task(retries=2)
+        def double(n: int, by: int = 2) -> int:
+            return n * by
+
+        @flow
+        def total(ns: list[int]) -> int:
+            print("counting")
+            return sum(double.map(ns, by=unmapped(3)).result()) + double.submit(double.submit(1)).result()
+
+        self.assertEqual(total([1, 2]), 9 + 4)
+        self.assertEqual(double.map([1, 2], 5).result(), [5, 10])
+        with self.assertRaisesRegex(ValueError, "equally long"):
+            double.map([1, 2], [1])
+
+    def test_a_name_is_taken_once(self) -> None:
+        def twice() -> None:
+            @task(name="same")
+            def a() -> None: ...
+
+            @task(name="same")
+            def b() -> None: ...
+
+        with self.assertRaisesRegex(ValueError, "two tasks are called `same`"):
+            twice()
+
+    def test_what_cannot_be_is_refused_where_it_is_written(self) -> None:
+        with self.assertRaisesRegex(TypeError, "asynchronous"):
+
+            @flow
+            async def a() -> None: ...
+
+        with self.assertRaisesRegex(TypeError, "cannot be given by name"):
+
+            @task
+            def b(*all: int) -> None: ...
+
+        with self.assertRaisesRegex(ValueError, "64MiB"):
+            task(memory="64 megs")(lambda: None)
+
+    def test_a_name_follows_from_the_function(self) -> None:
+        @flow
+        def retry_it() -> None:
+            """Says hello."""
+
+        self.assertEqual((retry_it.name, retry_it.description), ("retry-it", "Says hello."))
+
+    def test_futures_hold_what_was_raised(self) -> None:
+        @task
+        def bad() -> None:
+            raise KeyError("x")
+
+        future = bad.submit()
+        self.assertIsInstance(future.result(raise_on_failure=False), KeyError)
+        with self.assertRaises(KeyError):
+            future.result()
+        self.assertEqual(retake.wait([future]).done, {future})
+        self.assertEqual(list(retake.as_completed([future])), [future])
+
+    def test_the_author_says_what_is_worth_another_attempt(self) -> None:
+        def worth_it(task: typing.Any, task_run: typing.Any, state: typing.Any) -> bool:
+            try:
+                state.result()
+            except KeyError:
+                return False
+            except ValueError:
+                return task_run.run_count < 3
+
+        @task(retries=3, retry_condition_fn=worth_it)
+        def t() -> None: ...
+
+        def advised(error: Exception, attempt: int = 1) -> str | float:
+            failure = Failure.of(error)
+            failure.__cause__ = error
+            return t.advised(failure, attempt).retry
+
+        self.assertEqual(advised(KeyError("x")), "never")
+        self.assertEqual(advised(ValueError("x")), "by-policy")
+        self.assertEqual(advised(ValueError("x"), 3), "never")
+        with contextlib.redirect_stderr(io.StringIO()) as said:
+            self.assertEqual(advised(OSError("x")), "never")
+        self.assertIn("OSError", said.getvalue())
+
+
+class Failures(unittest.TestCase):
+    def test_an_exception_is_one(self) -> None:
+        try:
+            raise ValueError("no")
+        except ValueError as error:
+            failure = Failure.of(error)
+        self.assertEqual((failure.code, failure.message), ("ValueError", "no"))
+        self.assertIn("test_sdk.py", failure.details["traceback"])
+        self.assertEqual(Failure.permanent("a.b").retry, "never")
+        with self.assertRaises(ValueError):
+            Failure("a", retry="sometimes")
+
+    def test_what_a_task_raised_can_be_caught_in_its_flow(self) -> None:
+        with self.assertRaises(ValueError):
+            raise raised("ValueError", "no", None)
+        self.assertIsInstance(raised("ValueError", "no", '{"a": 1}'), Failure)
+        for code in ["http.503", "print", "OSError", "SystemExit"]:
+            self.assertIs(type(raised(code, "", None)).__name__ in ("Failure", code), True)
+
+
+class Outside(unittest.TestCase):
+    def test_context_secrets_and_logs_without_a_host(self) -> None:
+        self.assertEqual(retake.context().attempt, 1)
+        os.environ["SHOP_TOKEN"] = "x"
+        self.assertEqual(retake.secret("shop-token"), "x")
+        with self.assertRaises(Failure):
+            retake.variable("nothing-of-the-kind")
+        with self.assertLogs("retake.run", logging.WARNING):
+            retake.get_run_logger().warning("careful")
+
+
+if __name__ == "__main__":
+    unittest.main()

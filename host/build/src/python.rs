@@ -1,0 +1,273 @@
+//! Projects in Python: a module with flows, of which componentize-py makes a component, interpreter and all.
+//!
+//! It comes with pip and is installed once for all projects. The SDK is the one in the project's `retake-sdk`, or else
+//! the one that this binary carries.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::error::{During, Error, Kind, Result};
+use crate::project::{Built, How};
+use crate::steps::{Tell, command, peek, tools_dir, work, work_until};
+use crate::watch::Sources;
+
+/// What makes components.
+const COMPONENTIZE: &str = "0.25.1";
+/// The Python that it puts into them: packages have to be for that one.
+const PYTHON: &str = "3.14";
+/// The contract.
+const WIT: &str = include_str!("../../../wit/v0.1/flow.wit");
+/// Below the project's directory.
+const OUT: &str = "target/retake";
+/// What is in a project's `[project]` and `[tool.retake]`, as JSON. Before 3.11, pip has the reader.
+const READ: &str = "
+import json
+try:
+    import tomllib
+except ModuleNotFoundError:
+    from pip._vendor import tomli as tomllib
+with open('pyproject.toml', 'rb') as file:
+    read = tomllib.load(file)
+print(json.dumps({'project': read.get('project', {}), 'retake': read.get('tool', {}).get('retake', {})}))
+";
+
+macro_rules! carried {
+    ($($path:literal),* $(,)?) => {
+        &[$(($path, include_str!(concat!("../../../guest-sdk/python/", $path)))),*]
+    };
+}
+
+/// Each file of the SDK with its path. A test compares them with what lies in its directory.
+pub(crate) const SDK: &[(&str, &str)] = carried![
+    "README.md",
+    "pyproject.toml",
+    "src/retake/__init__.py",
+    "src/retake/_context.py",
+    "src/retake/_declaration.py",
+    "src/retake/_failure.py",
+    "src/retake/_futures.py",
+    "src/retake/_host.py",
+    "src/retake/_plugin.py",
+    "src/retake/_policy.py",
+    "src/retake/_schema.py",
+    "src/retake/_wire.py",
+    "src/retake/flows.py",
+    "src/retake/futures.py",
+    "src/retake/logging.py",
+    "src/retake/py.typed",
+    "src/retake/runtime.py",
+    "src/retake/tasks.py",
+];
+
+/// Checks that Python and pip are there, and installs componentize-py.
+pub(crate) fn ensure(dir: &Path, tell: Tell<'_>) -> Result<PathBuf> {
+    if peek(command("python3", dir).args(["-m", "pip", "--version"])).is_none() {
+        let message = "Python with pip is needed, and `python3 -m pip` does not answer";
+        return Err(Error::new(
+            Kind::Missing,
+            message,
+            "`apt-get install python3-pip`, or what this machine has for it",
+        ));
+    }
+    let home = tools_dir()?.join(format!("componentize-py-{COMPONENTIZE}"));
+    if peek(componentize(&home, dir).arg("--version")).is_none() {
+        tell(&format!(
+            "installing componentize-py {COMPONENTIZE} with pip into {}: it makes components",
+            home.display()
+        ));
+        work(pip(&home, dir).arg(format!("componentize-py=={COMPONENTIZE}")))?;
+    }
+    Ok(home)
+}
+
+fn componentize(home: &Path, dir: &Path) -> Command {
+    let mut componentize = command(home.join("bin/componentize-py"), dir);
+    // What Python says is for people; how it was called from Rust is not.
+    componentize.env("PYTHONPATH", home).env("RUST_BACKTRACE", "0");
+    componentize
+}
+
+/// Installs packages into a directory of their own.
+fn pip(into: &Path, dir: &Path) -> Command {
+    let mut pip = command("python3", dir);
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--upgrade", "--target"]).arg(into);
+    pip.env("PIP_ROOT_USER_ACTION", "ignore"); // The directory is our own.
+    pip
+}
+
+/// Builds the component of the project in `dir`.
+pub(crate) fn build(dir: &Path, how: How<'_>) -> Result<Built> {
+    let home = ensure(dir, how.tell)?;
+    let about = About::read(dir)?;
+    let out = dir.join(OUT);
+    write(&out.join("wit/flow.wit"), WIT)?;
+    write(&out.join("app/retake_app.py"), &about.app())?;
+    if !how.quiet {
+        (how.tell)("building the component, which takes some seconds: an interpreter is put into it, and started");
+    }
+    let file = dir.join("target").join(format!("{}.wasm", about.name));
+    let mut build = componentize(&home, dir);
+    build.args(["--wit-path"]).arg(out.join("wit")).args(["--world", "flow", "componentize", "retake_app"]);
+    for path in [out.join("app"), dir.to_owned(), sdk(dir, &out)?, packages(dir, &out, &about, how.tell)?] {
+        build.arg("--python-path").arg(path);
+    }
+    build.arg("--output").arg(&file);
+    if !work_until(&mut build, how.stop)?.success() {
+        let message = format!("`{}` does not build", dir.display());
+        let hint = "mend what Python says above, and try again; what is imported has to be pure Python";
+        return Err(Error::new(Kind::Sources, message, hint));
+    }
+    Ok(Built { file })
+}
+
+/// Returns the files of the project.
+pub(crate) fn sources(dir: &Path) -> Sources {
+    Sources::new(vec![dir.to_owned()], vec![dir.join("target")])
+}
+
+/// What a project says about itself.
+#[derive(Debug, PartialEq, Eq)]
+struct About {
+    name: String,
+    version: String,
+    description: String,
+    /// The module that has the flows.
+    module: String,
+    packages: Vec<String>,
+}
+
+impl About {
+    fn read(dir: &Path) -> Result<Self> {
+        let wrong = |what: String| {
+            let message = format!("`{}`: {what}", dir.join("pyproject.toml").display());
+            Error::new(Kind::Sources, message, "`retake new NAME --lang python` makes a project to compare with")
+        };
+        let output = command("python3", dir).args(["-c", READ]).output().during(|| "`python3` does not run".into())?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            return Err(wrong(said.trim().lines().last().unwrap_or("cannot be read").to_owned()));
+        }
+        let read: Value = serde_json::from_slice(&output.stdout).during(|| "`python3` printed no JSON".into())?;
+        Self::of(&read, dir).map_err(wrong)
+    }
+
+    fn of(read: &Value, dir: &Path) -> std::result::Result<Self, String> {
+        let text = |of: &Value, otherwise: &str| of.as_str().unwrap_or(otherwise).to_owned();
+        let project = &read["project"];
+        let name = project["name"].as_str().ok_or("there is no `name` below `[project]`")?;
+        let module = text(&read["retake"]["module"], "flows");
+        let is_word = |it: &str| !it.is_empty() && it.chars().all(|c| c.is_alphanumeric() || c == '_');
+        if !module.split('.').all(is_word) {
+            return Err(format!("`module` below `[tool.retake]` is no name of a module: `{module}`"));
+        }
+        let path = module.replace('.', "/");
+        if !dir.join(&path).with_extension("py").is_file() && !dir.join(&path).join("__init__.py").is_file() {
+            return Err(format!("there is no `{path}.py`; `module = \"…\"` below `[tool.retake]` names another"));
+        }
+        let packages = project["dependencies"].as_array().into_iter().flatten();
+        Ok(Self {
+            name: name.to_owned(),
+            version: text(&project["version"], ""),
+            description: text(&project["description"], ""),
+            module,
+            // The SDK itself is there.
+            packages: packages.filter_map(|it| Some(it.as_str()?.to_owned())).filter(|it| !is_sdk(it)).collect(),
+        })
+    }
+
+    /// The module that componentize-py begins with.
+    fn app(&self) -> String {
+        // JSON's texts are Python's, too.
+        let text = |it: &str| Value::from(it).to_string();
+        format!(
+            "import {}\nfrom retake._plugin import plugin\n\nPlugin = plugin({}, {}, {})\n",
+            self.module,
+            text(&self.name),
+            text(&self.version),
+            text(&self.description)
+        )
+    }
+}
+
+fn is_sdk(package: &str) -> bool {
+    package.split(|c: char| !c.is_alphanumeric()).next() == Some("retake")
+}
+
+/// Returns where the SDK is.
+fn sdk(dir: &Path, out: &Path) -> Result<PathBuf> {
+    let own = dir.join("retake-sdk/src");
+    if own.join("retake/__init__.py").is_file() {
+        return Ok(own);
+    }
+    for (path, text) in SDK {
+        write(&out.join("sdk").join(path), text)?;
+    }
+    Ok(out.join("sdk/src"))
+}
+
+/// Installs the packages that a project depends on, unless they are there, and returns where.
+fn packages(dir: &Path, out: &Path, about: &About, tell: Tell<'_>) -> Result<PathBuf> {
+    let (into, kept) = (out.join("packages"), out.join("packages.txt"));
+    let wanted = about.packages.join("\n");
+    if std::fs::read_to_string(&kept).is_ok_and(|it| it == wanted) || wanted.is_empty() {
+        std::fs::create_dir_all(&into).during(|| format!("`{}` cannot be made", into.display()))?;
+        return Ok(into);
+    }
+    let _ = std::fs::remove_dir_all(&into);
+    tell(&format!("installing {} for Python {PYTHON}", about.packages.join(", ")));
+    let mut pip = pip(&into, dir);
+    pip.args(["--only-binary", ":all:", "--platform", "any", "--implementation", "py", "--abi", "none"]);
+    pip.args(["--python-version", PYTHON]).args(&about.packages);
+    if work(&mut pip).is_err() {
+        let message = format!("the packages of `{}` cannot be had in pure Python", dir.display());
+        let hint = "what pip says stands above; a package with compiled parts has no place in a sandbox";
+        return Err(Error::new(Kind::Sources, message, hint));
+    }
+    write(&kept, &wanted)?;
+    Ok(into)
+}
+
+/// Writes a file, unless it is so already.
+fn write(file: &Path, text: &str) -> Result<()> {
+    if std::fs::read_to_string(file).is_ok_and(|it| it == text) {
+        return Ok(());
+    }
+    let dir = file.parent().unwrap_or(file);
+    std::fs::create_dir_all(dir).during(|| format!("`{}` cannot be made", dir.display()))?;
+    std::fs::write(file, text).during(|| format!("`{}` cannot be written", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn each_file_of_the_sdk_is_carried() {
+        let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guest-sdk/python/src/retake");
+        for entry in std::fs::read_dir(sdk).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            let path = format!("src/retake/{name}");
+            assert!(name == "__pycache__" || SDK.iter().any(|(it, _)| *it == path), "`{path}` is missing in SDK");
+        }
+    }
+
+    #[test]
+    fn a_project_says_what_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let of = |read: Value| About::of(&read, dir.path());
+        assert!(of(json!({})).unwrap_err().contains("no `name`"));
+        let project = json!({ "name": "a", "version": "1.2", "dependencies": ["retake>=0.1", "attrs==24"] });
+        assert!(of(json!({ "project": project })).unwrap_err().contains("no `flows.py`"));
+        std::fs::write(dir.path().join("flows.py"), "").unwrap();
+        let about = of(json!({ "project": project })).unwrap();
+        assert_eq!((about.version.as_str(), about.packages.as_slice()), ("1.2", &["attrs==24".to_owned()][..]));
+        let wrong = of(json!({ "project": { "name": "a" }, "retake": { "module": "a b; import os" } }));
+        assert!(wrong.unwrap_err().contains("no name of a module"));
+        let quoted = About { description: "a \"b\"\n".into(), ..about };
+        assert!(quoted.app().contains(r#"plugin("a", "1.2", "a \"b\"\n")"#), "{}", quoted.app());
+    }
+}

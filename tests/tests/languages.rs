@@ -1,0 +1,106 @@
+//! The example flows behave the same, whatever they are written in.
+//!
+//! All scenarios of a language share a data directory: an interpreter takes seconds to compile, once.
+#![allow(clippy::unwrap_used, reason = "this file is nothing but tests")]
+
+use std::time::Instant;
+
+use retake_tests::{Retake, path, task};
+use serde_json::{Value, json};
+
+/// Where the flows of a language are: each in a component of its own, or all in one.
+struct Language {
+    retake: Retake,
+    component: fn(&str) -> &str,
+}
+
+impl Language {
+    /// Runs a flow to its end, and returns it as it is shown.
+    fn run(&self, exit: i32, flow: &str, more: &[&str]) -> (Value, String) {
+        let file = path((self.component)(flow));
+        let said = self.retake.expect(exit, &[&["run", &file, "--flow", flow, "-w"], more].concat());
+        (self.newest(), said.err)
+    }
+
+    /// Retries the newest run.
+    fn retry(&self, exit: i32, more: &[&str]) -> Value {
+        let name = self.newest()["name"].as_str().unwrap().to_owned();
+        self.retake.expect(exit, &[&["retry", &name, "-w"], more].concat());
+        self.newest()
+    }
+
+    fn newest(&self) -> Value {
+        let all = self.retake.json(&["ps", "-n", "1"]);
+        self.retake.json(&["show", all[0]["name"].as_str().unwrap()])
+    }
+}
+
+fn retries_by_policy(of: &Language) {
+    let (run, said) = of.run(0, "retry-it", &["-p", "fail_times=5", "--retry-delay", "0s"]);
+    assert_eq!(run["result"], json!({"attempt": 6, "starts": 1}), "each attempt has a fresh sandbox");
+    assert_eq!(said.matches("start 1 of this sandbox").count(), 6, "{said}");
+    assert_eq!(run["attempts"][0]["failure"]["code"], "luck.bad");
+    let policy = of.retake.json(&["inspect", &path((of.component)("retry-it"))])["flows"].clone();
+    let it = policy.as_array().unwrap().iter().find(|it| it["name"] == "retry-it").unwrap();
+    assert_eq!((&it["retry"]["retries"], &it["retry"]["delay"]), (&json!(5), &json!({"fixed": 300_000})), "{it:#}");
+    // Luck is drawn anew each time: sixteen runs in a row do not all fail six times.
+    let (run, _) = of.run(0, "retry-it", &["--retries", "60", "--retry-delay", "0s"]);
+    assert_eq!(run["state"], "Completed");
+}
+
+fn retries_by_a_person(of: &Language) {
+    let (run, _) = of.run(1, "Manual retry", &["-p", "fail_times=2"]);
+    assert_eq!((&run["state"], &run["attempt"]), (&json!("Failed"), &json!(1)));
+    assert_eq!(of.retry(1, &[])["attempt"], 2);
+    assert_eq!(of.retry(0, &[])["result"], json!({"attempt": 3, "starts": 1}));
+}
+
+fn keeps_what_has_succeeded(of: &Language) {
+    let (run, said) = of.run(1, "orders", &["-p", "load=fail-once", "-p", "enrich_fails=1"]);
+    assert_eq!(run["failure"]["code"], "load.refused");
+    assert_eq!((&task(&run, "enrich")["attempts"], &task(&run, "extract")["attempts"]), (&json!(2), &json!(1)));
+    assert!(said.contains("enrich: attempt 2"), "{said}");
+    let run = of.retry(0, &[]);
+    assert_eq!(run["result"], json!({"customer": "acme", "orders": 3, "cents": 7500, "load_attempt": 2}));
+    for name in ["extract", "enrich"] {
+        assert_eq!(task(&run, name)["state"], "Cached", "{run:#}");
+    }
+    assert_eq!(task(&run, "enrich")["result"][2], json!({"id": "acme-3", "cents": 3750, "country": "NL"}));
+    // What does not fit the schema is refused before any sandbox is made.
+    let wrong = ["run", &path((of.component)("orders")), "--flow", "orders", "-p", "load=maybe"];
+    of.retake.expect(2, &wrong).is_an_error_with_a_hint("load");
+}
+
+fn all(of: &Language) {
+    retries_by_policy(of);
+    retries_by_a_person(of);
+    keeps_what_has_succeeded(of);
+}
+
+#[test]
+fn in_rust() {
+    let component = |flow: &str| match flow {
+        "retry-it" => "retry_it",
+        "Manual retry" => "manual_retry",
+        _ => "orders",
+    };
+    all(&Language { retake: Retake::new(), component });
+}
+
+#[test]
+fn in_python() {
+    let python = Language { retake: Retake::new(), component: |_| "python" };
+    all(&python);
+    // What it has beyond: tasks side by side, exceptions that cross the border, a child flow.
+    let (run, said) = python.run(0, "fan-out", &["-p", "numbers:=[2, 3, 4, 10, 7]"]);
+    assert_eq!(run["result"], json!({"odd": 2, "sum": 8}), "{said}");
+    assert!(said.contains("left out: ValueError: 3 is odd"), "{said}");
+    let odd = run["tasks"].as_array().unwrap().iter().find(|it| it["failure"].is_object()).unwrap();
+    assert_eq!(odd["failure"]["code"], "ValueError");
+    assert!(odd["failure"]["details"]["traceback"].as_str().unwrap().contains("in halve"), "{odd:#}");
+    assert_eq!(run["children"][0]["state"], "Completed");
+    // The code is compiled once, and mapped from then on.
+    let began = Instant::now();
+    python.run(0, "retry-it", &["-p", "fail_times=0"]);
+    assert!(began.elapsed().as_secs() < 3, "{:?}", began.elapsed());
+}
