@@ -1,6 +1,7 @@
 //! The server as people use it: deploy, run, be told, retry, watch; over HTTP and by the CLI.
 #![allow(clippy::unwrap_used, reason = "this file is nothing but tests")]
 
+use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
 use hmac::{Hmac, Mac};
@@ -25,6 +26,55 @@ fn until(retake: &Retake, run: &str, states: &[&str]) -> Value {
 fn header<'a>(received: &'a Received, name: &str) -> &'a str {
     let line = received.head.lines().find(|it| it.to_lowercase().starts_with(&format!("{name}: ")));
     line.unwrap_or_else(|| panic!("no `{name}` in {}", received.head)).split_once(": ").unwrap().1
+}
+
+/// Somebody who deploys, runs and retries over HTTP.
+struct Walk {
+    address: String,
+    token: String,
+    component: String,
+    moment: u64,
+}
+
+impl Walk {
+    /// Asks, and returns the answer's JSON if there is one.
+    fn ask(&self, method: &str, path: &str, body: &Value) -> Option<Value> {
+        let body = body.to_string();
+        let mut stream = std::net::TcpStream::connect(&self.address).ok()?;
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nIdempotency-Key: moment {}\r\n\
+             Content-Length: {}\r\nConnection: close\r\n\r\n",
+            self.token,
+            self.moment,
+            body.len()
+        );
+        stream.write_all((head + &body).as_bytes()).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        serde_json::from_str(answer.split_once("\r\n\r\n")?.1).ok()
+    }
+
+    /// Goes on until nobody answers; returns the run's name.
+    fn all(&self) -> Option<String> {
+        let deployment = format!("moment-{}", self.moment);
+        let ask = json!({ "component": self.component, "parameters": { "fail_times": 1 } });
+        self.ask("PUT", &format!("/api/v1/deployments/Manual%20retry/{deployment}"), &ask)?;
+        let ask = json!({ "deployment": format!("Manual retry/{deployment}") });
+        let run = self.ask("POST", "/api/v1/flow-runs", &ask)?;
+        let name = run["name"].as_str()?.to_owned();
+        loop {
+            let shown = self.ask("GET", &format!("/api/v1/flow-runs/{name}"), &json!({}))?;
+            match shown["state"].as_str()? {
+                "Failed" => drop(self.ask(
+                    "POST",
+                    &format!("/api/v1/flow-runs/{name}/retry"),
+                    &json!({ "expected_attempt": 1 }),
+                )?),
+                "Completed" => return Some(name),
+                _ => std::thread::sleep(Duration::from_millis(5)),
+            }
+        }
+    }
 }
 
 /// Checks a signature as a receiver would.
@@ -97,32 +147,27 @@ fn a_server_that_is_killed_goes_on_where_it_was() {
     let mut server = Server::start(&retake);
     retake.expect(0, &["notify", "add", "night", "--webhook", &url]);
     retake.expect(0, &["deploy", &path("manual_retry"), "-n", "dev"]);
+    let component = retake.json(&["components", "ls"])[0]["digest"].as_str().unwrap().to_owned();
+    let walk = |server: &Server, moment| Walk {
+        address: server.address.clone(),
+        token: server.token.clone(),
+        component: component.clone(),
+        moment,
+    };
     let mut names = Vec::new();
-    for moment in 0..12u64 {
-        let ask = json!({ "deployment": "Manual retry/dev", "parameters": { "fail_times": 1 } }).to_string();
-        let key = format!("moment {moment}");
-        let token = server.token.clone();
-        let request = |server: &Server| {
-            server.send(&format!(
-                "POST /api/v1/flow-runs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
-                 Idempotency-Key: {key}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{ask}",
-                ask.len()
-            ))
-        };
-        std::thread::scope(|scope| {
-            scope.spawn(|| request(&server));
-            std::thread::sleep(Duration::from_millis(moment * 3));
-        });
+    for moment in 0..16u64 {
+        // Deploy, run, retry: by somebody who goes on whatever is answered, and whose server dies meanwhile.
+        let first = walk(&server, moment);
+        let walking = std::thread::spawn(move || first.all());
+        std::thread::sleep(Duration::from_millis(moment * 5));
         server.kill();
+        walking.join().unwrap();
         server = Server::start(&retake);
-        let again = request(&server);
-        assert!([200, 201].contains(&again.status), "{again:?}");
-        names.push(again.json()["name"].as_str().unwrap().to_owned());
-    }
-    for name in &names {
-        assert_eq!(until(&retake, name, &["Failed"])["attempt"], 1, "{name}");
-        retake.expect(0, &["retry", name, "--expected-attempt", "1", "-w"]);
-        retake.expect(6, &["retry", name, "--expected-attempt", "1"]);
+        let name = walk(&server, moment).all().unwrap_or_else(|| panic!("no run of moment {moment}"));
+        let shown = until(&retake, &name, &["Completed"]);
+        assert_eq!((&shown["attempt"], &shown["result"]["attempt"]), (&json!(2), &json!(2)), "{shown:#}");
+        retake.expect(6, &["retry", &name, "--expected-attempt", "1"]);
+        names.push(name);
     }
     let all = retake.json(&["ps", "-n", "100"]);
     assert_eq!(all.as_array().unwrap().len(), names.len(), "each key made one run");
@@ -353,18 +398,27 @@ fn a_schedule_makes_one_run_of_each_slot_also_across_kills() {
     }
     std::thread::sleep(Duration::from_millis(1500));
     retake.expect(0, &["schedules", "pause", "often"]);
-    let last = retake.json(&["schedules", "show", "often"])["last"].as_str().unwrap().to_owned();
-    let runs = retake.json(&["ps", "-n", "100"]);
-    let mut slots: Vec<String> =
-        runs.as_array().unwrap().iter().map(|it| it["created"].as_str().unwrap().into()).collect();
+    assert_eq!(server.stop(), 0);
+    let store = retake_store::SqliteStore::open_read_only(&retake.dir.path().join("data")).unwrap();
+    let all = retake_store::RunFilter { limit: 100, ..Default::default() };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let now = retake_core::time::Timestamp::from_micros(0);
+    let runs = runtime.block_on(retake_store::Store::list(&store, all, now)).unwrap();
+    let slot = |it: &retake_store::RunRecord| -> jiff::Timestamp {
+        let key = it.asked.idempotency_key.clone().unwrap();
+        key.strip_prefix("schedule:often:").unwrap_or_else(|| panic!("{key}")).parse().unwrap()
+    };
+    let mut slots: Vec<jiff::Timestamp> = runs.iter().map(slot).collect();
     slots.sort();
-    let first = retake.json(&["show", runs.as_array().unwrap().last().unwrap()["id"].as_str().unwrap()]);
-    assert_eq!(first["deployment"], "Manual retry/dev");
+    assert!(slots.len() >= 5, "{slots:?}");
     // From the first slot to the last there is one run for each second.
-    let seconds = |text: &str| text[17..19].parse::<i64>().unwrap() + 60 * text[14..16].parse::<i64>().unwrap();
-    let length = (seconds(&last) - seconds(&slots[0])).rem_euclid(3600) + 1;
-    assert!((length - runs.as_array().unwrap().len() as i64).abs() <= 1, "{length} slots: {slots:?}");
-    assert!(runs.as_array().unwrap().len() >= 5, "{slots:?}");
+    for pair in slots.windows(2) {
+        assert_eq!(
+            (pair[1] - pair[0]).get_milliseconds() + (pair[1] - pair[0]).get_seconds() * 1000,
+            1000,
+            "{slots:?}"
+        );
+    }
 }
 
 #[test]
@@ -414,17 +468,34 @@ fn a_key_makes_one_run_whatever_was_changed_since() {
 fn queued_slots_make_their_runs_one_after_the_other() {
     let retake = Retake::new();
     let _server = Server::start(&retake);
-    retake.expect(0, &["deploy", &path("retry_it"), "-n", "dev", "-p", "fail_times=1", "--retry-delay", "2s"]);
+    retake.expect(0, &["deploy", &path("retry_it"), "-n", "dev", "-p", "fail_times=1", "--retry-delay", "3s"]);
     retake.expect(0, &["schedules", "add", "often", "retry-it/dev", "--every", "1s", "--overlap", "queue"]);
-    std::thread::sleep(Duration::from_millis(5500));
-    retake.expect(0, &["schedules", "pause", "often"]);
-    let shown = retake.json(&["schedules", "show", "often"]);
-    let runs = retake.json(&["ps", "-n", "100"]);
-    let (made, queued) = (runs.as_array().unwrap().len(), shown["queued"].as_array().unwrap().len());
-    assert!((2..=3).contains(&made), "{runs:#}");
-    assert!(queued >= 2 && made + queued >= 5, "{made} made, {shown:#}");
-    let open = runs.as_array().unwrap().iter().filter(|it| it["state"] != "Completed").count();
-    assert!(open <= 1, "{runs:#}");
+    let began = Instant::now();
+    loop {
+        let runs = retake.json(&["ps", "-n", "100"]);
+        let open = runs.as_array().unwrap().iter().filter(|it| it["state"] != "Completed").count();
+        assert!(open <= 1, "{runs:#}");
+        let shown = retake.json(&["schedules", "show", "often"]);
+        if runs.as_array().unwrap().len() >= 2 && shown["queued"].as_array().unwrap().len() >= 2 {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(30), "{runs:#} {shown:#}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    // A deployment that is paused makes none of those that wait, and loses none.
+    retake.expect(0, &["deployments", "pause", "retry-it/dev"]);
+    std::thread::sleep(Duration::from_millis(600));
+    let count = || retake.json(&["ps", "-n", "100"]).as_array().unwrap().len();
+    let queued = || retake.json(&["schedules", "show", "often"])["queued"].as_array().unwrap().len();
+    let (made, waiting) = (count(), queued());
+    std::thread::sleep(Duration::from_millis(3500));
+    assert_eq!((count(), queued()), (made, waiting));
+    retake.expect(0, &["deployments", "resume", "retry-it/dev"]);
+    let began = Instant::now();
+    while count() == made {
+        assert!(began.elapsed() < Duration::from_secs(10), "nothing goes on");
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 #[test]
@@ -477,4 +548,60 @@ fn what_happens_is_told_live() {
     let followed = retake.expect(0, &["logs", &name, "-f"]);
     let printed = retake.expect(0, &["logs", &name]);
     assert_eq!(followed.out, printed.out);
+}
+
+/// A receiver that takes a message and says nothing for its ten seconds is in nobody's way.
+#[test]
+fn a_silent_receiver_holds_up_nobody_else() {
+    let retake = Retake::new();
+    let _server = Server::start(&retake);
+    let hole = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (url, told) = receiver(Vec::new());
+    retake.expect(0, &["notify", "add", "a-hole", "--webhook", &format!("http://{}/", hole.local_addr().unwrap())]);
+    retake.expect(0, &["notify", "add", "fine", "--webhook", &url]);
+    retake.expect(0, &["deploy", &path("manual_retry"), "-n", "dev", "-p", "fail_times=9"]);
+    for _ in 0..3 {
+        retake.expect(1, &["run", "Manual retry/dev", "-w"]);
+        told.recv_timeout(Duration::from_secs(6)).unwrap();
+    }
+}
+
+/// What was typed for several runs counts for each of them.
+#[test]
+fn several_runs_are_retried_as_was_typed() {
+    let retake = Retake::new();
+    let _server = Server::start(&retake);
+    retake.expect(0, &["deploy", &path("manual_retry"), "-n", "dev", "-p", "fail_times=9"]);
+    for _ in 0..2 {
+        retake.expect(1, &["run", "Manual retry/dev", "-w"]);
+    }
+    let all = ["retry", "--state", "failed", "--since", "1h"];
+    retake.expect(2, &[&all[..], &["-p", "fail_times=0"]].concat()).is_an_error_with_a_hint("of one flow");
+    retake.expect(2, &[&all[..], &["--expected-attempt", "1"]].concat());
+    let of_flow = [&all[..], &["--flow", "Manual retry", "-p", "fail_times=0"]].concat();
+    let said = retake.expect(0, &[&of_flow[..], &["--dry-run"]].concat());
+    assert!(said.err.contains("2 runs would be retried"), "{}", said.err);
+    retake.expect(0, &[&of_flow[..], &["--version", &path("manual_retry"), "-w"]].concat());
+    for run in retake.json(&["ps"]).as_array().unwrap() {
+        assert_eq!((&run["state"], &run["parameters"]["fail_times"]), (&json!("Completed"), &json!(0)), "{run:#}");
+    }
+}
+
+/// A deploy with a schedule changes of it what was typed, and no schedule of another deployment.
+#[test]
+fn a_deploy_leaves_the_rest_of_its_schedule() {
+    let retake = Retake::new();
+    let server = Server::start(&retake);
+    let deploy = ["deploy", &path("orders"), "-n", "dev"];
+    retake.expect(0, &[&deploy[..], &["--cron", "0 6 * * *", "--overlap", "skip"]].concat());
+    retake.expect(0, &["schedules", "pause", "orders.dev"]);
+    retake.expect(0, &[&deploy[..], &["--cron", "0 7 * * *", "--jitter", "1m"]].concat());
+    let kept = retake.json(&["schedules", "show", "orders.dev"])["schedule"].clone();
+    let said = (&kept["paused"], &kept["overlap"], &kept["jitter_ms"], &kept["when"]["cron"]["expression"]);
+    assert_eq!(said, (&json!(true), &json!("skip"), &json!(60_000), &json!("0 7 * * *")), "{kept:#}");
+    let other = json!({ "deployment": "orders/dev", "when": { "every": { "interval_ms": 60_000 } } });
+    assert_eq!(server.ask("PUT", "/api/v1/schedules/orders.prod", &other.to_string()).status, 200);
+    retake
+        .expect(6, &["deploy", &path("orders"), "-n", "prod", "--every", "1m"])
+        .is_an_error_with_a_hint("is of the deployment `orders/dev`");
 }

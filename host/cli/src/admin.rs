@@ -100,7 +100,13 @@ async fn deploy_to(args: &Args, client: &Client, typed: &Deploy, file: Option<Ve
     let scheduled = match schedule {
         Some(when) if !deployed.created || !typed.dry_run => {
             let name = full.replace('/', ".");
-            let ask = schedule_ask(full.clone(), when, &typed.when, None);
+            let had = client.schedules().await?.into_iter().find(|it| it.name == name).map(|it| it.schedule);
+            if let Some(other) = had.as_ref().filter(|it| it.deployment != full) {
+                let message = format!("the schedule `{name}` is of the deployment `{}`", other.deployment);
+                let hint = format!("give this one another name: `retake schedules add NAME {full} …`");
+                return Err(Trouble::new(Exit::Conflict, message).hint(hint).into());
+            }
+            let ask = schedule_ask(full.clone(), when, &typed.when, None, had);
             Some(client.put_schedule(&name, &ask, typed.dry_run).await?)
         }
         _ => None,
@@ -164,23 +170,33 @@ fn when(typed: &Slots) -> anyhow::Result<Option<When>> {
     Ok(Some(when))
 }
 
-fn schedule_ask(deployment: String, when: When, typed: &Slots, parameters: Option<Json>) -> ScheduleAsk {
+/// Lays what was typed over what there is.
+fn schedule_ask(
+    deployment: String,
+    when: When,
+    typed: &Slots,
+    parameters: Option<Json>,
+    had: Option<ScheduleAsk>,
+) -> ScheduleAsk {
+    let had = had.as_ref();
+    let overlap = typed.overlap.map(|it| match it {
+        OverlapWord::Allow => Overlap::Allow,
+        OverlapWord::Skip => Overlap::Skip,
+        OverlapWord::Queue => Overlap::Queue,
+    });
+    let catch_up = typed.catch_up.map(|it| match it {
+        CatchUpWord::None => CatchUp::None,
+        CatchUpWord::Latest => CatchUp::Latest,
+        CatchUpWord::All => CatchUp::All,
+    });
     ScheduleAsk {
         deployment,
         when,
-        overlap: match typed.overlap {
-            OverlapWord::Allow => Overlap::Allow,
-            OverlapWord::Skip => Overlap::Skip,
-            OverlapWord::Queue => Overlap::Queue,
-        },
-        catch_up: match typed.catch_up {
-            CatchUpWord::None => CatchUp::None,
-            CatchUpWord::Latest => CatchUp::Latest,
-            CatchUpWord::All => CatchUp::All,
-        },
-        jitter_ms: millis(typed.jitter),
-        parameters,
-        paused: false,
+        overlap: overlap.or(had.map(|it| it.overlap)).unwrap_or_default(),
+        catch_up: catch_up.or(had.map(|it| it.catch_up)).unwrap_or_default(),
+        jitter_ms: typed.jitter.map(millis).or(had.map(|it| it.jitter_ms)).unwrap_or_default(),
+        parameters: parameters.or_else(|| had?.parameters.clone()),
+        paused: had.is_some_and(|it| it.paused),
     }
 }
 
@@ -449,7 +465,7 @@ async fn add_schedule(client: &Client, add: &ScheduleAdd) -> anyhow::Result<Sche
             Some(params::read(&add.parameters, run::choose_flow(&component.info, Some(flow))?)?)
         }
     };
-    let ask = schedule_ask(add.deployment.clone(), when, &add.when, parameters);
+    let ask = schedule_ask(add.deployment.clone(), when, &add.when, parameters, None);
     Ok(client.put_schedule(&add.name, &ask, add.dry_run).await?)
 }
 

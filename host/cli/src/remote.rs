@@ -304,11 +304,11 @@ async fn several(args: &Args, client: &Client, typed: &Retry) -> anyhow::Result<
         return Err(Trouble::new(Exit::Usage, message).hint("`retake retry RUN`, or `--state failed`").into());
     }
     let which = &typed.which;
-    let body = BulkRetry {
+    let mut body = BulkRetry {
         filter: RunsFilter {
             flow: which.flow.clone(),
             state: (!which.state.is_empty()).then(|| which.state.join(",")),
-            since: which.since.map(|it| look::ago(SystemClock.now(), it)),
+            ended_since: which.since.map(|it| look::ago(SystemClock.now(), it)),
             code: which.code.clone(),
             ..RunsFilter::default()
         },
@@ -316,12 +316,27 @@ async fn several(args: &Args, client: &Client, typed: &Retry) -> anyhow::Result<
         rerun: typed.rerun.clone(),
         all: typed.all,
         version: typed.version.clone(),
+        parameters: None,
         policy: policy(&typed.policy, typed.memory),
         dry_run: typed.dry_run,
     };
     if typed.until_success {
         let hint = "name a run, or leave it out and ask again later";
         return Err(Trouble::new(Exit::Usage, "`--until-success` is for one run at a time").hint(hint).into());
+    }
+    if let Some(file) = typed.version.as_deref().filter(|it| inspect::names_file(it)) {
+        body.version = Some(client.upload(inspect::read(args, file.as_ref())?, false).await?.digest.to_string());
+    }
+    if !typed.parameters.is_empty() {
+        // Their types are those of the flow, which is one: others would be given what is meant for it.
+        let Some(flow) = &which.flow else {
+            let message = "parameters are of one flow, and none is named";
+            return Err(Trouble::new(Exit::Usage, message).hint("name it beside them: `--flow NAME`").into());
+        };
+        let filter = RunsFilter { flow: Some(flow.clone()), limit: Some(1), ..RunsFilter::default() };
+        if let Some(newest) = client.runs(&filter).await?.items.first() {
+            body.parameters = changed_parameters(client, typed, newest, body.version.as_deref()).await?;
+        }
     }
     let mut done = client.bulk_retry(&body).await?;
     let mut worst = if done.refused.is_empty() { Exit::Ok } else { Exit::Conflict };
@@ -347,6 +362,9 @@ async fn several(args: &Args, client: &Client, typed: &Retry) -> anyhow::Result<
     if !args.quiet {
         let runs = if done.runs.len() == 1 { "1 run".to_owned() } else { format!("{} runs", done.runs.len()) };
         anstream::eprintln!("{runs} {}", if done.applied { "retried" } else { "would be retried" });
+    }
+    if done.more {
+        anstream::eprintln!("more runs match, older ones: ask again for the next {}", done.runs.len());
     }
     Ok(worst)
 }

@@ -8,11 +8,11 @@ use retake_core::component::ComponentInfo;
 use retake_core::id::{ContentDigest, FlowRunId};
 use retake_core::limits;
 use retake_core::replay::CallKind;
-use retake_core::run::{RunState, Shown};
+use retake_core::run::RunState;
 use retake_core::task::{Overrides, TaskState};
 use retake_core::time::Timestamp;
 use retake_engine::{AskError, Scope, StartRequest};
-use retake_store::{RunFilter, RunRecord, Store};
+use retake_store::{RunRecord, Store};
 
 use crate::args::{Args, Format, PolicyOverrides, Run, Wait, Watch, Worker};
 use crate::follow::{Over, follow, interrupted, work};
@@ -99,7 +99,7 @@ pub(crate) async fn worker(args: &Args, typed: &Worker) -> anyhow::Result<Exit> 
     let shutdown = async {
         match typed.drain {
             true => tokio::select! {
-                () = drained(&local) => {}
+                () = drained(&local, typed.queue.as_deref()) => {}
                 () = interrupted() => {}
             },
             false => interrupted().await,
@@ -126,18 +126,22 @@ async fn deployed<'a>(args: &Args, target: &'a str) -> anyhow::Result<Option<(&'
     Ok(found.map(|_| parts))
 }
 
-/// Waits until nothing is being worked on and nothing is due.
-async fn drained(local: &Local) {
-    const ACTIVE: [Shown; 3] = [Shown::Running, Shown::Retrying, Shown::Cancelling];
-    loop {
+/// Waits until nothing is being worked on and nothing is due, in this queue or in all: for two looks, because a child may
+/// be due that its parent has just been put aside for.
+async fn drained(local: &Local, queue: Option<&str>) {
+    let mut looks = 0;
+    while looks < 2 {
         tokio::time::sleep(Duration::from_millis(100)).await;
         let now = local.clock.now();
-        let filter = RunFilter { shown: ACTIVE.to_vec(), limit: 1, ..Default::default() };
-        let busy = local.store.list(filter, now).await.is_ok_and(|it| !it.is_empty());
-        let next = local.store.next_due(None).await.ok().flatten();
-        if !busy && next.is_none_or(|it| it > now) {
-            return;
-        }
+        let busy = local.engine.in_use().flow_runs > 0;
+        let due = match queue {
+            None => local.store.next_due(None).await.is_ok_and(|it| it.is_some_and(|due| due <= now)),
+            Some(queue) => {
+                let waiting = local.store.waiting(now, u64::MAX).await;
+                waiting.is_ok_and(|it| it.iter().any(|(name, ..)| name == queue))
+            }
+        };
+        looks = if busy || due { 0 } else { looks + 1 };
     }
 }
 

@@ -104,10 +104,10 @@ pub(crate) async fn serve_beside<B: Future<Output = anyhow::Result<()>>>(
     };
     let url = sign.url.clone();
     let first =
-        retake_server::first_token(local.store.as_ref(), &host.tokens, &SystemEntropy, SystemClock.now()).await?;
-    if let Some(first) = &first {
-        write_private(&token_file(&dir), first.0.as_bytes())?;
-    }
+        retake_server::first_token(local.store.as_ref(), &host.tokens, &SystemEntropy, SystemClock.now(), |token| {
+            write_private(&token_file(&dir), token.as_bytes())
+        })
+        .await?;
     write_private(&sign_file(&dir), &serde_json::to_vec(&sign)?)?;
     tell(typed, &format!("retake server {} at {url}", env!("CARGO_PKG_VERSION")));
     tell(typed, &format!("  data in {}", dir.display()));
@@ -282,7 +282,8 @@ fn write_private(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let write = || {
         let _ = std::fs::remove_file(file);
         let mut opened = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
-        opened.write_all(bytes)
+        opened.write_all(bytes)?;
+        opened.sync_all()
     };
     write().map_err(|error: std::io::Error| {
         let message = format!("`{}` cannot be written: {error}", file.display());

@@ -9,7 +9,7 @@ use crate::id::ContentDigest;
 use crate::limits;
 use crate::retry::BadField;
 use crate::task::Overrides;
-use crate::time::millis_option;
+use crate::time::{Timestamp, millis_option};
 use crate::value::Json;
 
 /// Where workers look for runs of deployments that name no queue.
@@ -46,6 +46,9 @@ pub struct Deployment {
     /// How long its runs are kept after they have ended; for ever, or as the server says, unless it says so.
     #[serde(with = "millis_option", default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<Duration>,
+    /// When that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention_since: Option<Timestamp>,
     /// The secrets that its runs may have, where their code asks for them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<String>,

@@ -22,12 +22,36 @@ impl Hidden {
         }
         let escaped = serde_json::to_string(&**value).unwrap_or_default();
         let inner = &escaped[1..escaped.len().max(2) - 1];
-        if inner != &**value {
-            self.0.push((name.to_owned(), inner.into()));
+        // As JSON writes it, also where all but ASCII is escaped; and line by line, as it is printed. The first and last
+        // line of a key say what it is, and no more.
+        let in_ascii = ascii(inner);
+        let lines = value.lines().map(str::trim).filter(|it| !it.starts_with("-----"));
+        let parts = [inner, &in_ascii].into_iter().chain(lines).filter(|it| it.len() >= limits::HIDDEN_BYTES);
+        let mut forms: Vec<Arc<str>> = vec![value.clone()];
+        for part in parts {
+            if forms.iter().all(|it| **it != *part) {
+                forms.push(part.into());
+            }
         }
-        self.0.push((name.to_owned(), value.clone()));
+        self.0.extend(forms.into_iter().map(|it| (name.to_owned(), it)));
         // One may be part of another.
         self.0.sort_by_key(|(_, it)| std::cmp::Reverse(it.len()));
+    }
+
+    /// Returns the length of the longest secret: so much more than what is kept has to be looked at.
+    pub(crate) fn longest(&self) -> usize {
+        self.0.first().map_or(0, |(_, it)| it.len())
+    }
+
+    /// Returns where to cut what is before a place away without leaving the rest of a secret.
+    pub(crate) fn cut_after(&self, bytes: &[u8], place: usize) -> usize {
+        let end = |secret: &str| {
+            let from = place.saturating_sub(secret.len());
+            let to = (place + secret.len()).min(bytes.len());
+            let found = bytes[from..to].windows(secret.len().max(1)).position(|it| it == secret.as_bytes())?;
+            Some(from + found + secret.len()).filter(|end| *end > place && from + found < place)
+        };
+        self.0.iter().filter_map(|(_, secret)| end(secret)).max().unwrap_or(place)
     }
 
     /// Returns the name of a secret that a text holds.
@@ -77,6 +101,18 @@ impl Hidden {
     }
 }
 
+/// Writes all but ASCII as `\uXXXX`.
+fn ascii(text: &str) -> String {
+    let mut units = [0; 2];
+    text.chars().fold(String::new(), |mut out, c| {
+        match c.is_ascii() {
+            true => out.push(c),
+            false => c.encode_utf16(&mut units).iter().for_each(|it| out += &format!("\\u{it:04x}")),
+        }
+        out
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,5 +137,28 @@ mod tests {
         assert_eq!(hidden.out_of_json(value).as_str(), r#"{"a":"[secret odd]","b":["[secret part]"]}"#);
         let value = Json::trusted("{\"a\":12345678}");
         assert_eq!(hidden.out_of_json(value).as_str(), "\"[secret]\"", "what is no JSON any more is left out whole");
+    }
+
+    #[test]
+    fn a_secret_is_found_however_it_is_written() {
+        let key = "-----BEGIN KEY-----\nMIIBVgIBADANBg\nkqhkiG9w0BAQEF\n-----END KEY-----\n";
+        let hidden = hidden(&[("key", key), ("word", "größe-12345")]);
+        let out = |text: &str| hidden.out_of(text.to_owned());
+        assert_eq!(out("  MIIBVgIBADANBg"), "  [secret key]", "a line of it");
+        assert_eq!(out("-----BEGIN KEY-----"), "-----BEGIN KEY-----");
+        assert_eq!(out(r#""gr\u00f6\u00dfe-12345""#), r#""[secret word]""#);
+    }
+
+    #[test]
+    fn nothing_is_cut_through_a_secret() {
+        let hidden = hidden(&[("word", "12345678")]);
+        let text = b"ab12345678cd";
+        assert_eq!(hidden.cut_after(text, 1), 1);
+        assert_eq!(hidden.cut_after(text, 2), 2, "it begins there");
+        for place in 3..10 {
+            assert_eq!(hidden.cut_after(text, place), 10, "{place}");
+        }
+        assert_eq!(hidden.cut_after(text, 11), 11);
+        assert_eq!(hidden.longest(), 8);
     }
 }

@@ -118,7 +118,7 @@ impl Sink {
         Closed {
             kept: (kept.head_bytes + kept.tail_bytes) as u64,
             dropped: kept.dropped,
-            last_words: String::from_utf8_lossy(&kept.last_words).into_owned(),
+            last_words: kept.last_words(),
         }
     }
 
@@ -163,10 +163,18 @@ impl Kept {
         }
     }
 
+    /// Returns the end of what went to stderr. A secret that stood across its beginning is gone whole.
+    fn last_words(&self) -> String {
+        let over = self.last_words.len().saturating_sub(LAST_WORDS);
+        let from = if over == 0 { 0 } else { self.hidden.cut_after(&self.last_words, over) };
+        self.hidden.out_of(String::from_utf8_lossy(&self.last_words[from..]).into_owned())
+    }
+
     fn put(&mut self, stream: Stream, mut bytes: &[u8]) {
         if stream == Stream::Stderr {
-            self.last_words.extend_from_slice(&bytes[bytes.len().saturating_sub(LAST_WORDS)..]);
-            let over = self.last_words.len().saturating_sub(LAST_WORDS);
+            let most = LAST_WORDS + self.hidden.longest();
+            self.last_words.extend_from_slice(&bytes[bytes.len().saturating_sub(most)..]);
+            let over = self.last_words.len().saturating_sub(most);
             self.last_words.drain(..over);
         }
         if !self.log_prints && stream == Stream::Stdout {
@@ -183,9 +191,9 @@ impl Kept {
         self.open[stream as usize] = open;
     }
 
-    /// Adds to a line as much as a line may have.
+    /// Adds to a line as much as a line may have, and a secret more: one that stands across its end is to be known.
     fn extend(&mut self, line: &mut Vec<u8>, bytes: &[u8]) {
-        let room = limits::LOG_LINE_BYTES - line.len().min(limits::LOG_LINE_BYTES);
+        let room = (limits::LOG_LINE_BYTES + self.hidden.longest()).saturating_sub(line.len());
         line.extend_from_slice(&bytes[..bytes.len().min(room)]);
         self.dropped += bytes.len().saturating_sub(room) as u64;
     }

@@ -158,32 +158,38 @@ pub(crate) async fn make(
     name: &str,
     record: impl FnOnce(String) -> TokenRecord,
 ) -> Result<String, StoreError> {
-    let token = chance(entropy);
-    let record = record(hash(&token));
-    let updated = record.created;
-    let body = Json::of(&record);
-    let definition =
-        Definition { kind: kind::TOKEN, name: name.to_owned(), body, component: None, version: 0, updated };
+    let (token, definition) = made(entropy, name, record);
     store.define(definition, Some(0)).await?;
     Ok(token)
+}
+
+fn made(entropy: &dyn Entropy, name: &str, record: impl FnOnce(String) -> TokenRecord) -> (String, Definition) {
+    let token = chance(entropy);
+    let record = record(hash(&token));
+    let (body, updated) = (Json::of(&record), record.created);
+    (token, Definition { kind: kind::TOKEN, name: name.to_owned(), body, component: None, version: 0, updated })
 }
 
 /// The token that a new server begins with.
 #[derive(Debug)]
 pub struct FirstToken(pub String);
 
-/// Makes the first token, of an admin, if there is none at all.
-pub async fn first_token(
+/// Makes the first token, of an admin, if there is none at all. It is handed over before it counts: one that counts and
+/// that nobody has would lock everybody out.
+pub async fn first_token<E: From<StoreError>>(
     store: &dyn Store,
     tokens: &Tokens,
     entropy: &dyn Entropy,
     now: Timestamp,
-) -> Result<Option<FirstToken>, StoreError> {
+    keep: impl FnOnce(&str) -> Result<(), E>,
+) -> Result<Option<FirstToken>, E> {
     if !tokens.is_empty() {
         return Ok(None);
     }
     let record = |hash| TokenRecord { role: Role::Admin, hash, created: now, expires: None };
-    let token = make(store, entropy, "admin", record).await?;
+    let (token, definition) = made(entropy, "admin", record);
+    keep(&token)?;
+    store.define(definition, Some(0)).await?;
     tokens.refresh(store).await?;
     Ok(Some(FirstToken(token)))
 }

@@ -9,6 +9,8 @@ use tokio::task::JoinSet;
 const STREAMS: usize = 100;
 /// Uploads that come at once: each is a file.
 const UPLOADS: usize = 16;
+/// Runs that are shown whole at once: a run with all its calls may have 100 MiB.
+const WHOLE: usize = 4;
 /// Uploads that are inspected at once: each is held in memory (A04).
 const INSPECTIONS: usize = 2;
 
@@ -19,6 +21,7 @@ pub struct Doing {
     streams: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
     inspections: Arc<Semaphore>,
+    whole: Arc<Semaphore>,
 }
 
 impl Default for Doing {
@@ -28,6 +31,7 @@ impl Default for Doing {
             streams: Arc::new(Semaphore::new(STREAMS)),
             uploads: Arc::new(Semaphore::new(UPLOADS)),
             inspections: Arc::new(Semaphore::new(INSPECTIONS)),
+            whole: Arc::new(Semaphore::new(WHOLE)),
         }
     }
 }
@@ -54,6 +58,11 @@ impl Doing {
     /// Waits for the place of an upload that comes.
     pub(crate) async fn upload(&self) -> Option<OwnedSemaphorePermit> {
         self.uploads.clone().acquire_owned().await.ok()
+    }
+
+    /// Waits for the place of a run that is shown whole.
+    pub(crate) async fn whole(&self) -> Option<OwnedSemaphorePermit> {
+        self.whole.clone().acquire_owned().await.ok()
     }
 
     /// Waits for the place of an upload that is inspected.

@@ -7,20 +7,23 @@
 //! Each step is kept before the next, and each is done again when it is not known to have been done: a receiver is told
 //! at least once, and knows by `webhook-id` what it was told before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use hmac::{Hmac, Mac};
 use retake_core::deployment::Deployment;
 use retake_core::retry::BadField;
 use retake_core::run::Shown;
 use retake_core::time::Timestamp;
 use retake_core::value::Json;
-use retake_store::{Delivery, DeliveryState, Notice, RunFilter, RunRecord, StoreError, kind};
+use retake_store::{Definition, Delivery, DeliveryState, Notice, RunFilter, RunRecord, StoreError, kind};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
+use tokio::time::MissedTickBehavior;
 use utoipa::ToSchema;
 
 use crate::text::{innermost, words};
@@ -28,6 +31,11 @@ use crate::{Host, mail};
 
 /// How often to look for notices and deliveries.
 const LOOK: Duration = Duration::from_millis(500);
+/// The states that are counted in a row: those of runs that have ended, or wait for a person.
+const COUNTED: [Shown; 6] =
+    [Shown::Completed, Shown::Failed, Shown::TimedOut, Shown::Crashed, Shown::Cancelled, Shown::Parked];
+/// Longest time without a second message, in milliseconds: for so long it is kept what was sent.
+const QUIET_MS: u64 = 30 * 24 * 3600 * 1000;
 /// How many are looked at at once.
 const AT_ONCE: usize = 100;
 /// How long a receiver may take.
@@ -63,10 +71,10 @@ pub struct Rule {
     #[serde(default = "one")]
     #[schema(minimum = 1, maximum = 100)]
     pub in_a_row: u32,
-    /// Milliseconds during which no second message is sent of the same deployment or flow. 0 unless it says so, 366 days
+    /// Milliseconds during which no second message is sent of the same deployment or flow. 0 unless it says so, 30 days
     /// at most.
     #[serde(default)]
-    #[schema(maximum = 31_622_400_000u64)]
+    #[schema(maximum = 2_592_000_000u64)]
     pub quiet_ms: u64,
     /// Whether nothing is sent for now.
     #[serde(default)]
@@ -160,8 +168,9 @@ impl Rule {
         })?;
         BadField::unless(!self.states.is_empty(), "states", || "is empty".into())?;
         BadField::unless((1..=100).contains(&self.in_a_row), "in_a_row", || "may be 1 to 100".into())?;
-        let most = 366 * 24 * 3600 * 1000;
-        BadField::unless(self.quiet_ms <= most, "quiet_ms", || format!("may be {most} at most"))?;
+        let counted = self.in_a_row == 1 || self.states.iter().all(|it| COUNTED.contains(it));
+        BadField::unless(counted, "in_a_row", || "counts runs that have ended: leave AwaitingRetry out".into())?;
+        BadField::unless(self.quiet_ms <= QUIET_MS, "quiet_ms", || format!("may be {QUIET_MS} at most"))?;
         self.to.check()
     }
 }
@@ -189,23 +198,17 @@ pub async fn work(host: &Host) {
     // Apart, so that a receiver that takes its time does not keep the rest from being written down.
     let taking = async {
         loop {
-            said(take(host).await);
-            tokio::time::sleep(LOOK).await;
+            // After a full page there is more.
+            if said(take(host).await).is_none_or(|taken| taken < AT_ONCE) {
+                tokio::time::sleep(LOOK).await;
+            }
         }
     };
-    let sending = async {
-        loop {
-            said(send_due(host, &http).await);
-            tokio::time::sleep(LOOK).await;
-        }
-    };
-    tokio::join!(taking, sending);
+    tokio::join!(taking, send_all(host, &http));
 }
 
-fn said(looked: Result<(), StoreError>) {
-    if let Err(error) = looked {
-        tracing::warn!(%error, "notifications could not be looked at; trying again");
-    }
+fn said<T>(looked: Result<T, StoreError>) -> Option<T> {
+    looked.inspect_err(|error| tracing::warn!(%error, "notifications could not be looked at; trying again")).ok()
 }
 
 fn sender() -> reqwest::Result<reqwest::Client> {
@@ -220,10 +223,17 @@ fn sender() -> reqwest::Result<reqwest::Client> {
         .build()
 }
 
-/// Takes notices, and keeps what is to be sent for them.
-async fn take(host: &Host) -> Result<(), StoreError> {
-    for notice in host.store.notices(AT_ONCE).await? {
-        let deliveries = match deliveries(host, &notice).await {
+/// Takes notices, and keeps what is to be sent for them. Returns how many there were.
+async fn take(host: &Host) -> Result<usize, StoreError> {
+    let notices = host.store.notices(AT_ONCE).await?;
+    if notices.is_empty() {
+        return Ok(0);
+    }
+    let definitions = host.store.definitions(kind::NOTIFICATION).await?;
+    let read = |it: &Definition| Some((it.name.clone(), serde_json::from_str::<Rule>(it.body.as_str()).ok()?));
+    let rules: Vec<(String, Rule)> = definitions.iter().filter_map(read).collect();
+    for notice in &notices {
+        let deliveries = match deliveries(host, &rules, notice).await {
             Ok(deliveries) => deliveries,
             Err(error @ StoreError::Unavailable(_)) => return Err(error),
             // It would be so for ever, and those behind it would wait.
@@ -234,18 +244,34 @@ async fn take(host: &Host) -> Result<(), StoreError> {
         };
         host.store.deliver(Some(notice.seq), deliveries).await?;
     }
-    Ok(())
+    Ok(notices.len())
 }
 
-/// Sends what is due: to all receivers side by side, to each one after the other, until one does not arrive. What is
-/// behind that waits for the next look.
-async fn send_due(host: &Host, http: &reqwest::Client) -> Result<(), StoreError> {
-    let mut of_rules: BTreeMap<String, Vec<Delivery>> = BTreeMap::new();
-    for delivery in host.store.deliveries_due(host.now(), AT_ONCE).await? {
-        of_rules.entry(delivery.rule.clone()).or_default().push(delivery);
+/// Sends what is due: to all receivers side by side, whatever one of them takes; to each one after the other, until one
+/// does not arrive. What is behind that waits for the next look.
+async fn send_all(host: &Host, http: &reqwest::Client) {
+    let mut under_way = FuturesUnordered::new();
+    let mut busy = BTreeSet::new();
+    let mut look = tokio::time::interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            Some((rule, done)) = under_way.next(), if !under_way.is_empty() => {
+                busy.remove(&rule);
+                said(done);
+            }
+            _ = look.tick() => {
+                let mut of_rules: BTreeMap<String, Vec<Delivery>> = BTreeMap::new();
+                let due = said(host.store.deliveries_due(host.now(), AT_ONCE).await).unwrap_or_default();
+                due.into_iter().for_each(|it| of_rules.entry(it.rule.clone()).or_default().push(it));
+                for (rule, due) in of_rules {
+                    if busy.insert(rule.clone()) {
+                        under_way.push(async move { (rule, send_in_turn(host, http, due).await) });
+                    }
+                }
+            }
+        }
     }
-    let sent = of_rules.into_values().map(|due| send_in_turn(host, http, due));
-    futures_util::future::join_all(sent).await.into_iter().collect()
 }
 
 async fn send_in_turn(host: &Host, http: &reqwest::Client, due: Vec<Delivery>) -> Result<(), StoreError> {
@@ -261,19 +287,22 @@ async fn send_in_turn(host: &Host, http: &reqwest::Client, due: Vec<Delivery>) -
 }
 
 /// Returns what is to be sent for a notice: one message for each rule that fits.
-async fn deliveries(host: &Host, notice: &Notice) -> Result<Vec<Delivery>, StoreError> {
+async fn deliveries(host: &Host, rules: &[(String, Rule)], notice: &Notice) -> Result<Vec<Delivery>, StoreError> {
+    // Most are of runs that completed, which hardly anybody is told of.
+    if !rules.iter().any(|(_, rule)| !rule.paused && rule.states.contains(&notice.shown)) {
+        return Ok(Vec::new());
+    }
     let record = match host.store.run(notice.run).await {
         Ok(record) => record,
         Err(StoreError::NoRun(_)) => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
     let mut deliveries = Vec::new();
-    for definition in host.store.definitions(kind::NOTIFICATION).await? {
-        let Ok(rule) = serde_json::from_str::<Rule>(definition.body.as_str()) else { continue };
-        if fits(host, &definition.name, &rule, notice, &record).await? {
+    for (name, rule) in rules {
+        if fits(host, name, rule, notice, &record).await? {
             deliveries.push(Delivery {
                 seq: 0,
-                rule: definition.name,
+                rule: name.clone(),
                 run: Some(notice.run),
                 body: message(notice, &record),
                 state: DeliveryState::Pending(host.now()),
@@ -311,28 +340,50 @@ async fn fits(host: &Host, name: &str, rule: &Rule, notice: &Notice, record: &Ru
         return Ok(true);
     }
     let since = host.now().as_unix_ms().saturating_sub(rule.quiet_ms);
-    let sent = host.store.deliveries(None, Some(name), AT_ONCE).await?;
-    let about = subject(record);
-    Ok(!sent
-        .iter()
-        .any(|it| it.created.as_unix_ms() >= since && it.body.to_value()["data"]["subject"].as_str() == Some(about)))
+    let (about, mut before) = (subject(record), None);
+    loop {
+        let page = host.store.deliveries(before, Some(name), AT_ONCE).await?;
+        let Some(last) = page.last() else { return Ok(true) };
+        before = Some(last.seq);
+        let is_over = last.created.as_unix_ms() < since;
+        let is_same = |it: &Delivery| {
+            it.created.as_unix_ms() >= since && it.body.to_value()["data"]["subject"].as_str() == Some(about)
+        };
+        if page.iter().any(is_same) {
+            return Ok(false);
+        }
+        if is_over {
+            return Ok(true);
+        }
+    }
 }
 
 /// Whether this run and those of the same kind before it all came to such a state.
 async fn in_a_row(host: &Host, rule: &Rule, record: &RunRecord) -> Result<bool, StoreError> {
-    let ended = [Shown::Completed, Shown::Failed, Shown::TimedOut, Shown::Crashed, Shown::Cancelled, Shown::Parked];
-    let before = RunFilter {
-        flow: Some(record.asked.flow.clone()),
-        deployments: record.asked.deployment.iter().cloned().collect(),
-        shown: ended.to_vec(),
-        before: Some(record.asked.id),
+    let (asked, wanted) = (&record.asked, rule.in_a_row as usize - 1);
+    let mut before = RunFilter {
+        flow: Some(asked.flow.clone()),
+        deployments: asked.deployment.iter().cloned().collect(),
+        shown: COUNTED.to_vec(),
+        before: Some(asked.id),
         roots_only: true,
-        limit: rule.in_a_row as usize - 1,
+        limit: wanted,
         ..RunFilter::default()
     };
-    let before = host.store.list(before, host.now()).await?;
-    let enough = before.len() + 1 >= rule.in_a_row as usize;
-    Ok(enough && before.iter().all(|it| rule.states.contains(&it.run.shown(host.now()))))
+    let mut counted = 0;
+    while counted < wanted {
+        let page = host.store.list(before.clone(), host.now()).await?;
+        let Some(last) = page.last() else { return Ok(false) };
+        before.before = Some(last.asked.id);
+        // Those of a deployment are of another kind than those of none.
+        for it in page.iter().filter(|it| it.asked.deployment == asked.deployment) {
+            if !rule.states.contains(&it.run.shown(host.now())) {
+                return Ok(false);
+            }
+            counted += 1;
+        }
+    }
+    Ok(true)
 }
 
 /// What messages are counted by: the deployment, or the flow where there is none.
@@ -480,11 +531,21 @@ fn request(http: &reqwest::Client, to: &Receiver, delivery: &Delivery, now: Time
             };
             request.body(body)
         }
-        Receiver::Slack { url } => in_json(url, serde_json::json!({ "text": in_words(delivery) })),
+        // What a guest says is no markup: it might call everybody, or lead elsewhere.
+        Receiver::Slack { url } => {
+            let text = in_words(delivery).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+            in_json(url, serde_json::json!({ "text": text }))
+        }
         Receiver::Apprise { url } => {
             let text = in_words(delivery);
             let title = text.lines().next().unwrap_or_default();
-            in_json(url, serde_json::json!({ "title": title, "body": text, "type": "failure" }))
+            let kind = match delivery.body.to_value()["data"]["state"].as_str() {
+                None => "info",
+                Some("Completed") => "success",
+                Some("AwaitingRetry" | "Cancelled") => "warning",
+                Some(_) => "failure",
+            };
+            in_json(url, serde_json::json!({ "title": title, "body": text, "type": kind }))
         }
         Receiver::Email { .. } => unreachable!("e-mail is handed to the mailer"),
     }

@@ -55,7 +55,7 @@ async fn look(host: &Host) -> Result<(), StoreError> {
         let Ok(deployment) = serde_json::from_str::<Deployment>(it.body.as_str()) else { continue };
         let Some(retention) = deployment.retention else { continue };
         own.push(it.name.clone());
-        if host.now().since(it.updated) >= SECOND_THOUGHTS {
+        if host.now().since(deployment.retention_since.unwrap_or(it.updated)) >= SECOND_THOUGHTS {
             remove_all(host, Some(it.name), Vec::new(), retention).await?;
         }
     }

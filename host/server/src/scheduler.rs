@@ -55,7 +55,8 @@ async fn begin(host: &Host, definition: &Definition, mut schedule: Schedule, now
     schedule.next = due.next;
     let is_open = schedule.overlap != Overlap::Allow && is_open(host, name, &schedule).await?;
     let mut slots: Vec<Timestamp> = due.slots.into_iter().map(|it| it.at).collect();
-    if deployment.as_ref().is_none_or(|it| it.paused) {
+    let makes_runs = deployment.as_ref().is_some_and(|it| !it.paused);
+    if !makes_runs {
         slots.clear();
     }
     match schedule.overlap {
@@ -65,7 +66,8 @@ async fn begin(host: &Host, definition: &Definition, mut schedule: Schedule, now
         Overlap::Queue => {
             schedule.queued.append(&mut slots);
             schedule.queued.truncate(limits::CATCH_UP_SLOTS);
-            if !is_open && !schedule.queued.is_empty() {
+            // What was queued before it was paused waits until it goes on.
+            if makes_runs && !is_open && !schedule.queued.is_empty() {
                 slots.push(schedule.queued.remove(0));
             }
         }

@@ -378,6 +378,16 @@ pub enum DeliveryState {
     GivenUp,
 }
 
+impl DeliveryState {
+    /// Returns the instant at which it is tried.
+    pub fn due(self) -> Option<Timestamp> {
+        match self {
+            Self::Pending(due) => Some(due),
+            Self::Delivered | Self::GivenUp => None,
+        }
+    }
+}
+
 /// Which runs to list, newest first.
 #[derive(Debug, Clone, Default)]
 pub struct RunFilter {
@@ -396,6 +406,8 @@ pub struct RunFilter {
     pub shown: Vec<Shown>,
     /// Only made at or after this instant.
     pub since: Option<Timestamp>,
+    /// Only those whose last attempt ended at or after this instant, or that were made then where none has ended.
+    pub ended_since: Option<Timestamp>,
     /// Only runs older than this one: the last of the page before.
     pub before: Option<FlowRunId>,
     /// Only children of this run.
@@ -577,7 +589,8 @@ pub trait Store: Send + Sync {
     async fn deliver(&self, notice: Option<u64>, deliveries: Vec<Delivery>) -> Result<(), StoreError>;
     /// Keeps what became of a delivery: its state, attempts, answer and end.
     async fn delivered(&self, delivery: Delivery) -> Result<(), StoreError>;
-    /// Returns the deliveries that are to be tried by this instant, the longest due first.
+    /// Returns the deliveries that are to be tried by this instant, the longest due first; of each rule `limit` at most,
+    /// so that none is in the way of the others.
     async fn deliveries_due(&self, by: Timestamp, limit: usize) -> Result<Vec<Delivery>, StoreError>;
     /// Returns the deliveries before this place, of this rule or of all, the newest first.
     async fn deliveries(

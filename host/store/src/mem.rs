@@ -16,9 +16,9 @@ use retake_core::value::Json;
 use crate::events::{self, Told};
 use crate::share::{Busy, Due, shares};
 use crate::{
-    AttemptCommit, AuditEntry, ClaimRequest, ComponentRecord, Definition, Delivery, DeliveryState, Event, NewRun,
-    Notice, OldRuns, RetryRequest, RunFilter, RunRecord, Store, StoreError, TaskCommit, first_state, in_use, is_open,
-    kind, makes_notice, take_room,
+    AttemptCommit, AuditEntry, ClaimRequest, ComponentRecord, Definition, Delivery, Event, NewRun, Notice, OldRuns,
+    RetryRequest, RunFilter, RunRecord, Store, StoreError, TaskCommit, first_state, in_use, is_open, kind,
+    makes_notice, take_room,
 };
 
 /// A store that forgets everything when it is dropped.
@@ -629,6 +629,7 @@ impl Store for MemStore {
                 && (filter.shown.is_empty() || filter.shown.contains(&run.shown(now)))
                 && filter.since.is_none_or(|it| asked.created >= it)
                 && filter.until.is_none_or(|it| asked.created < it)
+                && filter.ended_since.is_none_or(|since| it.ended.unwrap_or(asked.created) >= since)
                 && filter.before.is_none_or(|it| asked.id < it)
                 && filter.parent.is_none_or(|it| asked.parent.is_some_and(|parent| parent.run == it))
                 && !(filter.roots_only && asked.parent.is_some())
@@ -771,14 +772,12 @@ impl Store for MemStore {
 
     async fn deliveries_due(&self, by: Timestamp, limit: usize) -> Result<Vec<Delivery>, StoreError> {
         let kept = self.kept();
-        let due = |it: &Delivery| match it.state {
-            DeliveryState::Pending(due) => Some(due),
-            _ => None,
-        };
-        let mut found: Vec<&Delivery> =
-            kept.deliveries.iter().filter(|it| due(it).is_some_and(|due| due <= by)).collect();
-        found.sort_by_key(|it| due(it));
-        Ok(found.into_iter().take(limit).cloned().collect())
+        let is_due = |it: &&Delivery| it.state.due().is_some_and(|due| due <= by);
+        let mut found: Vec<&Delivery> = kept.deliveries.iter().filter(is_due).collect();
+        found.sort_by_key(|it| it.state.due());
+        let mut of_rules: HashMap<String, usize> = HashMap::new();
+        let mut count = |it: &Delivery| *of_rules.entry(it.rule.clone()).and_modify(|n| *n += 1).or_insert(1);
+        Ok(found.into_iter().filter(|it| count(it) <= limit).cloned().collect())
     }
 
     async fn deliveries(

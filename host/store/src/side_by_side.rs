@@ -261,6 +261,7 @@ async fn look(
         code: asked(6).then(|| codes[text % codes.len()].into()),
         text: asked(7).then(|| ["MAIN/1", "flow-0", "Broke", "-"][text % 4].into()),
         until: asked(8).then(|| at(run)),
+        ended_since: asked(9).then(|| at(run)),
         limit,
     };
     // Late or not: asked long after, every other time.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Subcommand, ValueEnum};
 
-use super::values::{duration, instant, size};
+use super::values::{duration, instant, retention, size};
 use super::{Parameters, PolicyOverrides};
 
 #[derive(Debug, clap::Args)]
@@ -52,8 +52,9 @@ pub(crate) struct Server {
     /// Where traces are sent, by OTLP over HTTP: a collector's address, such as http://127.0.0.1:4318
     #[arg(long, value_name = "URL", env = "RETAKE_OTLP_ENDPOINT")]
     pub(crate) otlp_endpoint: Option<String>,
-    /// How long runs are kept after they have ended, where their deployment does not say [default: for ever]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    /// How long runs are kept after they have ended, where their deployment does not say; a minute at least [default: for
+    /// ever]
+    #[arg(long, value_name = "DURATION", value_parser = retention)]
     pub(crate) retention: Option<Duration>,
     /// How the log is written, to stderr
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
@@ -146,15 +147,15 @@ pub(crate) struct Slots {
     /// Once at this instant
     #[arg(long, value_name = "TIME", value_parser = instant)]
     pub(crate) once: Option<jiff::Timestamp>,
-    /// What becomes of a slot while an earlier run has not ended
-    #[arg(long, value_name = "WHAT", value_enum, default_value_t = OverlapWord::Allow)]
-    pub(crate) overlap: OverlapWord,
-    /// What becomes of slots that were missed
-    #[arg(long, value_name = "WHAT", value_enum, default_value_t = CatchUpWord::Latest)]
-    pub(crate) catch_up: CatchUpWord,
-    /// Begin each run later by up to this long
-    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "0s")]
-    pub(crate) jitter: Duration,
+    /// What becomes of a slot while an earlier run has not ended [default: allow]
+    #[arg(long, value_name = "WHAT", value_enum)]
+    pub(crate) overlap: Option<OverlapWord>,
+    /// What becomes of slots that were missed [default: latest]
+    #[arg(long, value_name = "WHAT", value_enum)]
+    pub(crate) catch_up: Option<CatchUpWord>,
+    /// Begin each run later by up to this long [default: 0s]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) jitter: Option<Duration>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

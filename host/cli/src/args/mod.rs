@@ -363,7 +363,7 @@ pub(crate) struct Retry {
     #[arg(long, conflicts_with = "dry_run")]
     pub(crate) until_success: bool,
     /// Refuse unless the run is at this attempt, so that two people do not retry it twice
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", conflicts_with_all = ["state", "flow", "since", "code"])]
     pub(crate) expected_attempt: Option<u32>,
     #[command(flatten)]
     pub(crate) policy: PolicyOverrides,

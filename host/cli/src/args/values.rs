@@ -21,6 +21,16 @@ pub(crate) fn typed(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
     written.collect()
 }
 
+/// Reads how long runs are kept.
+pub(super) fn retention(text: &str) -> Result<Duration, String> {
+    let shortest = retake_core::limits::RETENTION_MIN;
+    let long = duration(text)?;
+    match long >= shortest {
+        true => Ok(long),
+        false => Err(format!("a minute at least, or leave it out: then runs are kept for ever (`{text}` was typed)")),
+    }
+}
+
 /// Reads a duration such as `5m`, `1h 30m` or `250ms`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let expected = || "expected a duration such as `30s`, `5m`, `1h 30m` or `7d`".to_owned();

@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::{Extension, Json};
 use retake_core::id::FlowRunId;
 use retake_core::run::Shown;
+use retake_core::value::Json as Value;
 use retake_engine::RetryAsk;
 use retake_store::{RunFilter, RunRecord};
 use serde::{Deserialize, Serialize};
@@ -22,9 +23,10 @@ const BULK_MAX: usize = 1000;
 
 /// Whether a filter leaves any run out, but for its limit.
 fn chooses(filter: &RunFilter) -> bool {
-    let RunFilter { flow, deployments, code, text, until, shown, since, parent, .. } = filter;
+    let RunFilter { flow, deployments, code, text, until, shown, since, ended_since, parent, .. } = filter;
     let any_text = [flow, code, text].into_iter().flatten().any(|it| !it.is_empty());
-    any_text || !deployments.is_empty() || !shown.is_empty() || until.is_some() || since.is_some() || parent.is_some()
+    let any_time = until.is_some() || since.is_some() || ended_since.is_some();
+    any_text || any_time || !deployments.is_empty() || !shown.is_empty() || parent.is_some()
 }
 
 /// Runs to be retried, and how; the same for each.
@@ -46,6 +48,10 @@ pub struct BulkRetry {
     /// Run other code with the kept results: `latest`, or the beginning of a digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// Parameters that change, by name: the others stay as each run has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub parameters: Option<Value>,
     /// What counts in the round that begins; the memory from now on.
     #[serde(default)]
     pub policy: PolicyAsk,
@@ -75,6 +81,9 @@ pub struct BulkDone {
     pub runs: Vec<RunView>,
     /// Those that were left as they are, and why.
     pub refused: Vec<RefusedRun>,
+    /// Whether the filter finds more runs than its limit: these were the newest.
+    #[serde(default)]
+    pub more: bool,
 }
 
 /// A run that was left as it is.
@@ -135,7 +144,8 @@ async fn bulk(
     what: Bulk,
 ) -> Result<Json<BulkDone>, ApiError> {
     let limit = page_limit(filter.limit, BULK_MAX, BULK_MAX)?;
-    let mut filter = filter.read(&host, limit).await?;
+    // One more says whether there are more.
+    let mut filter = filter.read(&host, limit + 1).await?;
     if !chooses(&filter) {
         let hint =
             "name a `flow`, a `state` or whatever else they have in common; `\"state\": \"failed\"` is all that failed";
@@ -144,8 +154,9 @@ async fn bulk(
     if filter.shown.is_empty() {
         filter.shown = what.states();
     }
-    let found = host.store.list(filter, host.now()).await?;
-    let mut done = BulkDone { applied: !dry_run, runs: Vec::new(), refused: Vec::new() };
+    let mut found = host.store.list(filter, host.now()).await?;
+    let mut done = BulkDone { applied: !dry_run, runs: Vec::new(), refused: Vec::new(), more: found.len() > limit };
+    found.truncate(limit);
     // The oldest first.
     for record in found.iter().rev() {
         let run = record.asked.id;
@@ -167,8 +178,8 @@ pub(super) async fn bulk_retry(
     Extension(actor): Extension<Actor>,
     Body(body): Body<BulkRetry>,
 ) -> Result<Json<BulkDone>, ApiError> {
-    let BulkRetry { filter, from, rerun, all, version, policy, dry_run } = body;
-    let retry = RetryBody { from, rerun, all, version, policy, ..RetryBody::default() };
+    let BulkRetry { filter, from, rerun, all, version, parameters, policy, dry_run } = body;
+    let retry = RetryBody { from, rerun, all, version, parameters, policy, ..RetryBody::default() };
     bulk(host, actor, filter, dry_run, Bulk::Retry(retry)).await
 }
 

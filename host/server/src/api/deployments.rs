@@ -288,6 +288,7 @@ pub(super) async fn put(
         ask;
     let deployment = Deployment {
         retention: ask.retention_ms.map(Duration::from_millis),
+        retention_since: None,
         flow,
         name,
         description,
@@ -338,6 +339,7 @@ pub(super) async fn change(
         retention: ask
             .retention_ms
             .map_or(old.retention, |it| Some(Duration::from_millis(it)).filter(|it| !it.is_zero())),
+        retention_since: None,
         secrets: ask.secrets.unwrap_or(old.secrets),
         variables: ask.variables.unwrap_or(old.variables),
         flow: old.flow,
@@ -368,7 +370,7 @@ async fn apply(
     host: &Host,
     actor: &Actor,
     Before(before): Before,
-    deployment: Deployment,
+    mut deployment: Deployment,
     component: ComponentRecord,
     dry_run: bool,
 ) -> Result<Json<Deployed>, ApiError> {
@@ -380,6 +382,10 @@ async fn apply(
     deployment.check(info)?;
     values::are_there(store, &deployment).await?;
     let not_granted = not_granted(&deployment, &component.info);
+    deployment.retention_since = deployment.retention.map(|retention| {
+        let same = before.as_ref().filter(|(old, ..)| old.retention == Some(retention));
+        same.map_or(host.now(), |(old, _, updated)| old.retention_since.unwrap_or(*updated))
+    });
     let old = before.as_ref().map(|(it, ..)| it);
     let old_code = match old {
         Some(old) if old.component != component.digest => store.component(old.component).await?.map(|it| it.info),
@@ -403,6 +409,9 @@ async fn apply(
         version = store.define(definition, Some(version)).await?;
         host.tell_engine().await?;
         host.audit(actor, "deploy", name, serde_json::json!({ "version": version, "changes": changes })).await;
+    } else if !dry_run {
+        // Whoever asks again may do so because the engine could not be told.
+        host.tell_engine().await?;
     }
     let deployment = DeploymentView::new(&deployment, version, updated);
     Ok(Json(Deployed { deployment, created, applied, changes, not_granted }))
@@ -442,7 +451,9 @@ fn changes(
     new_code: &ComponentInfo,
 ) -> Vec<Change> {
     let mut changes = Vec::new();
-    let as_json = |it: &Deployment| serde_json::to_value(it).unwrap_or_default();
+    // When the retention was said follows from that it was.
+    let as_json =
+        |it: &Deployment| serde_json::to_value(Deployment { retention_since: None, ..it.clone() }).unwrap_or_default();
     let Some(old) = old else { return changes };
     differ("", Some(&as_json(old)), Some(&as_json(new)), &mut changes);
     if let Some(old_code) = old_code {

@@ -147,7 +147,7 @@ pub fn openapi() -> String {
 pub struct Listed<T> {
     /// What was asked for.
     pub items: Vec<T>,
-    /// What to ask for as `before` (as `after`, where lines are asked for) to get what comes next; absent on the last page.
+    /// What to ask for as `before` (as `after`, where lines are asked for) to get what comes next; absent on the last page, but of log lines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }

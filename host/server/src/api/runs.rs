@@ -61,6 +61,11 @@ pub struct RunsFilter {
     #[schema(value_type = Option<String>, format = DateTime)]
     #[param(value_type = Option<String>, format = DateTime)]
     pub until: Option<Timestamp>,
+    /// Whose last attempt ended then or later; made then or later, where none has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    #[param(value_type = Option<String>, format = DateTime)]
+    pub ended_since: Option<Timestamp>,
     /// Whose last attempt failed with this code; `http.*` is every code that begins with `http.`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
@@ -114,6 +119,7 @@ impl RunsFilter {
             code: self.code.clone(),
             text: self.text.clone().filter(|it| !it.is_empty()),
             until: self.until,
+            ended_since: self.ended_since,
             shown,
             since: self.since,
             before: before.map_err(|it| ApiError::invalid(format!("`before`: {it}"), "give `next` of a page"))?,
@@ -403,6 +409,7 @@ pub(super) async fn show(State(host): State<Host>, Path(run): Path<String>) -> R
 }
 
 async fn whole(host: &Host, id: FlowRunId) -> Result<RunView, ApiError> {
+    let _place = host.doing.whole().await;
     let record = host.store.run(id).await?;
     Ok(RunView::whole(host.store.as_ref(), &record, host.now()).await?)
 }
@@ -417,6 +424,7 @@ pub(super) async fn explanation(
 ) -> Result<Json<Explanation>, ApiError> {
     let store = host.store.as_ref();
     let record = store.run(find_run(store, &run).await?).await?;
+    let _place = host.doing.whole().await;
     Ok(Json(Explanation::of(store, &record, false, host.now()).await?))
 }
 
@@ -618,6 +626,7 @@ pub(super) async fn task_run(
 ) -> Result<Json<TaskView>, ApiError> {
     let store = host.store.as_ref();
     let record = store.run(find_run(store, &run).await?).await?;
+    let _place = host.doing.whole().await;
     TaskView::one(store, &record, number).await?.map(Json).ok_or_else(|| {
         let hint = "`GET /api/v1/flow-runs/{run}` lists its calls";
         ApiError::not_found(format!("the run has made no call {number}"), hint)

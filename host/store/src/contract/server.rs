@@ -309,7 +309,12 @@ pub async fn deliveries_are_tried_when_they_are_due(home: impl Home) {
     };
     assert!(due(9, 10).await.is_empty());
     assert_eq!(due(20, 10).await, [2, 4, 3]);
-    assert_eq!(due(99, 2).await, [2, 4]);
+    assert_eq!(due(99, 1).await, [2, 4, 3, 1], "a limit is of each rule");
+    store.deliver(None, vec![delivery("b", 15), delivery("b", 5)]).await.unwrap();
+    assert_eq!(due(99, 2).await, [6, 2, 4, 3, 1]);
+    for seq in [5, 6] {
+        store.delivered(Delivery { seq, state: DeliveryState::GivenUp, ..delivery("b", 0) }).await.unwrap();
+    }
     let [b, d] = [2, 4].map(|seq| Delivery { seq, attempts: 1, answer: Some("503 é".into()), ..delivery("x", 0) });
     let b = Delivery { state: DeliveryState::Pending(at(50)), ..b };
     store.delivered(b).await.unwrap();
@@ -317,12 +322,12 @@ pub async fn deliveries_are_tried_when_they_are_due(home: impl Home) {
     let c = Delivery { seq: 3, state: DeliveryState::Delivered, attempts: 2, ended: Some(at(41)), ..delivery("c", 20) };
     store.delivered(c.clone()).await.unwrap();
     assert_eq!(due(99, 10).await, [1, 2]);
-    let kept = store.deliveries(None, None, 10).await.unwrap();
+    let kept = store.deliveries(Some(5), None, 10).await.unwrap();
     assert_eq!(kept[1], c);
     let answered = (kept[0].state, kept[0].attempts, kept[0].answer.as_deref(), kept[0].ended, kept[0].rule.as_str());
     assert_eq!(answered, (DeliveryState::GivenUp, 1, Some("503 é"), Some(at(40)), "d"), "its rule stays");
     store.delivered(Delivery { seq: 99, ..c }).await.unwrap();
-    assert_eq!(store.deliveries(None, None, 10).await.unwrap(), kept);
+    assert_eq!(store.deliveries(Some(5), None, 10).await.unwrap(), kept);
 }
 
 pub async fn deliveries_are_paged(home: impl Home) {

@@ -195,6 +195,9 @@ impl Question {
         if let Some(until) = filter.until {
             self.bound("created <", until.as_micros());
         }
+        if let Some(since) = filter.ended_since {
+            self.bound("coalesce(ended, created) >=", since.as_micros());
+        }
         if let Some(before) = filter.before {
             self.bound("id <", before.to_bytes().to_vec());
         }

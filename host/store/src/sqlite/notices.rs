@@ -122,7 +122,12 @@ pub(super) fn delivered(db: &Connection, it: &Delivery) -> Done<()> {
 }
 
 pub(super) fn deliveries_due(db: &Connection, by: Timestamp, limit: usize) -> Done<Vec<Delivery>> {
-    let sql = format!("SELECT {DELIVERY} FROM delivery WHERE state = 0 AND due <= ?1 ORDER BY due, seq LIMIT ?2");
+    // What waits is little; of one rule it may be much, and is not to be in the others' way.
+    let sql = format!(
+        "SELECT {DELIVERY} FROM (SELECT *, row_number() OVER (PARTITION BY rule ORDER BY due, seq) AS place \
+            FROM delivery INDEXED BY delivery_due WHERE state = 0 AND due <= ?1) \
+         WHERE place <= ?2 ORDER BY due, seq"
+    );
     let mut found = db.prepare_cached(&sql)?;
     let found = found.query_map([by.as_micros(), sql_limit(limit)], |row| Columns::after(0, row).delivery())?;
     Ok(found.collect::<Result<_, _>>()?)

@@ -54,19 +54,25 @@ pub(super) fn remove_run(db: &Connection, id: FlowRunId, now: Timestamp) -> Done
         }
     }
     for (row, _) in &tree {
-        for (files, of) in FILES {
-            db.prepare_cached(&format!(
-                "INSERT INTO garbage (digest, since) SELECT {files}, ?2 FROM {of} = ?1 AND {files} IS NOT NULL \
-                 ON CONFLICT DO UPDATE SET since = excluded.since"
-            ))?
-            .execute(params![row, now.as_micros()])?;
-        }
+        loosen(db, *row, now)?;
         for table in ["task_run", "attempt", "event", "notice"] {
             db.prepare_cached(&format!("DELETE FROM {table} WHERE run = ?1"))?.execute([row])?;
         }
         db.prepare_cached("DELETE FROM flow_run WHERE row = ?1")?.execute([row])?;
     }
     Ok(true)
+}
+
+/// Has the files that a run names looked at later: it will name some of them no more.
+pub(super) fn loosen(db: &Connection, row: i64, now: Timestamp) -> Done<()> {
+    for (files, of) in FILES {
+        db.prepare_cached(&format!(
+            "INSERT INTO garbage (digest, since) SELECT {files}, ?2 FROM {of} = ?1 AND {files} IS NOT NULL \
+             ON CONFLICT DO UPDATE SET since = excluded.since"
+        ))?
+        .execute(params![row, now.as_micros()])?;
+    }
+    Ok(())
 }
 
 /// Returns runs without a parent that ended before an instant, the oldest first.

@@ -15,6 +15,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::claims;
 use super::notices::{Rules, notice};
+use super::removal;
 use super::rows::{
     Columns, KeptColumns, RECORD, RUN, RunColumns, TASK, json, kept_columns, kind_number, level_number,
     task_state_columns, unless_default,
@@ -264,6 +265,7 @@ pub(super) fn retry(db: &Connection, id: FlowRunId, request: &RetryRequest, para
         has_component(db, component)?;
     }
     write_run(db, row, &after)?;
+    removal::loosen(db, row, request.now)?;
     let asked = &before.asked;
     let (text, blob, bytes) = kept_columns(Some(parameters.unwrap_or(&asked.parameters)));
     db.prepare_cached(
