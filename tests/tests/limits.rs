@@ -266,3 +266,29 @@ fn uploads_that_stand_still_hold_nobody_up() {
     assert_eq!(held(), files);
     drop(stuck);
 }
+
+/// A node that drains begins nothing, and goes on when it is told; it works on the queues that it was told of.
+#[test]
+fn a_node_is_drained_and_resumed() {
+    let retake = Retake::new();
+    let _server = Server::start_with(&retake, &["--node", "here", "-q", "day", "-q", "night"]);
+    for queue in ["day", "night", "other"] {
+        retake.expect(0, &["deploy", &path("orders"), "-n", queue, "-q", queue, "-p", "customer=acme"]);
+    }
+    let shown = retake.json(&["nodes", "ls"])[0].clone();
+    assert_eq!((&shown["name"], &shown["queues"]), (&json!("here"), &json!(["day", "night"])), "{shown:#}");
+    let run = |name: &str| retake.expect(0, &["run", name, "-o", "id"]).out.trim().to_owned();
+    let state = |run: &str| retake.json(&["show", run])["state"].as_str().unwrap().to_owned();
+    for name in ["orders/day", "orders/night"] {
+        retake.expect(0, &["watch", &run(name), "-w"]);
+    }
+    let other = run("orders/other");
+    assert!(retake.expect(0, &["nodes", "drain", "here"]).out.contains("takes no more runs"));
+    retake.expect(3, &["nodes", "drain", "there"]).is_an_error_with_a_hint("no node `there`");
+    let held = run("orders/day");
+    std::thread::sleep(Duration::from_millis(700));
+    assert_eq!(state(&held), "Scheduled");
+    retake.expect(0, &["nodes", "resume", "here"]);
+    retake.expect(0, &["watch", &held, "-w"]);
+    assert_eq!(state(&other), "Scheduled", "nobody works on its queue");
+}

@@ -219,8 +219,10 @@ fn tokens_may_do_what_their_role_says() {
         for method in item.as_object().unwrap().keys() {
             let needed = match (method.as_str(), path.as_str()) {
                 (_, "/api/v1/tokens" | "/api/v1/tokens/{name}" | "/api/v1/audit") => "admin",
-                ("put" | "delete" | "post", it)
-                    if ["notifications", "queues", "task-tags", "secrets"].iter().any(|of| it[8..].starts_with(of)) =>
+                ("put" | "patch" | "delete" | "post", it)
+                    if ["nodes", "notifications", "queues", "task-tags", "secrets"]
+                        .iter()
+                        .any(|of| it[8..].starts_with(of)) =>
                 {
                     "admin"
                 }

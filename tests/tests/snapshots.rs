@@ -138,7 +138,7 @@ fn blurred(part: &str, names: &BTreeSet<String>) -> String {
 #[test]
 fn every_operation_answers_as_it_did() {
     let retake = Retake::new();
-    let server = Server::start(&retake);
+    let server = Server::start_with(&retake, &["--node", "here"]);
     let documented = operations(&server);
     let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("snapshots");
     let mut it = Snapshots { server, dir, taken: BTreeSet::new(), names: BTreeSet::new(), wrong: Vec::new() };
@@ -148,6 +148,7 @@ fn every_operation_answers_as_it_did() {
     schedules_and_limits(&mut it);
     notifications(&mut it);
     tokens(&mut it);
+    nodes(&mut it);
     it.ask("DELETE", "/api/v1/flow-runs/{run}", &[&run], Value::Null);
     it.ask(
         "POST",
@@ -244,6 +245,12 @@ fn schedules_and_limits(it: &mut Snapshots) {
     }
     it.ask("DELETE", "/api/v1/secrets/{name}", &["shop-token"], Value::Null);
     it.ask("DELETE", "/api/v1/variables/{name}", &["nothing"], Value::Null);
+}
+
+fn nodes(it: &mut Snapshots) {
+    it.ask("GET", "/api/v1/nodes", &[], Value::Null);
+    it.ask("PATCH", "/api/v1/nodes/{name}", &["here"], json!({ "draining": true }));
+    it.ask("PATCH", "/api/v1/nodes/{name}?gone", &["there"], json!({ "draining": true }));
 }
 
 fn notifications(it: &mut Snapshots) {

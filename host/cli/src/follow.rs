@@ -37,7 +37,7 @@ pub(crate) async fn follow(local: &Local, id: FlowRunId, wait: &Wait) -> anyhow:
         let _ = over.send(why);
     };
     let root = local.store.run(id).await?.asked.root;
-    work(local, Scope { root: Some(root), queue: None }, asked_for).await?;
+    work(local, Scope { root: Some(root), queues: [].into() }, asked_for).await?;
     let why = told.await.unwrap_or(Why::Ended);
     let record = Box::new(local.store.run(id).await?);
     let ended = record.run.state.is_terminal() || record.run.state == RunState::Parked;

@@ -16,6 +16,7 @@ mod inspect;
 mod limit;
 mod local;
 mod look;
+mod nodes;
 mod notify;
 mod out;
 mod params;
@@ -110,6 +111,7 @@ fn dispatch(args: &Args) -> anyhow::Result<Exit> {
                 Command::Flows => admin::flows(args).await,
                 Command::Schedules(it) => admin::schedules(args, it).await,
                 Command::Queues(it) => limit::limits(args, limit::QUEUES, it).await,
+                Command::Nodes(it) => nodes::nodes(args, it).await,
                 Command::TaskTags(it) => limit::limits(args, limit::TASK_TAGS, it).await,
                 Command::Secrets(it) => values::secrets(args, it).await,
                 Command::Variables(it) => values::variables(args, it).await,

@@ -99,13 +99,13 @@ pub(crate) async fn worker(args: &Args, typed: &Worker) -> anyhow::Result<Exit> 
     let shutdown = async {
         match typed.drain {
             true => tokio::select! {
-                () = drained(&local, typed.queue.as_deref()) => {}
+                () = drained(&local, &typed.queue) => {}
                 () = interrupted() => {}
             },
             false => interrupted().await,
         }
     };
-    work(&local, Scope { root: None, queue: typed.queue.clone() }, shutdown).await?;
+    work(&local, Scope { root: None, queues: typed.queue.clone().into() }, shutdown).await?;
     teller.clear();
     if typed.drain {
         match local.store.next_due(None).await? {
@@ -126,19 +126,19 @@ async fn deployed<'a>(args: &Args, target: &'a str) -> anyhow::Result<Option<(&'
     Ok(found.map(|_| parts))
 }
 
-/// Waits until nothing is being worked on and nothing is due, in this queue or in all: for two looks, because a child may
-/// be due that its parent has just been put aside for.
-async fn drained(local: &Local, queue: Option<&str>) {
+/// Waits until nothing is being worked on and nothing is due, in these queues or in all: for two looks, because a child
+/// may be due that its parent has just been put aside for.
+async fn drained(local: &Local, queues: &[String]) {
     let mut looks = 0;
     while looks < 2 {
         tokio::time::sleep(Duration::from_millis(100)).await;
         let now = local.clock.now();
         let busy = local.engine.in_use().flow_runs > 0;
-        let due = match queue {
-            None => local.store.next_due(None).await.is_ok_and(|it| it.is_some_and(|due| due <= now)),
-            Some(queue) => {
+        let due = match queues {
+            [] => local.store.next_due(None).await.is_ok_and(|it| it.is_some_and(|due| due <= now)),
+            queues => {
                 let waiting = local.store.waiting(now, u64::MAX).await;
-                waiting.is_ok_and(|it| it.iter().any(|(name, ..)| name == queue))
+                waiting.is_ok_and(|it| it.iter().any(|(name, ..)| queues.contains(name)))
             }
         };
         looks = if busy || due { 0 } else { looks + 1 };

@@ -11,7 +11,8 @@ use retake_core::port::Inspector;
 use retake_core::time::Clock;
 use retake_engine::{Entropy, Scope};
 use retake_server::{
-    Bound, Bounds, Client, Host, Live, MailError, Mailer, Settings, Spans, SpansError, Tls, TlsError, Tokens, Trust,
+    Bound, Bounds, Client, Host, Live, MailError, Mailer, Node, Settings, Spans, SpansError, Tls, TlsError, Tokens,
+    Trust,
 };
 use serde::{Deserialize, Serialize};
 
@@ -96,7 +97,12 @@ pub(crate) async fn serve_beside<B: Future<Output = anyhow::Result<()>>>(
             .hint("another server may have it: choose another with `--listen 127.0.0.1:0`")
     })?;
     let bounds = Bounds::new(typed.requests, typed.most_waiting);
-    let host = Host { mailer, retention: typed.retention, ..host(&local, &dir, live, bounds).await? };
+    let node = Node {
+        name: typed.node.clone().unwrap_or_else(machine),
+        since: SystemClock.now(),
+        queues: typed.queue.clone(),
+    };
+    let host = Host { mailer, node, retention: typed.retention, ..host(&local, &dir, live, bounds).await? };
     let sign = Sign {
         url: bound.url(),
         pid: std::process::id(),
@@ -145,7 +151,7 @@ async fn until_ended(
     let stopped = |mut stops: tokio::sync::watch::Receiver<bool>| async move {
         let _ = stops.wait_for(|it| *it).await;
     };
-    let scope = Scope { root: None, queue: typed.queue.clone() };
+    let scope = Scope { root: None, queues: typed.queue.clone().into() };
     let working = async {
         let worked = work(local, scope, stopped(stops.clone())).await;
         let _ = stop.send(true);
@@ -208,6 +214,11 @@ async fn send_spans(host: &Host, spans: Option<&Spans>) {
     }
 }
 
+/// The machine's name.
+fn machine() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
 async fn host(local: &Local, dir: &Path, live: Arc<Live>, bounds: Bounds) -> anyhow::Result<Host> {
     let tokens = Tokens::load(local.store.as_ref()).await?;
     let inspector: Arc<dyn Inspector> = local.sandbox.clone();
@@ -224,6 +235,7 @@ async fn host(local: &Local, dir: &Path, live: Arc<Live>, bounds: Bounds) -> any
         bounds: Arc::new(bounds),
         vault: local.vault.clone(),
         retention: None,
+        node: Node { name: machine(), since: local.clock.now(), queues: Vec::new() },
         uploads: dir.to_owned(),
         mailer: None,
     })

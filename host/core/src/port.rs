@@ -119,8 +119,8 @@ pub struct UploadRefused {
 
 /// Looks into uploads before anything is kept of them.
 pub trait Inspector: Send + Sync {
-    /// Inspects an upload.
-    fn inspect(&self, bytes: Vec<u8>) -> BoxFuture<'_, Result<Inspected, UploadRefused>>;
+    /// Inspects an upload, whose SHA-256 is known.
+    fn inspect(&self, digest: ContentDigest, bytes: Vec<u8>) -> BoxFuture<'_, Result<Inspected, UploadRefused>>;
 }
 
 /// Takes what an attempt prints and logs.

@@ -255,6 +255,8 @@ pub(crate) struct Inner {
     wake: Notify,
     /// Depths of run trees at which something may be due, as bits.
     depths: std::sync::atomic::AtomicU32,
+    /// Set while nothing begins or goes on that has no parent.
+    draining: std::sync::atomic::AtomicBool,
     /// Set when the instant at which the next run is due may have changed.
     timers: std::sync::atomic::AtomicBool,
     /// Who works here.
@@ -293,6 +295,7 @@ impl Engine {
             settings,
             wake: Notify::new(),
             depths: ALL_DEPTHS.into(),
+            draining: false.into(),
             timers: true.into(),
             desk: Mutex::default(),
             active: Mutex::default(),
@@ -307,6 +310,20 @@ impl Engine {
             flow_runs: engine.active.lock().unwrap_or_else(PoisonError::into_inner).len(),
             task_attempts: engine.settings.task_slots.saturating_sub(engine.task_slots.available_permits()),
         }
+    }
+
+    /// Lets no run without a parent begin or go on from now on, or lets them again. What is worked on goes on to its
+    /// end, or until it is put aside.
+    pub fn drain(&self, draining: bool) {
+        self.0.draining.store(draining, std::sync::atomic::Ordering::Release);
+        self.0.depths.store(ALL_DEPTHS, std::sync::atomic::Ordering::Release);
+        self.0.timers_changed();
+        self.0.wake.notify_one();
+    }
+
+    /// Whether it drains.
+    pub fn is_draining(&self) -> bool {
+        self.0.holds_back(0)
     }
 
     /// Returns what it was made with.
@@ -585,6 +602,10 @@ impl Inner {
             waiting.retain(|_, notify| Arc::strong_count(notify) > 1);
         }
         waiting.entry(id).or_default().clone()
+    }
+
+    fn holds_back(&self, depth: u32) -> bool {
+        depth == 0 && self.draining.load(std::sync::atomic::Ordering::Acquire)
     }
 
     fn changed(&self, id: FlowRunId) {

@@ -175,7 +175,8 @@ impl Engine {
         };
         let request = RetryRequest {
             now,
-            expected_attempt: ask.expected_attempt,
+            // What is planned is of this attempt and no other.
+            expected_attempt: Some(record.run.attempt),
             completed_too,
             forget,
             forget_children,

@@ -31,8 +31,8 @@ const AGAIN: Duration = Duration::from_millis(200);
 pub struct Scope {
     /// Only those of this tree.
     pub root: Option<FlowRunId>,
-    /// Only those of this queue.
-    pub queue: Option<String>,
+    /// Only those of these queues; none named for all.
+    pub queues: Arc<[String]>,
 }
 
 /// Says, once, that work is to stop. Whoever waits for it is woken in the order of waiting: a simulation replays that,
@@ -148,7 +148,8 @@ impl Inner {
         }
         let desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
         let Desk { scope, slots, orders } = desk.as_ref()?;
-        let fits = scope.root.is_none_or(|it| it == run.root) && scope.queue.as_ref().is_none_or(|it| *it == run.queue);
+        let of_queue = scope.queues.is_empty() || scope.queues.contains(&run.queue);
+        let fits = scope.root.is_none_or(|it| it == run.root) && of_queue && !self.holds_back(run.depth);
         let paced = |now| run.depth > 0 || self.pace.room(now) > 0;
         let now = self.outside.clock.now();
         let slot = (fits && self.rooms.has(run) && paced(now)).then(|| slots.take(self, run.depth)).flatten()?;
@@ -318,6 +319,10 @@ async fn claim(engine: &Arc<Inner>, scope: &Scope, slots: &Slots, unanswered: &m
     }
     let depths = engine.depths.swap(0, Ordering::AcqRel);
     for depth in (0..=limits::FLOW_DEPTH).filter(|depth| depths & (1 << depth) != 0) {
+        // Children of what is worked on are not held back: their parents wait for them.
+        if engine.holds_back(depth) {
+            continue;
+        }
         // Said before looking, so that nobody gives a slot back unseen.
         slots.wanted.fetch_or(1 << depth, Ordering::AcqRel);
         let at = engine.outside.clock.now();
@@ -328,9 +333,9 @@ async fn claim(engine: &Arc<Inner>, scope: &Scope, slots: &Slots, unanswered: &m
             continue;
         }
         let fences = taken.iter().map(|_| Fence::new(engine.outside.entropy.next())).collect();
-        let (queue, root, room) = (scope.queue.clone(), scope.root, engine.rooms.left(depth));
+        let (queues, root, room) = (scope.queues.clone(), scope.root, engine.rooms.left(depth));
         let busy = Some(engine.rooms.busy());
-        let request = ClaimRequest { now: at, fences, queue, root, depth, room, busy };
+        let request = ClaimRequest { now: at, fences, queues, root, depth, room, busy };
         let claimed = match engine.outside.store.claim(request.clone()).await {
             Ok(claimed) => claimed,
             Err(error) => {

@@ -138,6 +138,11 @@ impl Sandbox {
     /// Inspects an upload: looks at it, compiles it, and asks it twice to describe itself, in a sandbox that may do
     /// nothing. What it compiled is at hand for the first run.
     pub async fn inspect(&self, bytes: Vec<u8>) -> Result<Inspection, Refusal> {
+        self.inspect_as(ContentDigest::of(&bytes), bytes).await
+    }
+
+    /// The same for a component whose digest is known.
+    pub(crate) async fn inspect_as(&self, digest: ContentDigest, bytes: Vec<u8>) -> Result<Inspection, Refusal> {
         let (bytes, scanned) = tokio::task::spawn_blocking(move || {
             let scanned = look(&bytes);
             (bytes, scanned)
@@ -146,7 +151,6 @@ impl Sandbox {
         .map_err(|it| Refusal::Load(it.to_string()))?;
         let scanned = scanned?;
         let length = bytes.len() as u64;
-        let digest = ContentDigest::of(&bytes);
         let cached = self.cache.as_ref().and_then(|it| it.load(&self.engine, digest));
         let component = match cached {
             Some(component) => component,

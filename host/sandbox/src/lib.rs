@@ -144,9 +144,9 @@ impl Sandbox {
 }
 
 impl Inspector for Sandbox {
-    fn inspect(&self, bytes: Vec<u8>) -> BoxFuture<'_, Result<Inspected, UploadRefused>> {
+    fn inspect(&self, digest: ContentDigest, bytes: Vec<u8>) -> BoxFuture<'_, Result<Inspected, UploadRefused>> {
         Box::pin(async move {
-            let found = Sandbox::inspect(self, bytes).await;
+            let found = self.inspect_as(digest, bytes).await;
             let Inspection { digest, bytes, info, imports } = found.map_err(UploadRefused::from)?;
             Ok(Inspected { digest, bytes, info, imports })
         })

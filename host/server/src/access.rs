@@ -237,6 +237,8 @@ pub(crate) const ROUTES: &[(&str, &str, Option<Role>)] = &[
     ("GET", "/api/v1/schedules/{name}", Some(Role::Viewer)),
     ("PUT", "/api/v1/schedules/{name}", Some(Role::Deployer)),
     ("DELETE", "/api/v1/schedules/{name}", Some(Role::Deployer)),
+    ("GET", "/api/v1/nodes", Some(Role::Viewer)),
+    ("PATCH", "/api/v1/nodes/{name}", Some(Role::Admin)),
     ("GET", "/api/v1/queues", Some(Role::Viewer)),
     ("PUT", "/api/v1/queues/{name}", Some(Role::Admin)),
     ("DELETE", "/api/v1/queues/{name}", Some(Role::Admin)),

@@ -18,9 +18,9 @@ use crate::live::LiveEvent;
 use crate::tls::Trust;
 use crate::types::{
     AuditView, BulkDone, BulkRetry, ComponentView, DeliveryView, Deployed, DeploymentAsk, DeploymentChange,
-    DeploymentView, FlowView, Limit, LimitView, Listed, NewToken, NotificationView, PruneAsk, Pruned, ResultBody,
-    Retried, RetryBody, Rule, RunAsk, RunsFilter, ScheduleAsk, ScheduleView, SecretAsk, SecretView, TokenAsk,
-    TokenView, VariableAsk, VariableView,
+    DeploymentView, FlowView, Limit, LimitView, Listed, NewToken, NodeChange, NodeView, NotificationView, PruneAsk,
+    Pruned, ResultBody, Retried, RetryBody, Rule, RunAsk, RunsFilter, ScheduleAsk, ScheduleView, SecretAsk, SecretView,
+    TokenAsk, TokenView, VariableAsk, VariableView,
 };
 use crate::wire::{InspectionView, LineView, RunView};
 use crate::{Explanation, access::Role};
@@ -334,6 +334,16 @@ impl Client {
     /// Limits one of `queues` or of `task-tags`.
     pub async fn put_limit(&self, of: &str, name: &str, limit: &Limit) -> Answer<LimitView> {
         self.ask(self.request(Method::PUT, &[of, name]).json(limit)).await
+    }
+
+    /// The processes that work on runs.
+    pub async fn nodes(&self) -> Answer<Vec<NodeView>> {
+        Ok(self.get::<Listed<NodeView>>(&["nodes"]).await?.items)
+    }
+
+    /// Drains a node, or lets it go on.
+    pub async fn change_node(&self, name: &str, draining: bool) -> Answer<NodeView> {
+        self.ask(self.request(Method::PATCH, &["nodes", name]).json(&NodeChange { draining })).await
     }
 
     /// Lifts a limit of `queues` or of `task-tags`.

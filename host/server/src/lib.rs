@@ -77,10 +77,23 @@ pub struct Host {
     pub vault: Arc<Vault>,
     /// How much may be asked for.
     pub bounds: Arc<Bounds>,
+    /// What it is called, and what it works on.
+    pub node: Node,
     /// A directory for uploads while they come.
     pub uploads: PathBuf,
     /// Who takes e-mail on its way, if there is anybody.
     pub mailer: Option<Mailer>,
+}
+
+/// A process that works on runs.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// Since when it works.
+    pub since: Timestamp,
+    /// The queues whose runs it works on; empty for all.
+    pub queues: Vec<String>,
 }
 
 impl Host {

@@ -114,7 +114,7 @@ async fn claimed(store: &SqliteStore, n: u64) -> std::result::Result<(FlowRunId,
         .claim(ClaimRequest {
             now: time(n),
             fences,
-            queue: None,
+            queues: [].into(),
             root: Some(id),
             depth: 0,
             room: Vec::new(),
@@ -177,7 +177,7 @@ async fn rate(dir: &Path, submitters: u32, rows: u32) -> Result<()> {
         .claim(ClaimRequest {
             now: time(runs.len() as u64),
             fences,
-            queue: None,
+            queues: [].into(),
             root: None,
             depth: 0,
             room: Vec::new(),

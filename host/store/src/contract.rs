@@ -195,7 +195,7 @@ pub fn claim(now: u64, fences: std::ops::Range<u64>) -> ClaimRequest {
     ClaimRequest {
         now: at(now),
         fences: fences.map(fence).collect(),
-        queue: None,
+        queues: [].into(),
         root: None,
         depth: 0,
         room: Vec::new(),

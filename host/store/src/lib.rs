@@ -141,8 +141,8 @@ pub struct ClaimRequest {
     pub now: Timestamp,
     /// A fresh fence for each run that may be claimed; as many runs are claimed at most.
     pub fences: Vec<Fence>,
-    /// Only runs of this queue; `None` for all.
-    pub queue: Option<String>,
+    /// Only runs of these queues; none named for all.
+    pub queues: Arc<[String]>,
     /// Only runs of this tree; `None` for all.
     pub root: Option<FlowRunId>,
     /// Only runs at this depth of their tree, because each depth has slots of its own.
@@ -156,6 +156,11 @@ pub struct ClaimRequest {
 }
 
 impl ClaimRequest {
+    /// Whether runs of a queue are asked for.
+    fn is_of(&self, queue: &String) -> bool {
+        self.queues.is_empty() || self.queues.contains(queue)
+    }
+
     /// Returns what slots are shared out by, unless the longest due come first.
     fn shared_by(&self) -> Option<&Busy> {
         self.busy.as_deref().filter(|_| self.root.is_none() && self.depth == 0)

@@ -330,7 +330,7 @@ impl Store for MemStore {
         let mut due: Vec<(Timestamp, usize)> = Vec::new();
         for (index, MemRun { record: RunRecord { asked, run, .. }, .. }) in kept.runs.iter().enumerate() {
             let fits = asked.depth == request.depth
-                && request.queue.as_ref().is_none_or(|it| *it == asked.queue)
+                && request.is_of(&asked.queue)
                 && request.root.is_none_or(|it| it == asked.root)
                 && !request.room.iter().any(|it| it.left == 0 && it.of.is_of(asked));
             if let RunState::Scheduled { due: at, .. } = run.state

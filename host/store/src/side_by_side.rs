@@ -149,7 +149,8 @@ async fn answer(store: &dyn Store, world: &World, op: &Op) -> String {
         Op::Claim { most, depth, queue, root } => {
             let request = ClaimRequest {
                 depth,
-                queue: queue.map(|it| it.to_string()),
+                // Of one, or of one and another.
+                queues: queue.map_or(vec![], |it| vec![it.to_string(), (it / 2).to_string()]).into(),
                 root: root.map(id),
                 // Of one queue none, of the other little: by what there is, so that it is drawn.
                 room: match most % 3 {

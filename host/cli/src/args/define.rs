@@ -25,9 +25,12 @@ pub(crate) struct Server {
     /// Listen on an address that others reach, without TLS: tokens can be read on the way
     #[arg(long)]
     pub(crate) insecure: bool,
-    /// Work only on runs of this queue; `-q QUEUE` is as good here
+    /// Work only on runs of this queue; may be given again; `-q QUEUE` is as good here
     #[arg(long, value_name = "QUEUE")]
-    pub(crate) queue: Option<String>,
+    pub(crate) queue: Vec<String>,
+    /// What it is called among the nodes [default: the machine's name]
+    #[arg(long, value_name = "NAME", env = "RETAKE_NODE")]
+    pub(crate) node: Option<String>,
     /// Flow runs that are worked on at once
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u16).range(1..=4000))]
     pub(crate) flow_slots: u16,
@@ -292,6 +295,24 @@ pub(crate) struct ScheduleAdd {
     /// Say when its runs would begin, and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Nodes {
+    /// List them, with what they work on
+    Ls,
+    /// Let no run begin or go on there: what is worked on ends first
+    Drain {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// Let a node that was drained take runs again
+    Resume {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -194,6 +194,9 @@ What is left out stays as it is where the deployment exists. Runs that were made
     /// Look after schedules
     #[command(subcommand)]
     Schedules(Schedules),
+    /// Look after nodes, the processes that work on runs: so far the server itself
+    #[command(subcommand, after_help = "Example: retake nodes ls && retake nodes drain worker-1")]
+    Nodes(Nodes),
     /// Limit how many runs of a queue are worked on at once; children of runs are not counted
     #[command(subcommand, after_help = "Example: retake queues limit gpu 2")]
     Queues(Limits),
@@ -459,9 +462,9 @@ pub(crate) struct Watch {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Worker {
-    /// Work only on runs of this queue; `-q QUEUE` is as good here
+    /// Work only on runs of this queue; may be given again; `-q QUEUE` is as good here
     #[arg(long, value_name = "QUEUE")]
-    pub(crate) queue: Option<String>,
+    pub(crate) queue: Vec<String>,
     /// Leave when nothing is due
     #[arg(long)]
     pub(crate) drain: bool,

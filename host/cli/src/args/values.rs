@@ -89,7 +89,7 @@ mod tests {
             let args = Args::try_parse_from(typed(words.split(' ').map(Into::into))).unwrap();
             match args.command {
                 Command::Deploy(it) => (it.queue, args.quiet),
-                Command::Worker(it) => (it.queue, args.quiet),
+                Command::Worker(it) => (it.queue.into_iter().next(), args.quiet),
                 _ => (None, args.quiet),
             }
         };

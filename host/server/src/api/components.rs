@@ -15,6 +15,7 @@ use retake_core::port::Inspected;
 use retake_core::time::Timestamp;
 use retake_store::{ComponentRecord, Store};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt, BufWriter};
 use tokio::time::Instant;
@@ -82,7 +83,7 @@ pub(super) async fn upload(
     headers: HeaderMap,
     body: RawBody,
 ) -> Result<(StatusCode, Json<InspectionView>), ApiError> {
-    let file = {
+    let (digest, file) = {
         let _place = host.doing.upload().await;
         receive(&host, &headers, body).await?
     };
@@ -91,7 +92,7 @@ pub(super) async fn upload(
         tracing::error!(%error, "an upload could not be read");
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the upload cannot be read", "send it again")
     })?;
-    let Inspected { digest, bytes: length, info, imports } = host.inspector.inspect(bytes.clone()).await?;
+    let Inspected { digest, bytes: length, info, imports } = host.inspector.inspect(digest, bytes.clone()).await?;
     retake_engine::check_schemas(&info)?;
     let status = match query.dry_run {
         true => StatusCode::OK,
@@ -105,8 +106,9 @@ pub(super) async fn upload(
     Ok((status, Json(InspectionView { digest, bytes: length, info, imports })))
 }
 
-/// Takes an upload down in a file that has no name, so that whoever sends slowly, or much, fills no memory (A04).
-async fn receive(host: &Host, headers: &HeaderMap, body: RawBody) -> Result<File, ApiError> {
+/// Takes an upload down in a file that has no name, so that whoever sends slowly, or much, fills no memory (A04). Returns its SHA-256,
+/// too.
+async fn receive(host: &Host, headers: &HeaderMap, body: RawBody) -> Result<(ContentDigest, File), ApiError> {
     let too_large = || {
         let message = format!("a component has at most {} MiB", limits::COMPONENT_BYTES >> 20);
         let hint = "build with `opt-level = \"s\"`, `lto = true` and `strip = true`";
@@ -122,7 +124,7 @@ async fn receive(host: &Host, headers: &HeaderMap, body: RawBody) -> Result<File
     };
     let file = File::from_std(tempfile::tempfile_in(&host.uploads).map_err(no_room)?);
     let mut file = BufWriter::with_capacity(PART_BYTES, file);
-    let (mut stream, began, mut length) = (body.into_data_stream(), Instant::now(), 0);
+    let (mut stream, began, mut length, mut hash) = (body.into_data_stream(), Instant::now(), 0, Sha256::new());
     while let Some(chunk) = stream.next().await {
         let chunk = chunk.map_err(|_| ApiError::invalid("the upload ended too early", "send it again"))?;
         length += chunk.len();
@@ -133,10 +135,11 @@ async fn receive(host: &Host, headers: &HeaderMap, body: RawBody) -> Result<File
             let message = format!("an upload has {} KiB in a second at least", SLOWEST >> 10);
             return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "too-slow", message, "send it again"));
         }
+        hash.update(&chunk);
         file.write_all(&chunk).await.map_err(no_room)?;
     }
     file.flush().await.map_err(no_room)?;
-    Ok(file.into_inner())
+    Ok((ContentDigest::from_bytes(hash.finalize().into()), file.into_inner()))
 }
 
 /// Reads what was taken down.

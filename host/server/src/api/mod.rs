@@ -6,6 +6,7 @@ mod deployments;
 mod extract;
 mod guard;
 mod meta;
+mod nodes;
 mod notifications;
 mod queues;
 mod runs;
@@ -46,6 +47,7 @@ pub mod types {
     pub use super::components::{ComponentView, FlowView};
     pub use super::deployments::{Change, Deployed, DeploymentAsk, DeploymentChange, DeploymentView, PruneAsk};
     pub use super::meta::Version;
+    pub use super::nodes::{NodeChange, NodeView, SlotsView};
     pub use super::notifications::{DeliveryView, NotificationView};
     pub use super::queues::{Limit, LimitView};
     pub use super::runs::{PolicyAsk, ResultBody, Retried, RetryBody, RunAsk, RunsFilter};
@@ -105,6 +107,8 @@ fn routes() -> OpenApiRouter<Host> {
         .routes(routes!(notifications::show, notifications::put, notifications::remove))
         .routes(routes!(notifications::test))
         .routes(routes!(notifications::deliveries))
+        .routes(routes!(nodes::list))
+        .routes(routes!(nodes::change))
         .routes(routes!(queues::list))
         .routes(routes!(queues::put, queues::remove))
         .routes(routes!(queues::list_tags))

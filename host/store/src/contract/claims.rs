@@ -230,13 +230,13 @@ pub async fn only_what_is_asked_for_is_claimed(home: impl Home) {
     let base = claim(0, 1..9);
     let mut claimed = Vec::new();
     for request in [
-        ClaimRequest { queue: Some("none".into()), ..base.clone() },
+        ClaimRequest { queues: ["none".into()].into(), ..base.clone() },
         ClaimRequest { depth: 2, ..base.clone() },
         ClaimRequest { root: Some(id(2)), depth: 1, ..base.clone() },
-        ClaimRequest { root: Some(id(1)), depth: 1, queue: Some("gpu".into()), ..base.clone() },
+        ClaimRequest { root: Some(id(1)), depth: 1, queues: ["gpu".into()].into(), ..base.clone() },
         ClaimRequest { root: Some(id(1)), depth: 1, ..base.clone() },
         ClaimRequest { depth: 1, ..base.clone() },
-        ClaimRequest { queue: Some("gpu".into()), ..base },
+        ClaimRequest { queues: ["gpu".into()].into(), ..base },
     ] {
         claimed.push(store.claim(request).await.unwrap().iter().map(|it| it.asked.id).collect::<Vec<_>>());
     }
@@ -327,7 +327,11 @@ pub async fn slots_are_shared_out_between_deployments(home: impl Home) {
     assert_eq!(claimed(5..7, greedy(50), vec![]).await, [102, 103].map(id), "whoever has most waits");
     let full = Room { of: Limited::Deployment("main/greedy".into()), left: 1 };
     assert_eq!(claimed(7..10, greedy(9), vec![full]).await, [id(3)], "within what is allowed");
-    let others = ClaimRequest { queue: Some("other".into()), busy: Some(Busy::new().into()), ..claim(1000, 10..11) };
+    let others = ClaimRequest {
+        queues: ["none".into(), "other".into()].into(),
+        busy: Some(Busy::new().into()),
+        ..claim(1000, 10..11)
+    };
     assert_eq!(store.claim(others).await.unwrap(), []);
     assert_eq!(claimed(11..14, greedy(1000), vec![]).await, [4, 5, 6].map(id), "no slot is left while anything waits");
     assert_eq!(store.claim(claim(1000, 14..16)).await.unwrap().len(), 2);

@@ -27,6 +27,11 @@ pub(super) fn due(db: &Connection, request: &ClaimRequest) -> Done<Vec<Found>> {
     if found.len() > most { shared(db, request, busy, found) } else { Ok(found) }
 }
 
+/// The queues that are asked for, as a JSON list of their names; nothing for all.
+fn queues(request: &ClaimRequest) -> Option<String> {
+    (!request.queues.is_empty()).then(|| serde_json::to_string(&request.queues[..]).unwrap_or_default())
+}
+
 /// The deployments and the queues that have no room, as JSON lists of their names.
 fn full(request: &ClaimRequest) -> (String, String) {
     let full = || request.room.iter().filter(|it| it.left == 0).map(|it| &it.of);
@@ -49,10 +54,9 @@ fn longest_due(db: &Connection, request: &ClaimRequest, most: usize) -> Done<Vec
                queue NOT IN (SELECT value FROM json_each(?6)) AND "
             + CLAIM
     });
-    const CLAIM: &str =
-        "state = 0 AND depth = ?1 AND due <= ?2 AND (?3 IS NULL OR queue = ?3) ORDER BY due, row LIMIT ?4";
+    const CLAIM: &str = "state = 0 AND depth = ?1 AND due <= ?2 AND (?3 IS NULL OR queue IN (SELECT value FROM json_each(?3))) ORDER BY due, row LIMIT ?4";
     let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let (depth, now, queue) = (request.depth, request.now.as_micros(), &request.queue);
+    let (depth, now, queue) = (request.depth, request.now.as_micros(), queues(request));
     let due = match request.root {
         None if !request.room.is_empty() => {
             let (deployments, queues) = full(request);
@@ -78,12 +82,12 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Found> {
 /// More is due than can be claimed, `found` among it: each deployment gets its share.
 fn shared(db: &Connection, request: &ClaimRequest, busy: &Busy, mut found: Vec<Found>) -> Done<Vec<Found>> {
     const OF_ONE: &str = "FROM flow_run INDEXED BY flow_run_share WHERE state = 0 AND depth = 0 AND deployment IS ?1 \
-        AND due <= ?2 AND (?3 IS NULL OR queue = ?3) AND queue NOT IN (SELECT value FROM json_each(?4)) \
+        AND due <= ?2 AND (?3 IS NULL OR queue IN (SELECT value FROM json_each(?3))) AND queue NOT IN (SELECT value FROM json_each(?4)) \
         ORDER BY due, row LIMIT ?5";
     static COUNT: LazyLock<String> = LazyLock::new(|| format!("SELECT min(due), count(*) FROM (SELECT due {OF_ONE})"));
     static FIRST: LazyLock<String> = LazyLock::new(|| with_columns("SELECT row, ", RECORD, " ") + OF_ONE);
     let most = request.fences.len();
-    let (now, queue, (_, full_queues)) = (request.now.as_micros(), &request.queue, full(request));
+    let (now, queue, (_, full_queues)) = (request.now.as_micros(), queues(request), full(request));
     let mut all = Vec::new();
     let mut count = db.prepare_cached(&COUNT)?;
     for deployment in deployments(db)? {
