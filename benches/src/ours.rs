@@ -131,8 +131,11 @@ impl Worker {
 
 impl Ours {
     pub(crate) fn new(guest: &[u8], dir: &Path, threads: usize) -> anyhow::Result<Self> {
-        let settings =
-            retake_sandbox::Settings { slots: retake_sandbox::Settings::SLOTS, cache: Some(dir.join("compiled")) };
+        let settings = retake_sandbox::Settings {
+            slots: retake_sandbox::Settings::SLOTS,
+            cache: Some(dir.join("compiled")),
+            compiler: None,
+        };
         let sandbox = Arc::new(Sandbox::new(&settings, Arc::new(File(guest.to_vec())), Arc::new(SystemClock))?);
         Ok(Self {
             dir: dir.to_owned(),

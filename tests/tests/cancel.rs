@@ -96,7 +96,7 @@ fn a_guest_that_spins_stops_within_100_ms_of_being_cancelled() {
     runtime.block_on(async {
         let bytes = std::fs::read(retake_tests::component("hostile")).unwrap();
         let (digest, clock) = (ContentDigest::of(&bytes), Arc::new(SystemClock));
-        let settings = retake_sandbox::Settings { slots: 16, cache: None };
+        let settings = retake_sandbox::Settings { slots: 16, cache: None, compiler: None };
         let sandbox = Arc::new(Sandbox::new(&settings, Arc::new(File(bytes.clone())), clock.clone()).unwrap());
         let store = Arc::new(SqliteStore::open(dir.path()).unwrap());
         let info = sandbox.inspect(bytes.clone()).await.unwrap().info;

@@ -5,6 +5,7 @@
 
 use std::time::Instant;
 
+use retake_tests::http::Server;
 use retake_tests::{Retake, path, task};
 use serde_json::{Value, json};
 
@@ -87,6 +88,23 @@ fn in_rust() {
     all(&Language { retake: Retake::new(), component });
 }
 
+/// A large component is compiled by a process of its own: the server does not grow by what that takes.
+#[test]
+fn a_large_component_does_not_swell_the_server() {
+    let retake = Retake::new();
+    let server = Server::start(&retake);
+    let before = server.memory();
+    retake.expect(0, &["deploy", &path("python"), "--flow", "orders", "-n", "dev"]);
+    let grown = server.memory().saturating_sub(before);
+    assert!(grown < 200 << 20, "{} MiB more", grown >> 20);
+    // Each attempt maps the same code and the same first memory.
+    for _ in 0..3 {
+        retake.expect(0, &["run", "orders/dev", "-w"]);
+    }
+    let grown = server.memory().saturating_sub(before);
+    assert!(grown < 250 << 20, "{} MiB more", grown >> 20);
+}
+
 #[test]
 fn in_python() {
     let python = Language { retake: Retake::new(), component: |_| "python" };
@@ -95,6 +113,7 @@ fn in_python() {
     let (run, said) = python.run(0, "fan-out", &["-p", "numbers:=[2, 3, 4, 10, 7]"]);
     assert_eq!(run["result"], json!({"odd": 2, "sum": 8}), "{said}");
     assert!(said.contains("left out: ValueError: 3 is odd"), "{said}");
+    assert!(!said.contains("did not look at"), "it did: {said}");
     let odd = run["tasks"].as_array().unwrap().iter().find(|it| it["failure"].is_object()).unwrap();
     assert_eq!(odd["failure"]["code"], "ValueError");
     assert!(odd["failure"]["details"]["traceback"].as_str().unwrap().contains("in halve"), "{odd:#}");

@@ -9,7 +9,7 @@ use retake_core::id::{ContentDigest, FlowRunId};
 use retake_core::port::BoxFuture;
 use retake_core::time::{Clock, Timestamp};
 use retake_engine::{Engine, Entropy, Observer, Outside};
-use retake_sandbox::{Sandbox, Settings, Source};
+use retake_sandbox::{Compiler, Sandbox, Settings, Source};
 use retake_server::Vault;
 use retake_store::{OpenError, SqliteStore, Store};
 
@@ -127,12 +127,18 @@ pub(crate) fn database_failed() -> Trouble {
 
 /// Makes a sandbox host whose compiled code is kept in the data directory.
 pub(crate) fn sandbox(dir: Option<&PathBuf>, store: Arc<dyn Store>) -> anyhow::Result<Sandbox> {
-    let settings = Settings { slots: Settings::SLOTS, cache: dir.map(|it| it.join("compiled")) };
+    let settings = Settings { slots: Settings::SLOTS, cache: dir.map(|it| it.join("compiled")), compiler: compiler() };
     let source = Arc::new(FromStore(store));
     Sandbox::new(&settings, source, Arc::new(SystemClock)).map_err(|error| {
         let hint = "`retake doctor` checks this machine";
         Trouble::new(Exit::Failed, error.to_string()).hint(hint).into()
     })
+}
+
+/// This very program, as a compiler.
+fn compiler() -> Option<Compiler> {
+    let program = std::env::current_exe().ok()?;
+    Some(Compiler { program, args: vec!["compile-component".into()] })
 }
 
 /// Components as the store keeps them.

@@ -92,6 +92,14 @@ fn dispatch(args: &Args) -> anyhow::Result<Exit> {
             Ok(Exit::Ok)
         }
         Command::Version => look::version(format),
+        Command::CompileComponent { dir } => match retake_sandbox::compile(dir, std::io::stdin().lock()) {
+            Ok(()) => Ok(Exit::Ok),
+            Err(why) => {
+                // For the process that started it, as it is.
+                anstream::eprintln!("{why}");
+                Ok(Exit::Failed)
+            }
+        },
         Command::New(it) => author::new(args, it),
         Command::Build(it) => author::build(args, it),
         command => runtime()?.block_on(async {
@@ -132,6 +140,7 @@ fn dispatch(args: &Args) -> anyhow::Result<Exit> {
                 Command::Completions { .. }
                 | Command::Version
                 | Command::Config
+                | Command::CompileComponent { .. }
                 | Command::New(_)
                 | Command::Build(_) => {
                     unreachable!("were answered above")

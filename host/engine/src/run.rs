@@ -213,7 +213,10 @@ fn warn_of_open(engine: &Inner, calls: &Calls, attempt: &Attempt, failed: usize)
         call: 0,
         attempt: attempt.attempt,
         level: retake_core::task::Level::Warn,
-        message: format!("{failed} calls failed that the flow did not look at; they do not change its outcome"),
+        message: match failed {
+            1 => "a call failed that the flow did not look at; it does not change its outcome".to_owned(),
+            _ => format!("{failed} calls failed that the flow did not look at; they do not change its outcome"),
+        },
         fields: None,
         task: None,
     });

@@ -46,6 +46,11 @@ impl Cache {
         Ok(Self { dir: dir.to_owned(), key: Arc::new(key) })
     }
 
+    /// Where it is.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Returns the compiled component, or `None` when it must be compiled.
     pub(crate) fn load(&self, engine: &Engine, digest: ContentDigest) -> Option<Component> {
         let prefix = self.prefix(engine, digest);

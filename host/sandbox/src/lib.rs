@@ -7,6 +7,7 @@
 mod abi;
 mod attempt;
 mod cache;
+mod compile;
 mod engine;
 mod hidden;
 mod inspect;
@@ -30,6 +31,7 @@ use retake_core::port::{
 use retake_core::time::Clock;
 use tokio::sync::OnceCell;
 
+pub use compile::{Compiler, compile};
 pub use inspect::{Inspection, Refusal};
 
 /// Where the bytes of components come from.
@@ -45,6 +47,8 @@ pub struct Settings {
     pub slots: u32,
     /// Where compiled code is kept between starts; `None` keeps none.
     pub cache: Option<PathBuf>,
+    /// What compiles large components into that directory; `None` compiles all of them here.
+    pub compiler: Option<Compiler>,
 }
 
 impl Settings {
@@ -62,6 +66,7 @@ pub struct Sandbox {
     clock: Arc<dyn Clock>,
     loaded: Mutex<HashMap<ContentDigest, Arc<OnceCell<Arc<abi::Loaded>>>>>,
     made: Arc<Made>,
+    compiler: Option<Compiler>,
 }
 
 /// Counts sandboxes, and how long it took to make them.
@@ -94,7 +99,17 @@ impl Sandbox {
             None => None,
         };
         let ticker = engine::Ticker::start(&engine).map_err(|it| SetupError(it.to_string()))?;
-        Ok(Self { engine, ticker, linker, cache, source, clock, loaded: Mutex::default(), made: Arc::default() })
+        Ok(Self {
+            engine,
+            ticker,
+            linker,
+            cache,
+            source,
+            clock,
+            loaded: Mutex::default(),
+            made: Arc::default(),
+            compiler: settings.compiler.clone(),
+        })
     }
 
     /// Returns the component ready for instances; compiled now, read from the cache, or at hand.
@@ -125,7 +140,15 @@ impl Sandbox {
     /// Compiles a component off the runtime's threads and keeps the code.
     async fn compile(&self, digest: ContentDigest, bytes: Vec<u8>) -> Result<wasmtime::component::Component, String> {
         let (engine, cache) = (self.engine.clone(), self.cache.clone());
+        let compiler = self.compiler.clone().filter(|_| bytes.len() > compile::SMALL_BYTES);
         let compiled = tokio::task::spawn_blocking(move || {
+            if let Some((compiler, cache)) = compiler.zip(cache.as_ref())
+                && let Some(done) = compiler.run(cache.dir(), &bytes)
+            {
+                done.map_err(wasmtime::Error::msg)?;
+                let made = cache.load(&engine, digest);
+                return made.ok_or_else(|| wasmtime::Error::msg("what was compiled is not there"));
+            }
             let component = wasmtime::component::Component::from_binary(&engine, &bytes)?;
             if let Some(cache) = cache
                 && let Err(error) = cache.keep(&engine, digest, &component)

@@ -268,6 +268,13 @@ Whoever keeps a `token` there lets nobody else read it. `retake config -o json` 
     Db(Db),
     /// Check that this machine can run flows
     Doctor,
+    /// Compile a component from stdin, in a process that is there for nothing else
+    #[command(hide = true)]
+    CompileComponent {
+        /// The directory for compiled code
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
     /// Print completions for a shell
     #[command(after_help = "Example: retake completions bash > ~/.local/share/bash-completion/completions/retake")]
     Completions {

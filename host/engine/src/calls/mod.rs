@@ -318,11 +318,14 @@ impl Calls {
         self.engine.observe(self.record.asked.id, progress);
     }
 
-    /// Tells the answer to a call that is done, and lets the run's own time catch up with it.
-    fn told(&self, call: u32) -> Option<Given> {
+    /// Tells the answer to a call that is done, and lets the run's own time catch up with it; `looks`: whether the body
+    /// is told more than that it is done.
+    fn told(&self, call: u32, looks: bool) -> Option<Given> {
         let mut table = self.table();
-        let Status::Done(given, at) = &table.calls[call as usize].status else { return None };
+        let known = &mut table.calls[call as usize];
+        let Status::Done(given, at) = &known.status else { return None };
         let (given, at) = (given.clone(), *at);
+        known.told |= looks;
         table.now = table.now.max(at);
         Some(given)
     }
@@ -570,7 +573,7 @@ impl FlowHost for Calls {
             }
             let given = loop {
                 let changed = self.done.notified();
-                if let Some(given) = self.told(call) {
+                if let Some(given) = self.told(call, true) {
                     break given;
                 }
                 changed.await;
@@ -585,7 +588,7 @@ impl FlowHost for Calls {
 
     fn is_done(&self, call: u32) -> bool {
         self.start_pending();
-        self.told(call).is_some()
+        self.told(call, false).is_some()
     }
 
     fn cancel(&self, call: u32) {
@@ -647,7 +650,7 @@ impl FlowHost for Calls {
                 };
                 // One that was first before is waited for.
                 if let Some((_, place, true)) = first {
-                    self.told(calls[place]);
+                    self.told(calls[place], false);
                     return place as u32;
                 }
                 changed.await;
