@@ -24,7 +24,7 @@ pub struct Server {
 pub struct Answer {
     /// The status.
     pub status: u16,
-    /// The head, in lower case.
+    /// The head, the names in it in lower case.
     pub head: String,
     /// The body.
     pub body: String,
@@ -99,6 +99,11 @@ impl Server {
         self.request(&format!("Authorization: Bearer {}\r\n{head}", self.token), method, path, body)
     }
 
+    /// Asks with no token, and with more lines of the head.
+    pub fn ask_bare(&self, head: &str, method: &str, path: &str, body: &str) -> Answer {
+        self.request(head, method, path, body)
+    }
+
     fn request(&self, head: &str, method: &str, path: &str, body: &str) -> Answer {
         self.send(&format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\n{head}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
@@ -134,7 +139,11 @@ impl Server {
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
         let status = head.split(' ').nth(1).and_then(|it| it.parse().ok()).unwrap_or(0);
-        let head = head.to_lowercase();
+        let lower = |line: &str| match line.split_once(": ") {
+            Some((name, value)) => format!("{}: {value}\n", name.to_lowercase()),
+            None => format!("{line}\n"),
+        };
+        let head: String = head.lines().map(lower).collect();
         let body = if head.contains("transfer-encoding: chunked") { unchunked(body) } else { body.to_owned() };
         Answer { status, head, body }
     }

@@ -9,6 +9,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use etcetera::BaseStrategy;
+use retake_server::types::Setting;
 use toml::Value;
 
 use crate::args::{Args, Format};
@@ -209,15 +210,17 @@ fn warn_of_readers(file: &Path) {
     }
 }
 
-/// One setting: what it is, and who said so.
-#[derive(Debug, serde::Serialize)]
-struct Setting {
-    /// As in the file.
-    name: String,
-    /// Absent when nothing is said.
-    value: Option<String>,
-    /// `flag`, `environment NAME`, the file, or `default`.
-    from: String,
+/// Returns what counts for the server of this process, however it was started.
+pub(crate) fn of_server() -> Vec<Setting> {
+    let words: Vec<OsString> = crate::args::typed(std::env::args_os());
+    let Ok(config) = Config::read(&words) else { return Vec::new() };
+    let Ok(typed) = config.command().try_get_matches_from(words) else { return Vec::new() };
+    let mut all = config.settings(None, &typed);
+    match typed.subcommand() {
+        Some((name, of)) if COMMANDS.contains(&name) => all.extend(config.settings(Some(name), of)),
+        _ => {}
+    }
+    all
 }
 
 /// Shows what is in force.
@@ -279,7 +282,14 @@ impl Config {
                 };
                 let value = values.map(|it| it.join(", "));
                 let value = if SECRET.contains(&flag) { value.map(|_| "(set)".to_owned()) } else { value };
-                Setting { name: command.map_or(flag.to_owned(), |it| format!("command.{it}.{flag}")), value, from }
+                let defaults: Vec<_> = it.get_default_values().iter().map(|it| it.to_string_lossy()).collect();
+                Setting {
+                    name: command.map_or(flag.to_owned(), |it| format!("command.{it}.{flag}")),
+                    value,
+                    from,
+                    default: (!defaults.is_empty()).then(|| defaults.join(", ")),
+                    what: it.get_help().map(ToString::to_string).unwrap_or_default(),
+                }
             })
             .collect()
     }

@@ -12,7 +12,7 @@ use retake_server::Client;
 use retake_server::types::{DeploymentAsk, DeploymentChange};
 use serde_json::Value;
 
-use crate::args::{Args, Dev, Server};
+use crate::args::{Args, Dev, Server, Ui};
 use crate::follow::interrupted;
 use crate::out::{Exit, one_line};
 use crate::{author, inspect, local, out, server};
@@ -49,11 +49,16 @@ async fn keep_deployed(
     ask: impl Fn() -> anyhow::Result<Client>,
 ) -> anyhow::Result<()> {
     let mut sources = sources(args, project)?;
-    let mut deployed = None;
+    let (mut deployed, mut opened) = (None, !typed.open);
     loop {
         let (same, before) = look(sources).await;
         match build_and_deploy(args, typed, project, &ask, deployed).await {
-            Ok(digest) => deployed = Some(digest),
+            Ok(digest) => {
+                deployed = Some(digest);
+                if !std::mem::replace(&mut opened, true) {
+                    server::ui(args, &Ui { print: false }).await?;
+                }
+            }
             Err(error) => {
                 out::report(&error);
                 let rest = if deployed.is_some() { "; what was built last stays deployed" } else { "" };

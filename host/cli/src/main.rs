@@ -128,6 +128,7 @@ fn dispatch(args: &Args) -> anyhow::Result<Exit> {
                 Command::Audit(it) => admin::audit(args, it).await,
                 Command::Dev(it) => dev::dev(args, it).await,
                 Command::Server(it) => server::server(args, it).await,
+                Command::Ui(it) => server::ui(args, it).await,
                 Command::Db(it) => db::db(args, it).await,
                 Command::Watch(it) => run::watch(args, it).await,
                 Command::Worker(it) => run::worker(args, it).await,

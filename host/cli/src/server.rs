@@ -16,7 +16,7 @@ use retake_server::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::args::{Args, LogFormat, Server};
+use crate::args::{Args, LogFormat, Server, Ui};
 use crate::follow::{interrupted, work};
 use crate::local::{self, Local, SystemClock, SystemEntropy};
 use crate::out::{Exit, Trouble};
@@ -52,6 +52,31 @@ fn token_file(dir: &Path) -> PathBuf {
 pub(crate) async fn server(args: &Args, typed: &Server) -> anyhow::Result<Exit> {
     crate::out::choose_color(args.color);
     serve_beside(args, typed, |_| std::future::pending()).await
+}
+
+/// Opens the web UI in a browser, signed in, or says where it is.
+pub(crate) async fn ui(args: &Args, typed: &Ui) -> anyhow::Result<Exit> {
+    crate::out::choose_color(args.color);
+    let Some(client) = found(args)? else {
+        let message = "no server works on the data directory";
+        return Err(Trouble::new(Exit::Unreachable, message)
+            .hint("`retake server` starts one; `--server URL` names another")
+            .into());
+    };
+    let address = client.ui().await?;
+    if typed.print || !open_in_browser(&address) {
+        println!("{address}");
+    }
+    Ok(Exit::Ok)
+}
+
+/// Hands an address to the user's browser; false where there is none to be had.
+pub(crate) fn open_in_browser(address: &str) -> bool {
+    let quiet = std::process::Stdio::null;
+    let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    let mut command = std::process::Command::new(opener);
+    command.arg(address).stdin(quiet()).stdout(quiet()).stderr(quiet());
+    command.status().is_ok_and(|it| it.success())
 }
 
 /// The server of this process, for what the process asks of it.
@@ -117,6 +142,7 @@ pub(crate) async fn serve_beside<B: Future<Output = anyhow::Result<()>>>(
     write_private(&sign_file(&dir), &serde_json::to_vec(&sign)?)?;
     tell(typed, &format!("retake server {} at {url}", env!("CARGO_PKG_VERSION")));
     tell(typed, &format!("  data in {}", dir.display()));
+    tell(typed, &format!("  the web UI is at {url}/; `retake ui` opens it, signed in"));
     if let Some(first) = first {
         // A log keeps what it is told.
         if crate::out::is_watched() {
@@ -144,7 +170,11 @@ async fn until_ended(
     typed: &Server,
     beside: impl Future<Output = anyhow::Result<()>>,
 ) -> anyhow::Result<()> {
-    let settings = Settings { hosts: typed.host.clone(), tls: bound.certificate().is_some() };
+    let settings = Settings {
+        hosts: typed.host.clone(),
+        tls: bound.certificate().is_some(),
+        in_force: crate::config::of_server(),
+    };
     let router = retake_server::router(host.clone(), settings);
     // Told twice: to whoever works, and to whoever answers.
     let (stop, stops) = tokio::sync::watch::channel(false);

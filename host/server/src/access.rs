@@ -1,6 +1,6 @@
 //! Who may ask for what: tokens, roles, and which role each route needs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{PoisonError, RwLock};
 
 use axum::http::Method;
@@ -49,15 +49,21 @@ pub(crate) struct TokenRecord {
     pub(crate) created: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) expires: Option<Timestamp>,
+    /// The token that somebody signed in with, where this is a browser's session. It ends with that token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) session_of: Option<String>,
 }
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Actor {
+    /// Of the token, also where a session of it asks.
     pub(crate) name: String,
     pub(crate) role: Role,
+    pub(crate) expires: Option<Timestamp>,
     /// Of its token.
     hash: String,
+    session: Option<String>,
 }
 
 impl Actor {
@@ -66,9 +72,18 @@ impl Actor {
         self.hash.is_empty()
     }
 
+    /// The name of the session, where one asks.
+    pub(crate) fn session(&self) -> Option<&str> {
+        self.session.as_deref()
+    }
+
+    pub(crate) fn is_session(&self) -> bool {
+        self.session.is_some()
+    }
+
     /// Whoever asks for what is open to anybody.
     pub(crate) fn nobody() -> Self {
-        Self { name: "nobody".into(), role: Role::Viewer, hash: String::new() }
+        Self { name: "nobody".into(), role: Role::Viewer, expires: None, hash: String::new(), session: None }
     }
 }
 
@@ -88,10 +103,13 @@ impl Tokens {
     }
 
     pub(crate) async fn refresh(&self, store: &dyn Store) -> Result<(), StoreError> {
-        let known = store.definitions(kind::TOKEN).await?.into_iter().filter_map(|it| {
-            let record = record(&it)?;
-            Some((record.hash.clone(), (it.name, record)))
-        });
+        let kept = store.definitions(kind::TOKEN).await?;
+        let all: Vec<(String, TokenRecord)> =
+            kept.into_iter().filter_map(|it| Some((record(&it)?, it.name))).map(|(it, name)| (name, it)).collect();
+        let names: HashSet<&String> = all.iter().map(|(name, _)| name).collect();
+        let lasts = |it: &TokenRecord| it.session_of.as_ref().is_none_or(|it| names.contains(it));
+        let known =
+            all.iter().filter(|(_, it)| lasts(it)).map(|(name, it)| (it.hash.clone(), (name.clone(), it.clone())));
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = known.collect();
         Ok(())
     }
@@ -103,7 +121,30 @@ impl Tokens {
         if record.expires.is_some_and(|it| it <= now) {
             return None;
         }
-        Some(Actor { name: name.clone(), role: record.role, hash: record.hash.clone() })
+        let (session, of) = match &record.session_of {
+            Some(of) => (Some(name.clone()), of),
+            None => (None, name),
+        };
+        Some(Actor { name: of.clone(), role: record.role, expires: record.expires, hash: record.hash.clone(), session })
+    }
+
+    /// Returns the sessions that are over, of whichever token, and the oldest of this one for as long as there are not
+    /// fewer than `most`.
+    pub(crate) fn sessions_to_end(&self, token: &str, most: usize, now: Timestamp) -> Vec<String> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let sessions = known.values().filter(|(_, it)| it.session_of.is_some());
+        let (mut over, open): (Vec<_>, Vec<_>) = sessions.partition(|(_, it)| it.expires.is_some_and(|it| it <= now));
+        let mut own: Vec<_> = open.into_iter().filter(|(_, it)| it.session_of.as_deref() == Some(token)).collect();
+        own.sort_unstable_by_key(|(_, it)| std::cmp::Reverse(it.created));
+        over.extend(own.into_iter().skip(most.saturating_sub(1)));
+        over.into_iter().map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Returns the sessions of a token.
+    pub(crate) fn sessions(&self, token: &str) -> Vec<String> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let of = known.values().filter(|(_, it)| it.session_of.as_deref() == Some(token));
+        of.map(|(name, _)| name.clone()).collect()
     }
 
     /// Whether what this token may is still so: for answers that have no end.
@@ -117,16 +158,18 @@ impl Tokens {
         self.changing.lock().await
     }
 
-    /// Forgets a token here, before it is forgotten in the store.
+    /// Forgets a token and its sessions here, before they are forgotten in the store.
     pub(crate) fn forget(&self, name: &str) {
-        self.known.write().unwrap_or_else(PoisonError::into_inner).retain(|_, (known, _)| known != name);
+        let is = |known: &String, it: &TokenRecord| known == name || it.session_of.as_deref() == Some(name);
+        self.known.write().unwrap_or_else(PoisonError::into_inner).retain(|_, (known, it)| !is(known, it));
     }
 
     /// Lends an admin's token to the process that serves itself: it is not kept, and counts until the next change of the
     /// tokens that are.
     pub fn lend(&self, entropy: &dyn Entropy, now: Timestamp) -> String {
         let token = chance(entropy);
-        let record = TokenRecord { role: Role::Admin, hash: hash(&token), created: now, expires: None };
+        let record =
+            TokenRecord { role: Role::Admin, hash: hash(&token), created: now, expires: None, session_of: None };
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         known.insert(record.hash.clone(), ("local".to_owned(), record));
         token
@@ -186,7 +229,7 @@ pub async fn first_token<E: From<StoreError>>(
     if !tokens.is_empty() {
         return Ok(None);
     }
-    let record = |hash| TokenRecord { role: Role::Admin, hash, created: now, expires: None };
+    let record = |hash| TokenRecord { role: Role::Admin, hash, created: now, expires: None, session_of: None };
     let (token, definition) = made(entropy, "admin", record);
     keep(&token)?;
     store.define(definition, Some(0)).await?;
@@ -201,9 +244,15 @@ pub(crate) const ROUTES: &[(&str, &str, Option<Role>)] = &[
     ("GET", "/docs", None),
     ("GET", "/docs/", None),
     ("GET", "/docs/{file}", None),
+    ("GET", "/", None),
+    ("GET", "/ui/{*file}", None),
     ("GET", "/metrics", Some(Role::Viewer)),
     ("GET", "/api/v1/openapi.json", None),
+    ("POST", "/api/v1/session", None),
+    ("GET", "/api/v1/session", Some(Role::Viewer)),
+    ("DELETE", "/api/v1/session", Some(Role::Viewer)),
     ("GET", "/api/v1/version", Some(Role::Viewer)),
+    ("GET", "/api/v1/settings", Some(Role::Viewer)),
     ("GET", "/api/v1/components", Some(Role::Viewer)),
     ("POST", "/api/v1/components", Some(Role::Deployer)),
     ("GET", "/api/v1/components/{digest}", Some(Role::Viewer)),
@@ -216,6 +265,7 @@ pub(crate) const ROUTES: &[(&str, &str, Option<Role>)] = &[
     ("DELETE", "/api/v1/deployments/{flow}/{name}", Some(Role::Deployer)),
     ("POST", "/api/v1/deployments/{flow}/{name}/prune", Some(Role::Deployer)),
     ("GET", "/api/v1/flow-runs", Some(Role::Viewer)),
+    ("GET", "/api/v1/flow-runs/counts", Some(Role::Viewer)),
     ("POST", "/api/v1/flow-runs", Some(Role::Operator)),
     ("POST", "/api/v1/flow-runs/bulk-retry", Some(Role::Operator)),
     ("POST", "/api/v1/flow-runs/bulk-cancel", Some(Role::Operator)),

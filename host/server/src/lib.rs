@@ -114,4 +114,6 @@ pub struct Settings {
     pub hosts: Vec<String>,
     /// Whether it is spoken to over TLS, so that browsers are told to insist on it.
     pub tls: bool,
+    /// What was typed, or counts where nothing was, for whoever looks.
+    pub in_force: Vec<types::Setting>,
 }

@@ -106,6 +106,7 @@ macro_rules! contract_tests {
             runs_are_listed_by_deployment
             runs_are_listed_by_failure_and_text
             runs_are_listed_by_when_they_were_made
+            runs_are_counted_by_state_and_by_when_they_were_made
             what_was_defined_is_there_after_a_restart
             a_run_is_removed_with_all_that_is_below_it
             old_runs_are_found_by_when_they_ended

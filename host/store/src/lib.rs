@@ -423,6 +423,34 @@ pub struct RunFilter {
     pub limit: usize,
 }
 
+/// How many runs are in which state, in each part of a time.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// For each state that there is, as many numbers as there are parts.
+    pub by_state: Vec<(Shown, Vec<u64>)>,
+    /// Whether all that fit were counted.
+    pub complete: bool,
+}
+
+impl Counts {
+    pub(crate) fn add(&mut self, shown: Shown, part: i64, parts: usize, count: u64) {
+        let at = self.by_state.iter().position(|(it, _)| *it == shown).unwrap_or_else(|| {
+            self.by_state.push((shown, vec![0; parts]));
+            self.by_state.len() - 1
+        });
+        let part = usize::try_from(part).unwrap_or(0).min(parts.saturating_sub(1));
+        if let Some(it) = self.by_state.get_mut(at).and_then(|(_, all)| all.get_mut(part)) {
+            *it += count;
+        }
+    }
+}
+
+/// How many microseconds one of equal parts of a time has.
+pub(crate) fn part_width(since: Option<Timestamp>, until: Option<Timestamp>, parts: usize) -> i64 {
+    let whole = until.unwrap_or_default().as_micros().saturating_sub(since.unwrap_or_default().as_micros());
+    (whole / i64::try_from(parts).unwrap_or(1).max(1)).max(1)
+}
+
 /// Which runs without a parent are old.
 #[derive(Debug, Clone, Default)]
 pub struct OldRuns {
@@ -547,6 +575,19 @@ pub trait Store: Send + Sync {
     async fn find(&self, text: &str, limit: usize) -> Result<Vec<FlowRunId>, StoreError>;
     /// Lists runs.
     async fn list(&self, filter: RunFilter, now: Timestamp) -> Result<Vec<RunRecord>, StoreError>;
+    /// Counts the newest runs that fit, `filter.limit` at most, by state and by which of so many equal parts of the time
+    /// from `filter.since` to `filter.until` they were made in. Both have to be there.
+    async fn counts(&self, filter: RunFilter, parts: usize, now: Timestamp) -> Result<Counts, StoreError> {
+        let (since, until, limit) = (filter.since, filter.until, filter.limit);
+        let found = self.list(filter, now).await?;
+        let mut counts = Counts { complete: found.len() < limit, ..Counts::default() };
+        let width = part_width(since, until, parts);
+        for it in &found {
+            let part = (it.asked.created.as_micros() - since.unwrap_or_default().as_micros()) / width;
+            counts.add(it.run.shown(now), part, parts, 1);
+        }
+        Ok(counts)
+    }
     /// Returns how many runs wait or are worked on, by state: Scheduled, Late, AwaitingRetry, Suspended, Running, Retrying
     /// and Cancelling; those of which there are none are left out.
     async fn open_runs(&self, now: Timestamp) -> Result<Vec<(Shown, u64)>, StoreError>;

@@ -42,4 +42,7 @@ pub(crate) struct Dev {
     /// Where to listen, when no server works on the data directory
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7420", env = "RETAKE_LISTEN")]
     pub(crate) listen: SocketAddr,
+    /// Open the web UI in a browser, signed in, once it is deployed
+    #[arg(long)]
+    pub(crate) open: bool,
 }

@@ -78,6 +78,13 @@ impl Server {
     }
 }
 
+#[derive(Debug, clap::Args)]
+pub(crate) struct Ui {
+    /// Print the address, and open nothing
+    #[arg(long)]
+    pub(crate) print: bool,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
     /// For people

@@ -245,6 +245,10 @@ Examples:
 The first start makes a token, of an admin, and leaves it in the data directory, where the other commands find it.
 Ctrl-C or SIGTERM lets task attempts end within the grace time; what is open goes on at the next start.")]
     Server(Server),
+    /// Open the web UI in a browser, signed in with the token that the other commands use
+    #[command(after_help = "\
+The address is good for one sign-in. Where no browser can be opened, it is printed: open it where there is one.")]
+    Ui(Ui),
     /// Show what is set, and by whom: a flag counts for more than the environment, that for more than the file
     #[command(after_help = "\
 The file is `retake/config.toml` in the user's directory for configurations, or what `--config` or RETAKE_CONFIG names.

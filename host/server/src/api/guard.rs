@@ -11,11 +11,14 @@ use axum::response::{IntoResponse, Response};
 
 use retake_engine::Entropy;
 
+use super::session;
 use crate::access::{self, Actor};
 use crate::error::{ApiError, ErrorView};
 use crate::serve::Peer;
 use crate::{Host, Settings};
 
+/// Sent by our own pages: others would have to ask whether they may, and are told that they may not (A06).
+const BY_A_PAGE: HeaderName = HeaderName::from_static("x-retake");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Gives out the names of requests: no two of a server are the same, and none of two servers either.
@@ -86,10 +89,13 @@ pub(super) async fn headers(State(settings): State<Arc<Settings>>, request: Requ
     let headers = response.headers_mut();
     // Pages have their own.
     let has_policy = headers.contains_key(header::CONTENT_SECURITY_POLICY);
+    let may_be_kept = headers.contains_key(header::CACHE_CONTROL);
     let mut say = |name: HeaderName, value: &'static str| headers.insert(name, HeaderValue::from_static(value));
     say(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     say(header::REFERRER_POLICY, "no-referrer");
-    say(header::CACHE_CONTROL, "no-store");
+    if !may_be_kept {
+        say(header::CACHE_CONTROL, "no-store");
+    }
     say(header::X_FRAME_OPTIONS, "DENY");
     if !has_policy {
         say(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'");
@@ -192,10 +198,24 @@ fn permitted(host: &Host, method: &Method, route: &str, headers: &HeaderMap) -> 
         let hint = "send `Authorization: Bearer TOKEN`; `retake tokens add NAME` makes one";
         ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", message, hint)
     };
-    let token = headers.get(header::AUTHORIZATION).ok_or_else(|| unauthorized("no token was sent"))?;
-    let token = token.to_str().ok().and_then(|it| it.split_once(' '));
-    let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
-    let actor = token.and_then(|it| host.tokens.actor(it, host.now()));
+    let actor = match headers.get(header::AUTHORIZATION) {
+        Some(token) => {
+            let token = token.to_str().ok().and_then(|it| it.split_once(' '));
+            let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, it)| it.trim());
+            // What a browser sends by itself is no token.
+            token.and_then(|it| host.tokens.actor(it, host.now())).filter(|it| !it.is_session())
+        }
+        None => {
+            let key = session::key(headers).ok_or_else(|| unauthorized("no token was sent"))?;
+            let changes = !matches!(*method, Method::GET | Method::HEAD);
+            if changes && !headers.contains_key(BY_A_PAGE) {
+                let hint = "a page of ours sends it; other programs send a token";
+                let message = "a cookie counts only with a header `X-Retake`";
+                return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", message, hint));
+            }
+            host.tokens.actor(key, host.now()).filter(Actor::is_session)
+        }
+    };
     let actor = actor.ok_or_else(|| unauthorized("the token is not known, or has expired"))?;
     if actor.role < needed {
         let (has, needs) = (actor.role.as_str(), needed.as_str());

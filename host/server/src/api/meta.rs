@@ -6,14 +6,15 @@ use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use serde::{Deserialize, Serialize};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{Components, OpenApi, RefOr, Response as Described};
 use utoipa::{Modify, PartialSchema, ToSchema};
 
-use crate::Host;
+use super::Listed;
 use crate::error::{ApiError, ErrorView};
+use crate::{Host, Settings};
 
 /// What pages may do: load what is ours and ask us. Swagger UI writes styles into itself.
 const PAGE: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
@@ -123,6 +124,29 @@ pub struct Version {
 #[utoipa::path(get, path = "/api/v1/version", tag = "server", responses((status = 200, body = Version)))]
 pub(super) async fn version() -> Json<Version> {
     Json(Version { version: env!("CARGO_PKG_VERSION").into(), contract: vec!["retake:flow@0.1.0".into()] })
+}
+
+/// A setting of the server, as it is in force.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Setting {
+    /// As it is typed, without the dashes.
+    pub name: String,
+    /// Absent when nothing is said; `(set)` for what is secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// Who said so: `flag`, `environment NAME`, a file, or `default`.
+    pub from: String,
+    /// What it is otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<String>,
+    /// What it is for.
+    pub what: String,
+}
+
+/// The settings of the server that are in force
+#[utoipa::path(get, path = "/api/v1/settings", tag = "server", responses((status = 200, body = Listed<Setting>)))]
+pub(super) async fn settings(Extension(settings): Extension<Arc<Settings>>) -> Json<Listed<Setting>> {
+    Json(Listed::all(settings.in_force.clone()))
 }
 
 pub(super) async fn nothing_there() -> ApiError {

@@ -2,15 +2,18 @@
 
 mod bulk;
 mod components;
+mod counts;
 mod deployments;
 mod extract;
 mod guard;
 mod meta;
 mod nodes;
 mod notifications;
+mod pages;
 mod queues;
 mod runs;
 pub(crate) mod schedules;
+mod session;
 mod streams;
 #[cfg(test)]
 mod tests;
@@ -20,10 +23,10 @@ mod values;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
+use axum::{Extension, Router};
 use guard::Names;
 use meta::Common;
 use retake_core::id::FlowRunId;
@@ -46,7 +49,7 @@ pub mod types {
     pub use super::bulk::{BulkCancel, BulkDone, BulkRetry, RefusedRun};
     pub use super::components::{ComponentView, FlowView};
     pub use super::deployments::{Change, Deployed, DeploymentAsk, DeploymentChange, DeploymentView, PruneAsk};
-    pub use super::meta::Version;
+    pub use super::meta::{Setting, Version};
     pub use super::nodes::{NodeChange, NodeView, SlotsView};
     pub use super::notifications::{DeliveryView, NotificationView};
     pub use super::queues::{Limit, LimitView};
@@ -55,6 +58,8 @@ pub mod types {
     pub use crate::notify::{Receiver, Rule};
     pub use crate::retention::Pruned;
 
+    pub use super::counts::{CountsFilter, CountsView};
+    pub use super::session::{SessionAsk, SessionView};
     pub use super::tokens::{AuditView, NewToken, TokenAsk, TokenView};
     pub use super::values::{SecretAsk, SecretView, VariableAsk, VariableView};
 }
@@ -79,6 +84,8 @@ struct Document;
 fn routes() -> OpenApiRouter<Host> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(meta::version))
+        .routes(routes!(meta::settings))
+        .routes(routes!(session::begin, session::show, session::end))
         .routes(routes!(components::list, components::upload))
         .routes(routes!(components::show, components::remove))
         .routes(routes!(components::flows))
@@ -86,6 +93,7 @@ fn routes() -> OpenApiRouter<Host> {
         .routes(routes!(deployments::show, deployments::put, deployments::change, deployments::remove))
         .routes(routes!(deployments::prune_runs))
         .routes(routes!(runs::list, runs::create))
+        .routes(routes!(counts::counts))
         .routes(routes!(bulk::bulk_retry))
         .routes(routes!(bulk::bulk_cancel))
         .routes(routes!(runs::show, runs::remove))
@@ -128,12 +136,14 @@ pub fn router(host: Host, settings: Settings) -> Router {
     let document = meta::finished(document);
     let settings = Arc::new(settings);
     api.merge(meta::routes(document))
-        .fallback(meta::nothing_there)
+        .merge(pages::routes())
+        .fallback(pages::page_or_nothing)
         .method_not_allowed_fallback(async || meta::not_so())
         // The last that is added sees a request first.
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .layer(RequestBodyTimeoutLayer::new(BODY_WAIT))
         .route_layer(from_fn_with_state(host.clone(), guard::who))
+        .layer(Extension(settings.clone()))
         .layer(from_fn_with_state(settings, guard::headers))
         .layer(from_fn_with_state(Names::new(host.entropy.as_ref()), guard::named))
         .with_state(host)

@@ -37,8 +37,9 @@ pub struct TokenView {
 pub(super) async fn list(State(host): State<Host>) -> Result<Json<Listed<TokenView>>, ApiError> {
     let all = host.store.definitions(kind::TOKEN).await?;
     let views = all.into_iter().filter_map(|it| {
-        let TokenRecord { role, created, expires, .. } = access::record(&it)?;
-        Some(TokenView { name: it.name, role, created, expires })
+        let TokenRecord { role, created, expires, session_of, .. } = access::record(&it)?;
+        // Sessions come and go with the token that somebody signed in with.
+        session_of.is_none().then_some(TokenView { name: it.name, role, created, expires })
     });
     Ok(Json(Listed::all(views.collect())))
 }
@@ -82,7 +83,8 @@ pub(super) async fn make(
         return Err(ApiError::invalid("`expires` is over already", "name an instant that is to come"));
     }
     let _changing = host.tokens.change().await;
-    let (store, record) = (host.store.as_ref(), |hash| TokenRecord { role, hash, created, expires });
+    let record = |hash| TokenRecord { role, hash, created, expires, session_of: None };
+    let store = host.store.as_ref();
     let token = access::make(store, host.entropy.as_ref(), &name, record).await.map_err(|error| match error {
         retake_store::StoreError::Changed { .. } => {
             ApiError::conflict(format!("there is a token `{name}`"), "revoke it first, or take another name")
@@ -97,7 +99,7 @@ pub(super) async fn make(
 
 /// Revoke a token
 ///
-/// The last admin's is refused: nobody could make another.
+/// Who signed in with it is signed out. The last admin's is refused: nobody could make another.
 #[utoipa::path(delete, path = "/api/v1/tokens/{name}", tag = "tokens",
     params(("name" = String, Path, description = "Its name")), responses((status = 204)))]
 pub(super) async fn revoke(
@@ -123,7 +125,11 @@ pub(super) async fn revoke(
         return Err(ApiError::conflict("it is the last token of an admin", hint));
     }
     // First here: one that may be gone must not be good any more.
+    let sessions = host.tokens.sessions(&name);
     host.tokens.forget(&name);
+    for session in sessions {
+        store.undefine(kind::TOKEN, &session).await?;
+    }
     store.undefine(kind::TOKEN, &name).await?;
     host.audit(&actor, "revoke-token", name, serde_json::json!({})).await;
     Ok(StatusCode::NO_CONTENT)

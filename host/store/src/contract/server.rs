@@ -419,6 +419,30 @@ pub async fn runs_are_listed_by_when_they_were_made(home: impl Home) {
     assert_eq!(listed(RunFilter { until: Some(at(10)), ..all() }).await, []);
 }
 
+pub async fn runs_are_counted_by_state_and_by_when_they_were_made(home: impl Home) {
+    let store = home.store();
+    ready(store).await;
+    for n in [10, 12, 20, 29, 30] {
+        store.create(new_run(n)).await.unwrap();
+    }
+    store.command(id(12), Command::Cancel, at(50)).await.unwrap();
+    let asked = |since, until, limit| RunFilter { since: Some(at(since)), until: Some(at(until)), limit, ..all() };
+    let counted = async |filter| {
+        let mut counts = store.counts(filter, 2, at(60)).await.unwrap();
+        counts.by_state.sort_unstable_by_key(|(it, _)| it.to_string());
+        (counts.by_state, counts.complete)
+    };
+    let both = vec![(Shown::Cancelled, vec![1, 0]), (Shown::Scheduled, vec![1, 2])];
+    assert_eq!(counted(asked(10, 30, 100)).await, (both.clone(), true));
+    assert_eq!(counted(RunFilter { roots_only: true, ..asked(10, 30, 100) }).await, (both, true));
+    assert_eq!(counted(asked(10, 30, 2)).await, (vec![(Shown::Scheduled, vec![0, 2])], false), "the newest are");
+    let cancelled = RunFilter { shown: vec![Shown::Cancelled], ..asked(10, 30, 100) };
+    assert_eq!(counted(cancelled).await, (vec![(Shown::Cancelled, vec![1, 0])], true));
+    assert_eq!(counted(asked(40, 50, 100)).await, (vec![], true));
+    // The last instant of a time that cannot be divided belongs to its last part.
+    assert_eq!(counted(asked(28, 31, 100)).await, (vec![(Shown::Scheduled, vec![1, 1])], true));
+}
+
 pub async fn what_was_defined_is_there_after_a_restart(home: impl Home) {
     let store = home.store();
     ready(store).await;

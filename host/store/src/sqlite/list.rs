@@ -1,5 +1,6 @@
 //! Pages of runs: which index is walked, and what is asked of the runs on the way.
 
+use retake_core::id::FlowRunId;
 use retake_core::run::Shown;
 use retake_core::time::Timestamp;
 use rusqlite::types::Value;
@@ -8,7 +9,7 @@ use rusqlite::{Connection, params_from_iter};
 use super::reads::sql_limit;
 use super::rows::{Columns, RECORD, late_before, shown_condition};
 use super::writes::Fault;
-use crate::{RunFilter, RunRecord};
+use crate::{Counts, RunFilter, RunRecord, part_width};
 
 type Done<T> = Result<T, Fault>;
 
@@ -54,6 +55,41 @@ pub(super) fn list(db: &Connection, filter: &RunFilter, now: Timestamp) -> Done<
         found.truncate(filter.limit);
     }
     Ok(found)
+}
+
+/// Counts runs by state and by part of the time, along the same indexes as a page of them.
+pub(super) fn counts(db: &Connection, filter: &RunFilter, parts: usize, now: Timestamp) -> Done<Counts> {
+    let (mut counts, mut left) = (Counts::default(), filter.limit);
+    let width = part_width(filter.since, filter.until, parts);
+    let since = filter.since.unwrap_or_default().as_micros();
+    for mut question in questions(filter, now) {
+        // An id begins with the instant at which it was made, which lets the walk end; that of a child with its parent's.
+        if let Some(since) = filter.since.filter(|_| filter.roots_only) {
+            question.bound("id >=", FlowRunId::new(since, 0).to_bytes().to_vec());
+        }
+        let words = Shown::ALL.iter().enumerate();
+        let cases: Vec<String> = words.map(|(i, it)| format!("WHEN {} THEN {i}", shown_condition(*it, now))).collect();
+        let sql = format!(
+            "SELECT word, part, count(*) FROM (
+                SELECT CASE {} END AS word, (created - {since}) / {width} AS part
+                FROM flow_run {} WHERE {} ORDER BY id DESC LIMIT {}) GROUP BY word, part",
+            cases.join(" "),
+            question.index,
+            question.conditions.join(" AND "),
+            sql_limit(left)
+        );
+        let mut found = db.prepare(&sql)?;
+        let mut rows = found.query(params_from_iter(question.values))?;
+        while let Some(row) = rows.next()? {
+            let (word, part, count) = (row.get::<_, i64>(0)?, row.get(1)?, row.get::<_, i64>(2)?.cast_unsigned());
+            if let Some(shown) = Shown::ALL.get(usize::try_from(word).unwrap_or(usize::MAX)) {
+                counts.add(*shown, part, parts, count);
+            }
+            left = left.saturating_sub(usize::try_from(count).unwrap_or(usize::MAX));
+        }
+    }
+    counts.complete = left > 0;
+    Ok(counts)
 }
 
 /// Counts the runs without a parent that are due and wait.

@@ -24,8 +24,8 @@ use rusqlite::Connection;
 
 use crate::blobs::Blobs;
 use crate::{
-    AttemptCommit, AuditEntry, ClaimRequest, ComponentRecord, Definition, Delivery, Event, NewRun, Notice, OldRuns,
-    RetryRequest, RunFilter, RunRecord, Store, StoreError, TaskCommit,
+    AttemptCommit, AuditEntry, ClaimRequest, ComponentRecord, Counts, Definition, Delivery, Event, NewRun, Notice,
+    OldRuns, RetryRequest, RunFilter, RunRecord, Store, StoreError, TaskCommit,
 };
 
 mod claims;
@@ -343,6 +343,10 @@ impl Store for SqliteStore {
 
     async fn list(&self, filter: RunFilter, now: Timestamp) -> Result<Vec<RunRecord>, StoreError> {
         self.readers.ask(move |db| list::list(db, &filter, now)).await
+    }
+
+    async fn counts(&self, filter: RunFilter, parts: usize, now: Timestamp) -> Result<Counts, StoreError> {
+        self.readers.ask(move |db| list::counts(db, &filter, parts, now)).await
     }
 
     async fn task_runs(&self, run: FlowRunId) -> Result<Vec<TaskRun>, StoreError> {
