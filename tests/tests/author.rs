@@ -130,6 +130,23 @@ fn a_new_project_is_built_and_its_flow_completes() {
     assert_eq!(retake.json(&["deployments", "show", "greeting/trial"])["component"], built["digest"]);
 }
 
+/// What its tests say is said of what was made, and would not be if a retry wrote the greeting anew.
+#[test]
+fn a_new_project_passes_its_own_tests() {
+    let dir = project("tested");
+    let test = || {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["test", "--quiet"]).current_dir(&dir).env("CARGO_TARGET_DIR", projects().join("target"));
+        cargo.output().unwrap()
+    };
+    let passed = test();
+    let said = String::from_utf8_lossy(&passed.stdout);
+    assert!(passed.status.success() && said.contains("2 passed"), "{said}{}", String::from_utf8_lossy(&passed.stderr));
+    edit(&dir, "#[task(log_prints)]", "#[task(log_prints, persist_result = false)]");
+    let failed = test();
+    assert!(String::from_utf8_lossy(&failed.stdout).contains("is_fed_back"), "{failed:?}");
+}
+
 #[test]
 fn a_change_is_deployed_and_one_that_does_not_build_leaves_the_last() {
     let retake = Retake::new();

@@ -25,7 +25,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("xtask-wit", &[]),
     // They measure and test the whole: they are above everything, and nothing may use them.
     ("retake-benches", &["retake-core", "retake-store", "retake-sandbox", "retake-engine"]),
-    ("retake-tests", &["retake-core", "retake-store", "retake-sandbox", "retake-engine"]),
+    ("retake-tests", &["retake", "retake-core", "retake-store", "retake-sandbox", "retake-engine"]),
 ];
 
 /// A flow knows the SDK and nothing of the host.

@@ -5,7 +5,9 @@ use std::marker::PhantomData;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::bindings::retake::flow::tasks::{self, Call as Handle};
+use crate::bindings::retake::flow::tasks;
+use crate::host::{self, Handle, Target};
+use crate::macro_support::{Kind, Runnable};
 use crate::{Failure, Policy, Result};
 
 /// A task or a child flow that was asked for and runs beside the flow.
@@ -126,7 +128,7 @@ pub fn wait_any<C: Waitable + ?Sized>(calls: &[&C]) -> usize {
             None => return index, // Refused before it was asked for, so it is done.
         }
     }
-    tasks::wait_any(&handles) as usize
+    host::wait_any(&handles)
 }
 
 /// What [`wait_any`] can wait for: a [`Call`] of any type.
@@ -229,7 +231,7 @@ impl Options {
 /// ```
 pub fn submit_task<T>(task: &str, input: &impl Serialize, options: Options) -> Call<T> {
     Call::new(match serde_json::to_string(input) {
-        Ok(input) => State::Asked(tasks::submit(task, &input, &options.into_wire())),
+        Ok(input) => State::Asked(host::submit(&Target::named(Kind::Task, task), &input, &options.into_wire())),
         Err(error) => State::Refused(error.into()),
     })
 }
@@ -246,26 +248,17 @@ pub fn submit_task<T>(task: &str, input: &impl Serialize, options: Options) -> C
 /// ```
 pub fn submit_flow<T>(flow: &str, parameters: &impl Serialize, options: Options) -> Call<T> {
     Call::new(match serde_json::to_string(parameters) {
-        Ok(parameters) => State::Asked(tasks::submit_flow(flow, &parameters, &options.into_wire())),
+        Ok(parameters) => {
+            State::Asked(host::submit(&Target::named(Kind::Flow, flow), &parameters, &options.into_wire()))
+        }
         Err(error) => State::Refused(error.into()),
     })
 }
 
 /// Asks for a task or a flow with input that is an object already.
-pub(crate) fn submit<T>(
-    kind: crate::macro_support::Kind,
-    name: &str,
-    input: crate::arguments::Object,
-    options: Options,
-) -> Call<T> {
+pub(crate) fn submit<R: Runnable, T>(input: crate::arguments::Object, options: Options) -> Call<T> {
     Call::new(match input.finish() {
-        Ok(input) => {
-            let options = &options.into_wire();
-            State::Asked(match kind {
-                crate::macro_support::Kind::Flow => tasks::submit_flow(name, &input, options),
-                crate::macro_support::Kind::Task => tasks::submit(name, &input, options),
-            })
-        }
+        Ok(input) => State::Asked(host::submit(&Target::of::<R>(), &input, &options.into_wire())),
         Err(failure) => State::Refused(failure),
     })
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::bindings::retake::flow::context::current;
+use crate::host::current;
 
 /// Says which run and which attempt this is.
 #[derive(Clone, Debug)]

@@ -54,7 +54,8 @@
 //! It does no work when a sandbox starts, asks for no capability on its own, and catches no panic:
 //! a panic ends the attempt, its message goes to the run's log, and the policy decides what is next.
 //!
-//! Outside of WebAssembly there is no host. Whatever needs one panics there; `inline` does not.
+//! Outside of WebAssembly there is no host but the one of a test, [`testing::Host`]. Without it, whatever needs a host
+//! panics there; `inline` does not.
 
 extern crate self as retake; // So that what the macros write also works in this crate.
 
@@ -74,11 +75,14 @@ mod call;
 mod context;
 mod declaration;
 mod failure;
+mod host;
 mod policy;
 mod time;
 mod values;
 
 pub mod log;
+#[cfg(not(target_family = "wasm"))]
+pub mod testing;
 
 #[doc(hidden)]
 pub mod macro_support;

@@ -13,7 +13,8 @@
 //!
 //! What a flow prints becomes a log entry as well, when its attribute says `log_prints`.
 
-use crate::bindings::retake::flow::log as host;
+use crate::bindings::retake::flow::log::Level;
+use crate::host;
 
 pub use crate::{__debug as debug, __error as error, __info as info, __trace as trace, __warn as warn};
 
@@ -23,7 +24,7 @@ pub use crate::{__debug as debug, __error as error, __info as info, __trace as t
 /// retake::log::trace("row 17 read");
 /// ```
 pub fn trace(message: &str) {
-    host::write(host::Level::Trace, message, "");
+    host::log(Level::Trace, message, "");
 }
 
 /// Writes an entry at the level debug: for who wrote the flow.
@@ -32,7 +33,7 @@ pub fn trace(message: &str) {
 /// retake::log::debug("the cache was cold");
 /// ```
 pub fn debug(message: &str) {
-    host::write(host::Level::Debug, message, "");
+    host::log(Level::Debug, message, "");
 }
 
 /// Writes an entry at the level info: a step in the life of the run.
@@ -41,7 +42,7 @@ pub fn debug(message: &str) {
 /// retake::log::info("half way");
 /// ```
 pub fn info(message: &str) {
-    host::write(host::Level::Info, message, "");
+    host::log(Level::Info, message, "");
 }
 
 /// Writes an entry at the level warn: somebody may want to look.
@@ -50,7 +51,7 @@ pub fn info(message: &str) {
 /// retake::log::warn("the shop answered slowly");
 /// ```
 pub fn warn(message: &str) {
-    host::write(host::Level::Warn, message, "");
+    host::log(Level::Warn, message, "");
 }
 
 /// Writes an entry at the level error: somebody has to look.
@@ -59,7 +60,7 @@ pub fn warn(message: &str) {
 /// retake::log::error("two orders have the same number");
 /// ```
 pub fn error(message: &str) {
-    host::write(host::Level::Error, message, "");
+    host::log(Level::Error, message, "");
 }
 
 /// Writes an entry with the level, the fields and the format given; the macros end here.

@@ -37,6 +37,7 @@ pub trait Task: Runnable {}
 
 /// What flows and tasks have in common.
 pub trait Runnable {
+    const KIND: Kind;
     const NAME: &'static str;
     fn declare() -> Declaration;
     fn run(input: &str) -> Result<String>;
@@ -66,8 +67,8 @@ impl<T, E> Fallible for std::result::Result<T, E> {
     type Value = T;
 }
 
-pub fn submit<T>(kind: Kind, name: &str, input: Object, options: Options) -> Call<T> {
-    crate::call::submit(kind, name, input, options)
+pub fn submit<R: Runnable, T>(input: Object, options: Options) -> Call<T> {
+    crate::call::submit::<R, T>(input, options)
 }
 
 pub fn encode<T: Serialize>(value: &T) -> Result<String> {
@@ -81,7 +82,7 @@ pub fn log(level: Level, message: &str, fields: Object) {
     let fields = if fields.is_empty() { Ok(String::new()) } else { fields.finish() };
     // An entry without its fields is better than none.
     let fields = fields.unwrap_or_default();
-    crate::bindings::retake::flow::log::write(level, message, &fields);
+    crate::host::log(level, message, &fields);
 }
 
 pub type Run = fn(&str) -> Result<String>;

@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::bindings::retake::flow::timers;
+use crate::host;
 
 /// Waits for `duration`, even when the host is restarted meanwhile.
 ///
@@ -16,7 +16,7 @@ use crate::bindings::retake::flow::timers;
 /// retake::sleep(Duration::from_secs(3 * 86_400));
 /// ```
 pub fn sleep(duration: Duration) {
-    timers::sleep(whole_milliseconds(duration));
+    host::sleep(whole_milliseconds(duration));
 }
 
 /// Waits until `time`; a time that has passed is no wait.
@@ -29,7 +29,7 @@ pub fn sleep(duration: Duration) {
 /// ```
 pub fn sleep_until(time: SystemTime) {
     let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    timers::sleep_until(whole_milliseconds(since_epoch));
+    host::sleep_until(whole_milliseconds(since_epoch));
 }
 
 /// Returns a number that nobody can foresee, yet a resumed attempt sees again.

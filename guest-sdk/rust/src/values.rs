@@ -2,8 +2,7 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::bindings::retake::flow::values;
-use crate::{Failure, Result};
+use crate::{Failure, Result, host};
 
 /// Returns the secret called `name`.
 ///
@@ -16,7 +15,7 @@ use crate::{Failure, Result};
 /// # Ok(()) }
 /// ```
 pub fn secret(name: &str) -> Result<String> {
-    values::secret(name).map_err(Failure::from_wire)
+    host::secret(name).map_err(Failure::from_wire)
 }
 
 /// Returns the variable called `name`, a JSON value that the operator may change at any time.
@@ -31,6 +30,6 @@ pub fn secret(name: &str) -> Result<String> {
 /// # Ok(()) }
 /// ```
 pub fn variable<T: DeserializeOwned>(name: &str) -> Result<T> {
-    let text = values::variable(name).map_err(Failure::from_wire)?;
+    let text = host::variable(name).map_err(Failure::from_wire)?;
     Ok(serde_json::from_str(&text)?)
 }

@@ -260,7 +260,7 @@ impl Parts {
         let with = format_ident!("__retake_with_options_{}", ident.unraw());
         let (names, kinds) = self.names_and_types();
         let value = &self.value;
-        let (name, kind) = (self.name(), self.kind_path());
+        let name = self.name();
         let keys = self.arguments.iter().map(|argument| &argument.key);
         let (map, map_with) = self.write_map();
         let inline = self.write_inline();
@@ -316,7 +316,7 @@ impl Parts {
                     #[allow(unused_mut, reason = "there may be no argument")]
                     let mut input = ::retake::macro_support::Object::new();
                     #(input.field(#keys, &#names);)*
-                    ::retake::macro_support::submit(#kind, #name, input, self.0)
+                    ::retake::macro_support::submit::<#ident, _>(input, self.0)
                 }
                 #map_with
                 /// Stands for the input in the call's identity.
@@ -392,6 +392,7 @@ impl Parts {
     fn write_runnable(&self) -> TokenStream {
         let ident = &self.function.sig.ident;
         let (name, description, value) = (self.name(), &self.description, &self.value);
+        let kind = self.kind_path();
         let statements = &self.options.statements;
         let declared = self.arguments.iter().map(declare_argument);
         let taken = self.arguments.iter().map(take_argument);
@@ -410,6 +411,7 @@ impl Parts {
             impl ::retake::macro_support::#marker for #ident {}
 
             impl ::retake::macro_support::Runnable for #ident {
+                const KIND: ::retake::macro_support::Kind = #kind;
                 const NAME: &'static str = #name;
 
                 fn declare() -> ::retake::macro_support::Declaration {

@@ -56,11 +56,29 @@ retake::component!(flows: [greet], tasks: [compose, send]);
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use retake::serde_json::json;
+    use retake::testing::{Host, State};
+
     use super::*;
 
     /// `inline` runs a task's body right here, without a host: `cargo test`.
     #[test]
     fn a_greeting_names_whom_it_greets() {
         assert_eq!(compose::inline("Ann".to_owned()), "Hello, Ann!");
+    }
+
+    /// A host for tests runs the whole flow, with its retries, on a clock that waits for nothing.
+    #[test]
+    fn a_retry_sends_again_and_does_not_write_again() {
+        // Both rounds of `send` fail: its three attempts in the flow's first attempt, and three in its second.
+        let mut run = Host::new().fail("send", 6).run::<greet>(&json!({"name": "Ann", "fails": 0}));
+        assert_eq!(run.state(), State::Failed);
+        assert_eq!(run.call("send").waits(), [1, 2, 5, 1, 2].map(Duration::from_secs));
+        run.retry();
+        assert_eq!(run.state(), State::Completed);
+        assert!(run.call("compose").is_fed_back());
+        assert_eq!(run.call("compose").attempts().len(), 1);
     }
 }

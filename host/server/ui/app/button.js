@@ -25,7 +25,7 @@ export function Button({ onClick, children, kind, need, not, busy, icon, label, 
   </button>`;
 }
 
-/** @param {{ text: string, label?: string, children?: ComponentChildren }} props */
+/** @param {{ text: string | (() => string), label?: string, children?: ComponentChildren }} props */
 export function Copy({ text, label = "Copy", children }) {
   const [done, setDone] = useState(false);
   useEffect(() => {
@@ -33,7 +33,8 @@ export function Copy({ text, label = "Copy", children }) {
     return () => clearTimeout(timer);
   }, [done]);
   const copy = async () => {
-    await navigator.clipboard.writeText(text).catch(() => copyOldWay(text));
+    const all = typeof text === "string" ? text : text();
+    await (navigator.clipboard?.writeText(all) ?? Promise.reject()).catch(() => copyOldWay(all));
     setDone(true);
   };
   return html`<${Button} kind="quiet" class="copy" icon=${done ? "check" : "copy"} label=${done ? "Copied" : label} onClick=${copy}>${children}<//>`;

@@ -6,7 +6,7 @@ import { session } from "./session.js";
 /** Longer silence than this is a dead connection: the server says something every 15 s. */
 const SILENCE = 40_000;
 
-/** @typedef {{ event: string, data: string }} Message */
+/** @typedef {{ event: string, data: string, id: string }} Message */
 
 /**
  * Follows a stream until it is closed, or has said `end`. It goes on where it was when the connection comes back, and
@@ -35,8 +35,8 @@ export function follow(at, { from = "", on, ended }) {
     while (!closed.signal.aborted && session.value) {
       await shown(closed.signal);
       if (closed.signal.aborted) return;
-      const how = await once(at, last, closed.signal, (message, id) => {
-        last = id || last;
+      const how = await once(at, last, closed.signal, (message) => {
+        last = message.id || last;
         if (message.event) tell(message);
       });
       if (how === "end") {
@@ -71,7 +71,7 @@ function shown(closed) {
 
 /**
  * @param {string} at @param {string} last @param {AbortSignal} closed
- * @param {(message: Message, id: string) => void} on
+ * @param {(message: Message) => void} on
  * @returns {Promise<"end" | "gone" | "lost" | "hidden">}
  */
 async function once(at, last, closed, on) {
@@ -94,9 +94,9 @@ async function once(at, last, closed, on) {
       const parts = (rest + value).split("\n\n");
       rest = parts.pop() ?? "";
       for (const part of parts) {
-        const { id, ...message } = parse(part);
+        const message = parse(part);
         if (message.event === "end") return "end";
-        on(message, id);
+        on(message);
       }
     }
   } catch {
