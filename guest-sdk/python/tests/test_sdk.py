@@ -8,6 +8,7 @@ import io
 import logging
 import os
 import sys
+import types
 import typing
 import unittest
 from pathlib import Path
@@ -18,6 +19,11 @@ import retake
 from retake import Failure, _declaration, _schema, exponential_backoff, flow, task, unmapped
 from retake._failure import raised
 from retake._policy import policy
+
+
+def told(code: str, message: str, details: str | None) -> types.SimpleNamespace:
+    """A failure as a host tells it."""
+    return types.SimpleNamespace(code=code, message=message, retry="by-policy", details=details)
 
 
 class Color(enum.Enum):
@@ -228,10 +234,10 @@ class Failures(unittest.TestCase):
 
     def test_what_a_task_raised_can_be_caught_in_its_flow(self) -> None:
         with self.assertRaises(ValueError):
-            raise raised("ValueError", "no", None)
-        self.assertIsInstance(raised("ValueError", "no", '{"a": 1}'), Failure)
+            raise raised(told("ValueError", "no", None))
+        self.assertIsInstance(raised(told("ValueError", "no", '{"a": 1}')), Failure)
         for code in ["http.503", "print", "OSError", "SystemExit"]:
-            self.assertIs(type(raised(code, "", None)).__name__ in ("Failure", code), True)
+            self.assertIs(type(raised(told(code, "", None))).__name__ in ("Failure", code), True)
 
 
 class Outside(unittest.TestCase):

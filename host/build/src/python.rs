@@ -44,6 +44,7 @@ pub(crate) const SDK: &[(&str, &str)] = carried![
     "README.md",
     "pyproject.toml",
     "src/retake/__init__.py",
+    "src/retake/_body.py",
     "src/retake/_context.py",
     "src/retake/_declaration.py",
     "src/retake/_failure.py",
@@ -59,6 +60,7 @@ pub(crate) const SDK: &[(&str, &str)] = carried![
     "src/retake/py.typed",
     "src/retake/runtime.py",
     "src/retake/tasks.py",
+    "src/retake/testing.py",
 ];
 
 /// Checks that Python and pip are there, and installs componentize-py.

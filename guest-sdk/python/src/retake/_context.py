@@ -71,17 +71,16 @@ def _value(kind: str, name: str) -> str:
         if word not in os.environ:
             raise Failure.permanent("sandbox.denied", f"there is no {word} in the environment")
         return os.environ[word]
-    from componentize_py_types import Err
-
     try:
         return getattr(_host.imported("values"), kind)(name)
-    except Err as error:
-        failure = error.value
-        raise raised(failure.code, failure.message, failure.details) from None
+    except _host.err() as error:
+        raise raised(error.value) from None
 
 
 class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
+        if _host.running is None:
+            return  # A test's host has gone.
         log = _host.imported("log")
         levels = ((logging.ERROR, "ERROR"), (logging.WARNING, "WARN"), (logging.INFO, "INFO"), (logging.DEBUG, "DEBUG"))
         level = next((name for number, name in levels if record.levelno >= number), "TRACE")

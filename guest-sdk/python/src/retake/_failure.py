@@ -49,12 +49,14 @@ class Failure(Exception):
         return cls(type(error).__name__, str(error), details=details)
 
 
-def raised(code: str, message: str, details: str | None) -> Failure:
-    """Returns the exception for a failure that the host answered with.
+def raised(failure: Any) -> Failure:
+    """Returns the exception for a failure that the host answered with. What its author knew about trying again is still
+    true for whoever raises it once more.
 
     One whose code is that of a built-in exception is that exception, too: ``except ValueError`` catches what a task
     raised in a sandbox of its own.
     """
+    code, details = failure.code, failure.details
     known = getattr(builtins, code, None)
     kind: type[Failure] = Failure
     if isinstance(known, type) and issubclass(known, Exception):
@@ -63,4 +65,16 @@ def raised(code: str, message: str, details: str | None) -> Failure:
         except TypeError:
             # Its layout is another: an OSError, say, has more to it.
             kind = Failure
-    return kind(code, message, details=None if details is None else json.loads(details))
+    return kind(code, failure.message, retry=_advice(failure.retry), details=None if details is None else json.loads(details))
+
+
+def _advice(of: Any) -> str | float:
+    match type(of).__name__:
+        case "RetryAdvice_Never":
+            return "never"
+        case "RetryAdvice_After":
+            return of.value / 1000
+        case "RetryAdvice_ByPolicy":
+            return "by-policy"
+        case _:
+            return of

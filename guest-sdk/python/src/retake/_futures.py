@@ -35,13 +35,10 @@ class Future(Generic[T]):
         """Waits until it has succeeded, or has failed for good."""
         if self._ended:
             return
-        from componentize_py_types import Err
-
         try:
             self._value = _schema.decode(self._hint, json.loads(self._call.outcome()))
-        except Err as error:
-            failure = error.value
-            self._failure = raised(failure.code, failure.message, failure.details)
+        except _host.err() as error:
+            self._failure = raised(error.value)
         self._ended = True
 
     def result(self, raise_on_failure: bool = True) -> T:

@@ -7,15 +7,13 @@ sandbox has no files.
 from __future__ import annotations
 
 import importlib
-import json
 import random
 import sys
-from collections.abc import Callable
 from typing import Any
 
 from componentize_py_types import Err
 
-from . import _context, _host, _schema, _wire
+from . import _body, _host, _wire
 from ._declaration import FLOWS, TASKS
 from ._failure import Failure
 
@@ -38,29 +36,21 @@ def plugin(name: str, version: str, description: str) -> type:
             return _host.imported("types").ComponentInfo(name, version, description, flows, tasks)
 
         def run_flow(self, flow: str, parameters: str) -> str:
-            return _run("flow", FLOWS[flow], parameters, lambda failure: failure)
+            return _run("flow", FLOWS[flow], parameters)
 
         def run_task(self, task: str, input: str) -> str:
-            it = TASKS[task]
-            return _run("task", it, input, lambda failure: it.advised(failure, _context.context().attempt))
+            return _run("task", TASKS[task], input)
 
     return Plugin
 
 
-def _run(kind: str, it: Any, given: str, advised: Callable[[Failure], Failure]) -> str:
-    _host.running = kind
+def _run(kind: str, it: Any, given: str) -> str:
     # The interpreter was started when the component was built: whatever is left to chance is drawn anew, from the host.
     random.seed()
     try:
-        arguments = json.loads(given)
-        arguments = {name: _schema.decode(it.hints.get(name, Any), value) for name, value in arguments.items()}
-        result = _schema.encode(it.fn(**arguments))
-        return json.dumps(result, ensure_ascii=False, allow_nan=False)
-    except Exception as error:
-        failure = Failure.of(error)
-        if failure is not error:
-            failure.__cause__ = error
-        raise Err(_wire.failure(advised(failure))) from None
+        return _body.run(kind, it, given)
+    except Failure as failure:
+        raise Err(_wire.failure(failure)) from None
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

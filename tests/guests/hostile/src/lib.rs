@@ -10,7 +10,7 @@ use std::hint::black_box;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use retake::macro_support::{Declaration, Flow, Runnable, Task};
+use retake::macro_support::{Declaration, Flow, Kind, Runnable, Task};
 use retake::prelude::*;
 use retake::serde_json::{Value, json};
 use retake::{Options, submit_flow, submit_task};
@@ -460,6 +460,7 @@ macro_rules! returns_text {
         struct $flow {}
         impl Flow for $flow {}
         impl Runnable for $flow {
+            const KIND: Kind = Kind::Flow;
             const NAME: &'static str = $name;
             fn declare() -> Declaration {
                 let mut declaration = Declaration::new($name, $description);
@@ -479,6 +480,7 @@ macro_rules! returns_text {
         struct $task {}
         impl Task for $task {}
         impl Runnable for $task {
+            const KIND: Kind = Kind::Task;
             const NAME: &'static str = $name;
             fn declare() -> Declaration {
                 Declaration::new($name, $description)
