@@ -28,7 +28,7 @@ fn texts() -> Vec<(String, String)> {
         for entry in std::fs::read_dir(&dir).unwrap() {
             let path = entry.unwrap().path();
             let relative = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
-            if LEFT_OUT.contains(&relative.as_str()) {
+            if LEFT_OUT.contains(&relative.as_str()) || path.ends_with("node_modules") {
                 continue;
             }
             if path.is_dir() {

@@ -150,6 +150,9 @@ pub(crate) fn show_table(view: &RunView) -> String {
     if let Some(parameters) = &view.parameters {
         lines.push(format!("parameters {}", one_line(parameters.as_str())));
     }
+    for it in &view.overrides.inject {
+        lines.push(format!("injected   {}", one_line(&it.to_string())));
+    }
     if let Some(result) = &view.result {
         lines.push(format!("result     {}", one_line(result.as_str())));
     }

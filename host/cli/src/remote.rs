@@ -44,6 +44,7 @@ pub(crate) async fn run(args: &Args, client: &Client, typed: &Run) -> anyhow::Re
         in_ms: typed.in_.map(millis),
         idempotency_key: typed.key.clone(),
         policy: policy(&typed.policy, typed.memory),
+        inject: typed.inject.clone(),
         ..RunAsk::default()
     };
     let info = if inspect::names_file(&typed.target) {

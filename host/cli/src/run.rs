@@ -45,7 +45,7 @@ pub(crate) async fn run(args: &Args, typed: &Run) -> anyhow::Result<Exit> {
         component: digest,
         flow: flow.name.clone(),
         parameters: params::read(&typed.parameters, flow)?,
-        overrides: Overrides { memory_bytes: typed.memory, ..overrides(&typed.policy) },
+        overrides: Overrides { memory_bytes: typed.memory, inject: typed.inject.clone(), ..overrides(&typed.policy) },
         idempotency_key: typed.key.clone(),
         at: at(typed, &local),
         through: None,

@@ -9,6 +9,7 @@ pub mod deployment;
 pub mod failure;
 pub mod grant;
 pub mod id;
+pub mod inject;
 pub mod limits;
 pub mod port;
 pub mod replay;

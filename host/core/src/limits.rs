@@ -20,6 +20,8 @@ pub const GRANTED: usize = 1000;
 pub const HIDDEN_BYTES: usize = 8;
 /// Longest name of a flow or a task, in bytes.
 pub const NAME_BYTES: usize = 128;
+/// Most entries of what is to go wrong in a run.
+pub const INJECTIONS: usize = 32;
 /// Longest free text in metadata, in bytes.
 pub const TEXT_BYTES: usize = 2 << 10;
 /// Longest author's key of a call, in bytes.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::component::{AskedLimits, FlowInfo};
 use crate::failure::Failure;
 use crate::id::ContentDigest;
+use crate::inject::{Injection, What};
 use crate::replay::Identity;
 use crate::retry::{BadField, Delay, RetryPolicy, Spent};
 use crate::time::{Timestamp, millis_option};
@@ -182,6 +183,9 @@ pub struct Overrides {
     /// Instead of the memory in the metadata, of the flow and of its tasks, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
+    /// What is to go wrong, to see what becomes of the run then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inject: Vec<Injection>,
     /// The span of a trace that asked for the run.
     #[serde(rename = "traceparent", default, skip_serializing_if = "Option::is_none")]
     pub trace_parent: Option<TraceParent>,
@@ -199,6 +203,11 @@ impl Overrides {
             policy.delay = Delay::Fixed(delay);
         }
         policy
+    }
+
+    /// Returns what happens in place of an attempt of a flow or of a task, if anything does.
+    pub fn injected(&self, is_flow: bool, name: &str, attempt: u32) -> Option<&What> {
+        self.inject.iter().find_map(|it| it.of(is_flow, name, attempt))
     }
 
     /// Returns what is asked for of a task once the overrides are laid over what the metadata asks for.
@@ -224,6 +233,7 @@ impl Overrides {
     /// Checks every bound.
     pub fn check(&self, flow: &FlowInfo) -> Result<(), BadField> {
         self.policy(flow).check("retry")?;
+        Injection::check(&self.inject)?;
         let nothing_runs = || "a limit of zero lets nothing run".into();
         BadField::unless(self.own_or(|it| it.timeout) != Some(Duration::ZERO), "timeout", nothing_runs)?;
         let memory = self.own_or(|it| it.memory_bytes);

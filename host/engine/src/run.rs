@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use retake_core::failure::{Failure, code};
 use retake_core::id::{Fence, FlowRunId};
+use retake_core::inject::What;
 use retake_core::port::{Attempt, Report};
 use retake_core::retry::RetryPolicy;
 use retake_core::run::{AttemptEnd, RunState};
@@ -172,7 +173,10 @@ async fn watch_over(
     stop: Stop,
 ) -> Stopped {
     let body = async {
-        let report = engine.outside.runner.run_flow(attempt, calls.clone()).await;
+        let report = match calls.overrides().injected(true, &attempt.flow, attempt.attempt) {
+            Some(what) => injected(what, attempt).await,
+            None => engine.outside.runner.run_flow(attempt, calls.clone()).await,
+        };
         if report.outcome.is_ok() {
             let failed = calls.join().await;
             if failed > 0 {
@@ -204,6 +208,17 @@ async fn watch_over(
         }
     };
     tokio::time::timeout(engine.settings.grace, calm).await.ok().flatten().unwrap_or(stopped)
+}
+
+/// What happens in place of an attempt, as whoever made the run wanted to see it.
+pub(crate) async fn injected(what: &What, attempt: &Attempt) -> Report {
+    if *what == What::Hang {
+        match attempt.limits.timeout {
+            Some(timeout) => tokio::time::sleep(timeout.saturating_sub(attempt.elapsed)).await,
+            None => std::future::pending().await,
+        }
+    }
+    Report { outcome: Err(what.failure()), evidence: Evidence::default() }
 }
 
 fn warn_of_open(engine: &Inner, calls: &Calls, attempt: &Attempt, failed: usize) {

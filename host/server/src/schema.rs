@@ -62,6 +62,8 @@ pub struct Overrides {
     timeout: Option<u64>,
     /// Bytes of memory for each attempt.
     memory_bytes: Option<u64>,
+    /// What is to go wrong, such as `task:charge=fail*2`.
+    inject: Option<Vec<String>>,
     /// The span that asked for the run, as it was sent.
     traceparent: Option<String>,
     /// The same for the present round alone.

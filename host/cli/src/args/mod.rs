@@ -10,6 +10,7 @@ use std::time::Duration;
 pub(crate) use author::*;
 use clap::{Parser, Subcommand, ValueEnum};
 pub(crate) use define::*;
+use retake_core::inject::Injection;
 pub(crate) use values::typed;
 use values::{duration, instant, size};
 
@@ -305,6 +306,10 @@ pub(crate) struct Run {
     /// Memory of one attempt, such as 128MiB, instead of what the metadata says
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(crate) memory: Option<u64>,
+    /// What is to go wrong, to see what becomes of the run: `task:NAME=fail*2`, `fail:CODE`, `trap` or `hang`; of each run
+    /// of the task, or of the flow as `flow:NAME=…`, the first attempts; may be given again
+    #[arg(long, value_name = "task:NAME=WHAT*N")]
+    pub(crate) inject: Vec<Injection>,
     /// Start the run at this instant, such as 2026-01-31T08:00:00Z
     #[arg(long, value_name = "TIME", conflicts_with = "in_", value_parser = instant)]
     pub(crate) at: Option<jiff::Timestamp>,

@@ -21,7 +21,7 @@ use retake_core::limits;
 use retake_core::port::{BoxFuture, CallRequest, FlowHost, Logs};
 use retake_core::replay::{Again, Answer, Asked, CallKind, Identity, Occurrences, answer};
 use retake_core::retry::{FailedAttempt, RetryPolicy, Spent, Verdict};
-use retake_core::task::{Evidence, Kept, LogLine, TaskRun, TaskState};
+use retake_core::task::{Evidence, Kept, LogLine, Overrides, TaskRun, TaskState};
 use retake_core::time::Timestamp;
 use retake_core::value::Json;
 use retake_store::{RunRecord, TaskCommit};
@@ -147,6 +147,10 @@ impl Calls {
 
     fn spawned(&self) -> MutexGuard<'_, JoinSet<()>> {
         self.spawned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn overrides(&self) -> &Overrides {
+        &self.record.asked.overrides
     }
 
     /// Waits until the driver must look.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use retake_core::deployment::Deployment;
 use retake_core::id::{ContentDigest, FlowRunId};
+use retake_core::inject::Injection;
 use retake_core::limits;
 use retake_core::run::{Run, Shown};
 use retake_core::task::Overrides;
@@ -187,6 +188,12 @@ pub struct RunAsk {
     /// What counts instead of the metadata.
     #[serde(default, skip_serializing_if = "PolicyAsk::is_empty")]
     pub policy: PolicyAsk,
+    /// What is to go wrong, to see what becomes of the run then: `task:NAME=fail*2` fails the first two attempts of each
+    /// of its runs with the code `test.failed`, `fail:CODE` with another, `trap` and `hang` trap or use up their time;
+    /// `flow:NAME` is a flow. 32 at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub inject: Vec<Injection>,
 }
 
 /// What counts instead of the metadata.
@@ -342,7 +349,7 @@ async fn start_request(host: &Host, ask: RunAsk) -> Result<StartRequest, ApiErro
             component: deployment.component,
             flow: deployment.flow.clone(),
             parameters: laid_over(&asked, &deployment.parameters)?,
-            overrides: ask.policy.over(deployment.overrides.clone()),
+            overrides: Overrides { inject: ask.inject.clone(), ..ask.policy.over(deployment.overrides.clone()) },
             idempotency_key: ask.idempotency_key,
             at,
             through: Some(Through { deployment: deployment.full_name(), queue: deployment.queue }),
@@ -366,7 +373,8 @@ async fn start_request(host: &Host, ask: RunAsk) -> Result<StartRequest, ApiErro
             return Err(ApiError::invalid("nothing is named to be run", "name a `deployment`, or a `flow`"));
         }
     };
-    let (parameters, overrides) = (laid_over(&asked, &Value::trusted("{}"))?, ask.policy.over(Overrides::default()));
+    let overrides = Overrides { inject: ask.inject.clone(), ..ask.policy.over(Overrides::default()) };
+    let parameters = laid_over(&asked, &Value::trusted("{}"))?;
     let idempotency_key = ask.idempotency_key;
     Ok(StartRequest { component, flow, parameters, overrides, idempotency_key, at, through: None })
 }

@@ -122,6 +122,7 @@ fn mirrored_shapes_are_those_that_are_written() {
         retry_delay: Some(std::time::Duration::ZERO),
         timeout: Some(std::time::Duration::ZERO),
         memory_bytes: Some(1),
+        inject: vec!["task:a=fail".parse().unwrap()],
         trace_parent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().ok(),
         this_round: Some(Box::default()),
     };
