@@ -194,7 +194,7 @@ fn what_is_no_component_of_ours_is_refused_with_a_hint() {
         (write("text.wasm", b"hello"), "plain text"),
         (assembled("core-module", &dir), "core module"),
         (assembled("unknown-import", &dir), "which the host does not offer"),
-        (assembled("no-export", &dir), "does not export `retake:flow/plugin@0.1.0`"),
+        (assembled("no-export", &dir), "nor a function that could be a flow: it exports no function at all"),
         (assembled("newer-contract", &dir), "and the host offers version 0.1.0"),
         (assembled("wrong-types", &dir), "does not load"),
         (component("nonsense_metadata"), "the metadata is out of bounds: `"),

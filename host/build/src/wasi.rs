@@ -74,6 +74,11 @@ impl Toolchain {
     /// Returns a `cargo build` for the target, and where it puts what it makes. The target directory is not the host's,
     /// and not the other compiler's: they would keep rebuilding each other's artefacts.
     pub fn build(&self, dir: &Path, target: &Path) -> (Command, PathBuf) {
+        self.cargo("build", dir, target)
+    }
+
+    /// Returns another verb of cargo's that builds for the target, and where it puts what it builds.
+    pub fn cargo(&self, verb: &str, dir: &Path, target: &Path) -> (Command, PathBuf) {
         let mut build = cargo(dir);
         let into = match self {
             Self::Own => target.join("wasm"),
@@ -82,7 +87,7 @@ impl Toolchain {
                 target.join("wasm-debian")
             }
         };
-        build.args(["build", "--target", TARGET, "--target-dir"]).arg(&into);
+        build.args([verb, "--target", TARGET, "--target-dir"]).arg(&into);
         (build, into.join(TARGET))
     }
 }

@@ -51,7 +51,7 @@ pub(crate) async fn doctor(args: &Args) -> anyhow::Result<Exit> {
     checks.push(match local::sandbox(dir.is_dir().then_some(&dir), Arc::new(MemStore::new())) {
         Ok(sandbox) => match sandbox.inspect(EMPTY_COMPONENT.to_vec()).await {
             // It is a component, and not one of ours: that is what was to be seen.
-            Err(retake_sandbox::Refusal::NoExport) => fine("sandbox", "components can be read".into()),
+            Err(retake_sandbox::Refusal::NoExport(_)) => fine("sandbox", "components can be read".into()),
             other => wrong("sandbox", format!("{other:?}"), "report this"),
         },
         Err(error) => wrong(

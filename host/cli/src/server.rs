@@ -65,7 +65,7 @@ pub(crate) async fn ui(args: &Args, typed: &Ui) -> anyhow::Result<Exit> {
     };
     let address = client.ui().await?;
     if typed.print || !open_in_browser(&address) {
-        println!("{address}");
+        anstream::println!("{address}");
     }
     Ok(Exit::Ok)
 }

@@ -14,7 +14,7 @@ use wasmtime::{Store, UpdateDeadline};
 use wasmtime_wasi::WasiCtx;
 
 use crate::Sandbox;
-use crate::abi::Loaded;
+use crate::abi::{Loaded, Program};
 use crate::limits::{CALL_FUEL, HANDLES, Limiter, Meter, Tick};
 use crate::logs::Sink;
 use crate::trap::{self, Stop};
@@ -38,6 +38,8 @@ pub(crate) struct State {
     pub(crate) wasi: Option<WasiCtx>,
     pub(crate) table: ResourceTable,
     pub(crate) seed: Option<u64>,
+    /// What a program is run with.
+    pub(crate) program: Option<Program>,
     /// Codes of the host's own that this flow was handed, and may therefore pass on.
     pub(crate) handed: Vec<String>,
     pub(crate) limiter: Limiter,
@@ -75,6 +77,7 @@ pub(crate) fn store(
         wasi: None,
         table,
         seed,
+        program: None,
         handed: Vec::new(),
         limiter: Limiter::new(limits),
         meter,
@@ -128,7 +131,7 @@ pub(crate) async fn run(sandbox: &Sandbox, attempt: &Attempt, host: Host) -> Rep
     let outcome = match returned {
         None => Err(attempt.limits.timed_out()),
         Some(Err(error)) => Err(trap::failure(&error, &attempt.limits, state.limiter.denied, &closed.last_words)),
-        Some(Ok(Err(failure))) => Err(failure.into_core(&state.handed)),
+        Some(Ok(Err(failure))) => Err(failure),
         Some(Ok(Ok(text))) => result(text),
     };
     let outcome = sink.hidden(|hidden| match outcome {
@@ -149,7 +152,7 @@ async fn call_guest(
     loaded: &Loaded,
     store: &mut Store<State>,
     attempt: &Attempt,
-) -> wasmtime::Result<Result<String, crate::abi::GuestFailure>> {
+) -> wasmtime::Result<Result<String, Failure>> {
     match &attempt.task {
         Some(task) => loaded.run_task(store, &task.identity.name, attempt.input.as_str()).await,
         None => loaded.run_flow(store, &attempt.flow, attempt.input.as_str()).await,

@@ -89,9 +89,9 @@ pub enum Refusal {
     /// It is made for another version of the contract.
     #[error("the component exports `{0}`, and the host offers version 0.1.0 of it")]
     OtherContract(String),
-    /// It lacks our export.
-    #[error("the component does not export `{}`", abi::PLUGIN)]
-    NoExport,
+    /// It lacks our export, and has no other that could be a flow.
+    #[error("the component does not export `{plugin}`, nor a function that could be a flow: {0}", plugin = abi::PLUGIN)]
+    NoExport(String),
     /// It does not compile or link.
     #[error("the component does not load: {0}")]
     Load(String),
@@ -122,8 +122,8 @@ impl Refusal {
             Self::TooMuch { .. } => "generated code is often the cause: split it, or build with `opt-level = \"s\"`",
             Self::Import { .. } => "remove the dependency that needs it; `retake doctor` lists what a flow may import",
             Self::OtherContract(_) => "build it with the `retake` crate that belongs to this host: `retake version`",
-            Self::NoExport => {
-                "use the `retake` crate and end the file with `retake::component!(flows: [...], tasks: [...]);`"
+            Self::NoExport(_) => {
+                "write it with an SDK, as `retake new NAME` does; or export a function of plain values, and it is a flow"
             }
             Self::Load(_) => "build it with a current toolchain for WASI 0.2",
             Self::Describe(_) | Self::Differs => {
@@ -156,7 +156,10 @@ impl Sandbox {
             Some(component) => component,
             None => self.compile(digest, bytes).await.map_err(Refusal::Load)?,
         };
-        let loaded = self.link(component).map_err(Refusal::Load)?;
+        let loaded = self.link(&component).map_err(|it| match it {
+            abi::Unloadable::Link(why) => Refusal::Load(why),
+            abi::Unloadable::NoFlow(why) => Refusal::NoExport(why),
+        })?;
         let info = self.describe(&loaded, 1).await?;
         if self.describe(&loaded, 2).await? != info {
             return Err(Refusal::Differs);
@@ -214,8 +217,9 @@ fn look(bytes: &[u8]) -> Result<prescan::Scanned, Refusal> {
         import_is_offered(import)?;
     }
     if !scanned.exports.iter().any(|it| it == abi::PLUGIN) {
-        let other = scanned.exports.into_iter().find(|it| it.starts_with("retake:flow/plugin@"));
-        return Err(other.map_or(Refusal::NoExport, Refusal::OtherContract));
+        // What has none of them may have functions that are flows by themselves.
+        let other = scanned.exports.iter().find(|it| it.starts_with("retake:flow/plugin@"));
+        return other.map_or(Ok(()), |it| Err(Refusal::OtherContract(it.clone()))).map(|()| scanned);
     }
     Ok(scanned)
 }

@@ -125,13 +125,16 @@ impl Sandbox {
             return Ok(loaded.clone());
         }
         let internal = |text: String| Failure::new(code::INTERNAL, text);
+        let unloadable = |it: abi::Unloadable| match it {
+            abi::Unloadable::Link(why) | abi::Unloadable::NoFlow(why) => Failure::new(code::INTERNAL, why),
+        };
         cell.get_or_try_init(|| async {
             if let Some(component) = self.cache.as_ref().and_then(|it| it.load(&self.engine, digest)) {
-                return self.link(component).map_err(internal).map(Arc::new);
+                return self.link(&component).map_err(unloadable).map(Arc::new);
             }
             let bytes = self.source.bytes(digest).await.map_err(internal)?;
             let component = self.compile(digest, bytes).await.map_err(internal)?;
-            self.link(component).map_err(internal).map(Arc::new)
+            self.link(&component).map_err(unloadable).map(Arc::new)
         })
         .await
         .cloned()
@@ -161,8 +164,8 @@ impl Sandbox {
         component.map_err(|it| format!("{it:#}"))
     }
 
-    fn link(&self, component: wasmtime::component::Component) -> Result<abi::Loaded, String> {
-        abi::Loaded::new(&self.linker, component, self.made.clone()).map_err(|it| format!("{it:#}"))
+    fn link(&self, component: &wasmtime::component::Component) -> Result<abi::Loaded, abi::Unloadable> {
+        abi::Loaded::new(&self.engine, &self.linker, component, self.made.clone())
     }
 }
 

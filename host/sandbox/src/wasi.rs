@@ -10,9 +10,11 @@ use rand::rngs::StdRng;
 use retake_core::time::Timestamp;
 use wasmtime::component::{HasSelf, Linker, Resource};
 use wasmtime_wasi::p2::bindings::clocks::{monotonic_clock, wall_clock};
+use wasmtime_wasi::p2::pipe::MemoryInputPipe;
 use wasmtime_wasi::p2::{DynPollable, Pollable, subscribe};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
+use crate::abi::Program;
 use crate::attempt::{Host, State};
 
 /// Most random bytes that a guest may ask for at once.
@@ -52,6 +54,10 @@ fn closed(state: &State) -> WasiCtx {
         .allow_udp(false)
         .allow_ip_name_lookup(false)
         .socket_addr_check(|_, _| Box::pin(async { false }));
+    if let Some(Program { arguments, stdin }) = &state.program {
+        // The first is the name by which a program is called.
+        builder.arg("program").args(arguments).stdin(MemoryInputPipe::new(stdin.clone()));
+    }
     if let Some(seed) = state.seed {
         builder
             .secure_random(StdRng::seed_from_u64(seed))

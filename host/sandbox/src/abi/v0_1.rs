@@ -38,7 +38,7 @@ mod bindings {
 }
 use bindings::retake;
 
-pub(crate) use types::Failure as GuestFailure;
+use types::Failure as GuestFailure;
 
 /// A guest's handle of a call.
 #[allow(unreachable_pub, reason = "the generated code exports it again, and is not reachable itself")]
@@ -57,68 +57,77 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     Ok(linker)
 }
 
-/// A component ready for instances: linked once, its exports looked up once.
-pub(crate) struct Loaded {
-    pre: InstancePre<State>,
+/// The exports of a component that is made for this version.
+pub(super) struct Plugin {
     describe: ComponentExportIndex,
     run_flow: ComponentExportIndex,
     run_task: ComponentExportIndex,
-    made: Arc<Made>,
 }
 
 type Returned = (Result<String, GuestFailure>,);
 
-impl Loaded {
-    pub(crate) fn new(linker: &Linker<State>, component: Component, made: Arc<Made>) -> wasmtime::Result<Self> {
-        let missing = || wasmtime::Error::msg(format!("the component does not export `{}`", super::PLUGIN));
-        let plugin = component.get_export_index(None, super::PLUGIN).ok_or_else(missing)?;
-        let export = |name| component.get_export_index(Some(&plugin), name).ok_or_else(missing);
+impl Plugin {
+    /// Looks up the exports; `None` for a component without them.
+    pub(super) fn of(component: &Component) -> wasmtime::Result<Option<Self>> {
+        let Some(plugin) = component.get_export_index(None, super::PLUGIN) else { return Ok(None) };
+        let missing = |name| wasmtime::Error::msg(format!("`{}` has no `{name}`", super::PLUGIN));
+        let export = |name| component.get_export_index(Some(&plugin), name).ok_or_else(|| missing(name));
         let (describe, run_flow, run_task) = (export("describe")?, export("run-flow")?, export("run-task")?);
-        Ok(Self { pre: linker.instantiate_pre(&component)?, describe, run_flow, run_task, made })
+        Ok(Some(Self { describe, run_flow, run_task }))
     }
 
-    pub(crate) async fn run_flow(
+    pub(super) async fn run_flow(
         &self,
+        pre: &InstancePre<State>,
+        made: &Made,
         store: &mut Store<State>,
         flow: &str,
         parameters: &str,
-    ) -> wasmtime::Result<Result<String, GuestFailure>> {
-        self.call(store, &self.run_flow, flow, parameters).await
+    ) -> wasmtime::Result<Result<String, Failure>> {
+        call(pre, made, store, &self.run_flow, flow, parameters).await
     }
 
-    pub(crate) async fn run_task(
+    pub(super) async fn run_task(
         &self,
+        pre: &InstancePre<State>,
+        made: &Made,
         store: &mut Store<State>,
         task: &str,
         input: &str,
-    ) -> wasmtime::Result<Result<String, GuestFailure>> {
-        self.call(store, &self.run_task, task, input).await
+    ) -> wasmtime::Result<Result<String, Failure>> {
+        call(pre, made, store, &self.run_task, task, input).await
     }
 
-    async fn call(
+    pub(super) async fn describe(
         &self,
+        pre: &InstancePre<State>,
         store: &mut Store<State>,
-        function: &ComponentExportIndex,
-        name: &str,
-        input: &str,
-    ) -> wasmtime::Result<Result<String, GuestFailure>> {
-        let began = Instant::now();
-        let instance = self.pre.instantiate_async(&mut *store).await?;
-        self.made.one(began);
-        let function = instance.get_typed_func::<(&str, &str), Returned>(&mut *store, function)?;
-        Ok(function.call_async(&mut *store, (name, input)).await?.0)
-    }
-
-    pub(crate) async fn describe(&self, store: &mut Store<State>) -> wasmtime::Result<Result<ComponentInfo, BadField>> {
-        let instance = self.pre.instantiate_async(&mut *store).await?;
+    ) -> wasmtime::Result<Result<ComponentInfo, BadField>> {
+        let instance = pre.instantiate_async(&mut *store).await?;
         let function = instance.get_typed_func::<(), (types::ComponentInfo,)>(&mut *store, &self.describe)?;
         Ok(component_info(function.call_async(&mut *store, ()).await?.0))
     }
 }
 
+async fn call(
+    pre: &InstancePre<State>,
+    made: &Made,
+    store: &mut Store<State>,
+    function: &ComponentExportIndex,
+    name: &str,
+    input: &str,
+) -> wasmtime::Result<Result<String, Failure>> {
+    let began = Instant::now();
+    let instance = pre.instantiate_async(&mut *store).await?;
+    made.one(began);
+    let function = instance.get_typed_func::<(&str, &str), Returned>(&mut *store, function)?;
+    let returned = function.call_async(&mut *store, (name, input)).await?.0;
+    Ok(returned.map_err(|it| it.into_core(&store.data().handed)))
+}
+
 impl GuestFailure {
     /// Takes a guest's failure. Codes that belong to the host pass only when the host handed them to this guest.
-    pub(crate) fn into_core(self, handed: &[String]) -> Failure {
+    fn into_core(self, handed: &[String]) -> Failure {
         let passed_on = handed.contains(&self.code).then(|| self.code.clone());
         let retry = match self.retry {
             types::RetryAdvice::ByPolicy => RetryAdvice::ByPolicy,

@@ -45,11 +45,11 @@ const READ = {
 };
 
 /** @param {FieldOf[1]} label @param {FieldOf[2]} how @param {any} typed @returns {{ value?: any, wrong?: string, missing?: boolean }} */
-function readField(label, { as = "", must, none } = {}, typed) {
+function readField(label, { as, must, none } = {}, typed) {
   if (as === "check") return { value: Boolean(typed) };
   const text = String(typed ?? "").trim();
   if (!text) return must ? { wrong: `Say first: ${label.toLowerCase()}.`, missing: true } : { value: none };
-  const [read, wrong] = READ[as] ?? [(it) => it, ""];
+  const [read, wrong] = READ[as ?? ""] ?? [(it) => it, ""];
   try {
     const value = read(text);
     return Number.isNaN(value) ? { wrong } : { value };

@@ -122,8 +122,11 @@ export function Value({ value, label }) {
     <${Copy} text=${text} label=${"Copy " + label} />${cut && html`<${Button} onClick=${() => setAll(true)}>Show all ${size(text.length)}<//>`}</div>`;
 }
 
-/** A dialog: the browser keeps the focus within it, and gives it back. `submit` is done when Enter is pressed in a field. */
-export function Dialog({ title, close, wide = false, children, actions = undefined, submit = undefined }) {
+/**
+ * A dialog: the browser keeps the focus within it, and gives it back. `submit` is done when Enter is pressed in a field.
+ * @param {Record<string, any>} props
+ */
+export function Dialog({ title, close, wide, children, actions, submit }) {
   const it = useRef(/** @type {any} */ (null));
   const id = useId();
   useEffect(() => {

@@ -120,7 +120,7 @@ export async function ask(method, at, body, signal) {
     throw new Failed({ code: "unreachable", message: "The server does not answer.", hint: "It is asked again by itself." }, 0);
   }
   const text = await answer.text();
-  let json = null;
+  let json = /** @type {any} */ (null);
   try {
     json = text ? JSON.parse(text) : null;
   } catch {

@@ -1,0 +1,102 @@
+// @ts-check
+// A manual retry: what it would do is shown, call by call, before it is done.
+import { html, useEffect, useMemo, useState } from "../vendor/preact.js";
+import { Choice, Fields, Parameters, POLICY, read, startOf, Text } from "./forms.js";
+import { Button, Dialog, Loading, say, WhatIsWrong } from "./kit.js";
+import { count, Icon } from "./look.js";
+import { useAct, useLists } from "./page.js";
+import { ask, path } from "./server.js";
+/** @import { Component, Obj, Plan, PlannedCall, Retried, Run } from "../wire" */
+/** @import { Written } from "./forms.js" */
+
+/** Calls that are listed. */
+const SHOWN = 300;
+/** @typedef {{ from?: string, rerun?: string[] }} Preset */
+
+/** @param {{ call: PlannedCall, many: boolean }} props */
+function Fate({ call, many }) {
+  const [icon, word] = { "fed-back": ["again", "Fed back"], "runs-again": ["play", "Runs again"] }[call.fate] ?? ["slash", "Gone"];
+  return html`<li class=${call.fate}><${Icon} name=${icon ?? ""} /><b>${word}</b>
+    <span class="grow">${call.label ?? call.task}${many && html` <small class="muted">#${call.number}</small>`}</span><span class="muted">${call.why.replace(/^(fed back|runs again: ?)/, "")}</span></li>`;
+}
+
+/** @param {{ plan: Plan | undefined }} props */
+function WhatRuns({ plan }) {
+  if (!plan) return html`<${Loading} />`;
+  const n = (/** @type {string} */ fate) => plan.calls.filter((it) => it.fate === fate).length;
+  const [fed, again, gone] = [n("fed-back"), n("runs-again"), n("gone")];
+  const parts = [fed && `${count(fed, "result")} fed back`, again && `${count(again, "call")} run${again === 1 ? "s" : ""} again`, gone && `${gone} not called any more`].filter(Boolean);
+  const many = new Set(plan.calls.map((it) => it.label ?? it.task)).size < plan.calls.length;
+  // What runs again is what people look for.
+  const calls = plan.calls.length > SHOWN ? [...plan.calls].sort((a, b) => Number(a.fate === "fed-back") - Number(b.fate === "fed-back")) : plan.calls;
+  return html`<p class="sum" aria-live="polite">Attempt ${plan.attempt} in a fresh sandbox: ${parts.join(", ") || "nothing is kept, everything runs"}.</p>
+    ${plan.new_code && html`<p class="note">Other code runs: <code>${plan.component.slice(0, 12)}</code>. A call that it makes otherwise runs again.</p>`}
+    ${plan.new_parameters && html`<p class="note">Other parameters: a call whose input changes with them runs again.</p>`}
+    ${calls.length > 0 && html`<ol class="plan" tabindex="0" aria-label="Plan">${calls.slice(0, SHOWN).map((it) => html`<${Fate} key=${it.number} call=${it} many=${many} />`)}
+      ${calls.length > SHOWN && html`<li class="muted">and ${calls.length - SHOWN} more</li>`}</ol>`}
+    <p class="muted small">Calls that the flow has not made yet are not known; they run.</p>`;
+}
+
+/** @param {{ run: Run, component?: Component, preset: Preset, close: () => void, done: (retried: Retried) => void }} props */
+export function Retry({ run, component, preset, close, done }) {
+  const completed = run.state === "Completed";
+  const [what, setWhat] = useState(preset.from ? "from" : preset.rerun ? "rerun" : completed ? "all" : "failed");
+  const [from, setFrom] = useState(preset.from ?? "");
+  const [rerun, setRerun] = useState(preset.rerun ?? []);
+  const [version, setVersion] = useState("");
+  const [policy, setPolicy] = useState({});
+  const [written, setWritten] = useState(/** @type {Written | undefined} */ (undefined));
+  const [plan, setPlan] = useState(/** @type {Plan | undefined} */ (undefined));
+  const look = useAct();
+  const doing = useAct();
+  const others = /** @type {Component[]} */ (useLists("/components").data?.[0] ?? []);
+  const schema = component?.flows.find((it) => it.name === run.flow)?.parameters;
+  const start = useMemo(() => startOf(schema ?? {}, run.parameters ?? {}), [schema]);
+  const named = (run.tasks ?? []).filter((it) => it.kind !== "sleep").map((it) => [String(it.number), `${it.number} · ${it.label ?? it.task} (${it.state})`]);
+  const overrides = read(POLICY, policy);
+  const changed = changes(start, written?.value ?? start);
+  const body = {
+    ...(what === "all" && { all: true }), ...(what === "from" && from && { from }), ...(what === "rerun" && rerun.length && { rerun }),
+    ...(version && { version }), ...(changed && { parameters: changed }), policy: overrides.values,
+  };
+  const at = path("flow-runs", run.id, "retry");
+  useEffect(() => {
+    let old = false;
+    const timer = setTimeout(() => look.act(async () => {
+      const asked = await ask("POST", at, { ...body, dry_run: true });
+      if (!old) setPlan(asked.plan);
+    }), plan ? 200 : 0);
+    return () => {
+      old = true;
+      clearTimeout(timer);
+    };
+  }, [JSON.stringify(body)]);
+  const not = (written?.wrong ?? overrides.wrong) || (what === "from" && !from && "Choose a call first.") || (what === "rerun" && !rerun.length && "Choose calls first.")
+    || (look.wrong && "The plan is refused.") || (!plan && "The plan is not there yet.");
+  const apply = () => not || doing.act(async () => {
+    // Somebody else may have been quicker.
+    const retried = await ask("POST", at, { ...body, expected_attempt: run.attempt });
+    say(`Attempt ${retried.plan.attempt} of ${run.name} begins`);
+    done(retried);
+  });
+  const tick = (number) => setRerun(rerun.includes(number) ? rerun.filter((it) => it !== number) : [...rerun, number]);
+  const versions = others.filter((it) => it.name === component?.name && it.digest !== run.component);
+  return html`<${Dialog} title=${`Retry ${run.name}?`} close=${close} wide submit=${apply} actions=${html`<${Button} onClick=${close}>Leave it<//>
+    <${Button} type="submit" kind="primary" icon="again" need="operator" busy=${doing.busy} not=${not}>Retry now<//>`}>
+    <div class="retry"><div class="happens"><h3>What will happen</h3><${WhatIsWrong} wrong=${look.wrong ?? doing.wrong} />${!look.wrong && html`<${WhatRuns} plan=${plan} />`}</div>
+    <div><${Choice} legend="What runs again" value=${what} set=${setWhat} options=${[
+        ...(completed ? [] : [["failed", "What has not succeeded", "Everything that succeeded is fed back."]]),
+        ["from", "From a call on", "Its result and those of all calls after it are forgotten."], ["rerun", "Chosen calls too"], ["all", "Everything", "No result is fed back."],
+      ]} />
+      ${what === "from" && html`<${Text} label="From" value=${from} set=${setFrom} options=${[["", "Choose a call"], ...named]} />`}
+      ${what === "rerun" && html`<fieldset><legend>Calls</legend><div class="plan">${named.slice(0, SHOWN).map(([number, title]) => html`<label class="check"><input type="checkbox" checked=${rerun.includes(number ?? "")} onChange=${() => tick(number)} /><span>${title}</span></label>`)}</div></fieldset>`}
+      <${Text} label="Code" value=${version} set=${setVersion} options=${[["", `As it was: ${run.component.slice(0, 12)}`], ["latest", "The newest of the same name"], ...versions.map((it) => [it.digest, `${it.name} ${it.version}, ${it.digest.slice(0, 12)}`])]} />
+      <details><summary>Change parameters</summary>${schema ? html`<${Parameters} schema=${schema} start=${start} set=${setWritten} />` : html`<p class="muted">The component is gone.</p>`}</details>
+      <details><summary>Another policy for this round</summary><${Fields} of=${POLICY} it=${policy} set=${setPolicy} /></details></div></div><//>`;
+}
+
+/** Only what differs is sent: the others stay as they are. @param {Obj} had @param {Obj} now @returns {Obj | undefined} */
+function changes(had, now) {
+  const differ = Object.entries(now).filter(([name, value]) => JSON.stringify(had[name]) !== JSON.stringify(value));
+  return differ.length ? Object.fromEntries(differ) : undefined;
+}

@@ -1,0 +1,108 @@
+// @ts-check
+// What a run printed and logged. However much there is, only the lines that can be seen are in the document.
+import { html, useEffect, useMemo, useRef, useState } from "../vendor/preact.js";
+import { Button, Copy, Empty, WhatIsWrong } from "./kit.js";
+import { clockMs, Icon } from "./look.js";
+import { useCell, useWindow } from "./page.js";
+import { epoch, follow, get, path, query, wrongOf } from "./server.js";
+/** @import { Line, Run, Wrong } from "../wire" */
+
+const HEIGHT = 20;
+const LEVELS = ["trace", "debug", "info", "warn", "error"];
+/** So many lines are on a page of the API. */
+const PAGE = 1000;
+/** So many characters of a line are shown; all of it can be copied. */
+const LONGEST = 2000;
+
+/** A row: a line of text, or one of several. @typedef {{ line: Line, text: string, first: boolean }} Entry */
+
+/** Loads the lines that are there, and follows what comes. @param {Run} run @param {boolean} still */
+function useLines(run, still) {
+  const lines = useRef(/** @type {Line[]} */ ([])).current;
+  const after = useRef("0");
+  const [version, setVersion] = useState(0);
+  const [wrong, setWrong] = useState(/** @type {Wrong | undefined} */ (undefined));
+  const healed = useCell(epoch);
+  useEffect(() => {
+    let stop = () => {};
+    let closed = false;
+    const add = (/** @type {Line[]} */ more, /** @type {string} */ last) => {
+      for (const it of more) lines.push(it);
+      after.current = last;
+      setVersion((it) => it + 1);
+    };
+    const load = async () => {
+      for (let full = true; full; ) {
+        const { items, next } = await get(path("flow-runs", run.id, "logs") + query({ after: after.current }));
+        if (closed) return;
+        add(items, next);
+        full = items.length === PAGE;
+      }
+      setWrong(undefined);
+      if (!still) {
+        stop = follow(path("flow-runs", run.id, "logs", "stream"), {
+          from: after.current,
+          on: (all) => add(all.map((it) => JSON.parse(it.data)), all.at(-1)?.id ?? after.current),
+        });
+      }
+    };
+    load().catch((error) => closed || setWrong(wrongOf(error)));
+    return () => {
+      closed = true;
+      stop();
+    };
+  }, [run.round, still, healed]);
+  return { lines, version, wrong };
+}
+
+/** @param {{ entry: Entry }} props */
+const Row = ({ entry: { line, text, first } }) => html`<div class=${"entry level-" + line.level}>
+  <time datetime=${line.at} title=${line.at}>${first && html`${clockMs(line.at).slice(0, 8)}<span class="millis">${clockMs(line.at).slice(8)}</span>`}</time>
+  <b class=${"level-" + line.level}>${first && line.level.toUpperCase()}</b>
+  <span class="who" title=${line.task ?? "the flow itself"}>${first && `${line.task ?? "flow"}${line.attempt > 1 ? " ·" + line.attempt : ""}`}</span><span>${text}</span></div>`;
+
+/** @param {{ run: Run, still: boolean }} props */
+export function Logs({ run, still }) {
+  const { lines, version, wrong } = useLines(run, still);
+  const [level, setLevel] = useState("trace");
+  const [task, setTask] = useState("");
+  const [text, setText] = useState("");
+  const [following, setFollowing] = useState(!still);
+  const box = useRef(/** @type {any} */ (null));
+  const tasks = useMemo(() => [...new Set(lines.map((it) => it.task ?? ""))].filter(Boolean).sort(), [version]);
+  const found = useMemo(() => ({ upTo: 0, entries: /** @type {Entry[]} */ ([]) }), [level, task, text]);
+  const entries = useMemo(() => {
+    const least = LEVELS.indexOf(level);
+    const wanted = text.toLowerCase();
+    // Only what is new is looked at.
+    for (; found.upTo < lines.length; found.upTo++) {
+      const line = /** @type {Line} */ (lines[found.upTo]);
+      if (LEVELS.indexOf(line.level) < least || (task && (task === "(flow)" ? line.task : line.task !== task))) continue;
+      if (wanted && !line.message.toLowerCase().includes(wanted)) continue;
+      const all = line.message.replace(/\n$/, "") + (line.fields ? "  " + JSON.stringify(line.fields) : "");
+      all.split("\n").forEach((part, at) => found.entries.push({ line, text: part.slice(0, LONGEST), first: at === 0 }));
+    }
+    return found.entries;
+  }, [version, found]);
+  const shown = entries.length;
+  const { first, last } = useWindow(box, shown, HEIGHT, true);
+  useEffect(() => {
+    if (following) box.current.scrollTop = box.current.scrollHeight;
+  }, [shown, following]);
+  // Whoever scrolls up wants to read.
+  const scrolled = ({ currentTarget: it }) => following && it.scrollHeight - it.scrollTop - it.clientHeight > 3 * HEIGHT && setFollowing(false);
+  const all = () => [...new Set(entries.map((it) => it.line))].map((it) => `${it.at} ${it.level} ${it.task ?? "flow"} ${it.message}`).join("\n");
+  const typed = (/** @type {(value: string) => void} */ set) => (event) => set(event.currentTarget.value);
+  const option = (/** @type {string} */ value, /** @type {string} */ title, /** @type {string} */ chosen) => html`<option value=${value} selected=${value === chosen}>${title}</option>`;
+  return html`<div class="log-tools">
+      <select aria-label="Least level" value=${level} onChange=${typed(setLevel)}>${LEVELS.map((it) => option(it, it === "trace" ? "All levels" : `${it} and above`, level))}</select>
+      <select aria-label="Task" value=${task} onChange=${typed(setTask)}>${option("", "Flow and tasks", task)}${option("(flow)", "Flow only", task)}${tasks.map((it) => option(it, it, task))}</select>
+      <div class="search"><${Icon} name="search" /><input type="search" aria-label="Search the log" placeholder="Search the log" value=${text} onInput=${typed(setText)} /></div>
+      ${!still && html`<${Button} icon="down" aria-pressed=${following} onClick=${() => setFollowing(!following)}>Follow<//>`}<${Copy} text=${all} label="Copy these lines" /></div>
+    <${WhatIsWrong} wrong=${wrong} />
+    <div class="log" ref=${box} tabindex="0" role="log" aria-label="Log" aria-live="off" onScroll=${scrolled}>
+      ${shown === 0 && html`<${Empty} title=${lines.length ? "No line is like that" : still ? "It logged nothing" : "Nothing is logged yet"} />`}
+      <div class="inner" style=${{ height: shown * HEIGHT + "px" }}><div class="at" style=${{ transform: `translateY(${first * HEIGHT}px)` }}>
+        ${entries.slice(first, last).map((it, at) => html`<${Row} key=${first + at} entry=${it} />`)}</div></div></div>
+    <p class="muted small">${shown.toLocaleString("en")} of ${lines.length.toLocaleString("en")} lines</p>`;
+}
