@@ -3,7 +3,8 @@ import http from "node:http";
 import { component } from "./server.mjs";
 
 export async function stock(server) {
-  const receiver = http.createServer((request, answer) => request.resume().on("end", () => answer.end())).listen(0, "127.0.0.1");
+  const receiver = http.createServer((request, answer) => request.resume().on("end", () => answer.end()));
+  await new Promise((done) => receiver.listen(0, "127.0.0.1", done));
   const hook = `http://127.0.0.1:${receiver.address().port}/hook`;
   await server.ask("PUT", "/notifications/night", { to: { webhook: { url: hook } }, states: ["Failed", "Completed"] });
   await server.ask("PUT", "/secrets/shop-token", { value: "not to be seen" });

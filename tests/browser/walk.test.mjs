@@ -19,7 +19,8 @@ before(async () => {
       messages.push(JSON.parse(body));
       answer.end();
     });
-  }).listen(0, "127.0.0.1");
+  });
+  await new Promise((listening) => receiver.listen(0, "127.0.0.1", listening));
 });
 after(async () => {
   await close();

@@ -72,7 +72,52 @@ fn keeps_what_has_succeeded(of: &Language) {
     of.retake.expect(2, &wrong).is_an_error_with_a_hint("load");
 }
 
-fn all(of: &Language) {
+/// Each behaviour that the contract has, one after the other. `uncaught` is the code of what nobody caught.
+fn behaves(of: &Language, uncaught: &str) {
+    let run = |exit: i32, what: &str| of.run(exit, "behave", &["-p", &format!("what={what}")]);
+    assert_eq!(run(0, "success").0["result"], json!({"ok": true}));
+    let failure = run(1, "failure").0["failure"].clone();
+    assert_eq!((&failure["code"], &failure["message"]), (&json!("demo.broken"), &json!("it is broken")));
+    assert_eq!(run(1, "uncaught").0["failure"]["code"], uncaught);
+
+    let (permanent, _) = run(1, "permanent");
+    assert_eq!(permanent["failure"]["code"], "demo.final");
+    assert_eq!(task(&permanent, "permanent")["attempts"], 1, "no retry can mend it: {permanent:#}");
+    let began = Instant::now();
+    assert_eq!(run(0, "retry-after").0["result"], 2);
+    assert!(began.elapsed().as_secs() < 60, "the author's wait counts, and not the policy's hour");
+
+    let (mapped, _) = run(0, "map");
+    assert_eq!(mapped["result"], json!([2, 4, 6, 8]));
+    assert_eq!(mapped["tasks"].as_array().unwrap().len(), 4, "{mapped:#}");
+    assert_eq!(run(0, "wait-any").0["result"], 1, "the second is done first");
+    let (parent, _) = run(0, "child");
+    assert_eq!((&parent["result"], &parent["children"][0]["flow"]), (&json!(21), &json!("behave-child")));
+
+    assert_eq!(run(1, "kept").0["failure"]["code"], "demo.shaky");
+    let again = of.retry(0, &[]);
+    assert_eq!((&again["result"], &task(&again, "double")["state"]), (&json!(42), &json!("Cached")));
+    assert_eq!((&task(&again, "double")["attempts"], &task(&again, "shaky")["attempts"]), (&json!(1), &json!(2)));
+
+    let printed = run(0, "print").1;
+    assert!(printed.contains("│ one line") && printed.contains("another"), "{printed}");
+    let (fresh, _) = run(0, "fresh");
+    assert_eq!((&fresh["result"], &task(&fresh, "count")["attempts"]), (&json!(1), &json!(3)), "a fresh sandbox each");
+
+    let shown = of.retake.json(&["inspect", &path((of.component)("behave"))]);
+    let delay = |name: &str| {
+        let tasks = shown["tasks"].as_array().unwrap();
+        let retry = &tasks.iter().find(|it| it["name"] == name).unwrap()["retry"];
+        (retry["retries"].as_u64().unwrap(), retry["delay"].clone())
+    };
+    assert_eq!(delay("delay-fixed"), (3, json!({"fixed": 300_000})));
+    assert_eq!(delay("delay-listed"), (4, json!({"listed": [1000, 10_000, 60_000]})));
+    let exponential = json!({"exponential": {"initial": 10_000, "factor_permille": 2000}});
+    assert_eq!(delay("delay-exponential"), (5, exponential));
+}
+
+fn all(of: &Language, uncaught: &str) {
+    behaves(of, uncaught);
     retries_by_policy(of);
     retries_by_a_person(of);
     keeps_what_has_succeeded(of);
@@ -83,9 +128,10 @@ fn in_rust() {
     let component = |flow: &str| match flow {
         "retry-it" => "retry_it",
         "Manual retry" => "manual_retry",
+        "behave" => "behaviours",
         _ => "orders",
     };
-    all(&Language { retake: Retake::new(), component });
+    all(&Language { retake: Retake::new(), component }, "sandbox.trap");
 }
 
 /// A large component is compiled by a process of its own: the server does not grow by what that takes.
@@ -106,9 +152,14 @@ fn a_large_component_does_not_swell_the_server() {
 }
 
 #[test]
+fn in_go() {
+    all(&Language { retake: Retake::new(), component: |_| "go" }, "sandbox.trap");
+}
+
+#[test]
 fn in_python() {
     let python = Language { retake: Retake::new(), component: |_| "python" };
-    all(&python);
+    all(&python, "ZeroDivisionError");
     // What it has beyond: tasks side by side, exceptions that cross the border, a child flow.
     let (run, said) = python.run(0, "fan-out", &["-p", "numbers:=[2, 3, 4, 10, 7]"]);
     assert_eq!(run["result"], json!({"odd": 2, "sum": 8}), "{said}");

@@ -65,7 +65,9 @@ pub(crate) fn build(which: &Which) -> Result<Vec<PathBuf>> {
     }
     if matches!(which, Which::All) {
         built.push(published(&toolchain, &target)?);
-        built.push(python()?);
+        let python = ["example-flows/python", "guest-sdk/python/src", "host/build/src/python.rs"];
+        built.push(examples("python", &python)?);
+        built.push(examples("go", &["example-flows/go", "guest-sdk/go", "host/build/src/go.rs"])?);
     }
     Ok(built)
 }
@@ -85,17 +87,17 @@ fn published(toolchain: &Toolchain, target: &Path) -> Result<PathBuf> {
     Ok(place)
 }
 
-/// Builds the examples in Python, unless they are built of what there is: it takes a quarter of a minute, and gives
-/// other bytes each time.
-fn python() -> Result<PathBuf> {
-    let (place, stamp) = (components().join("python.wasm"), components().join("python.of"));
-    let of = hash(&["example-flows/python", "guest-sdk/python/src", "wit/v0.1", "host/build/src/python.rs"])?;
+/// Builds the examples in a language, unless they are built of what there is: it takes a while, and where an interpreter
+/// is put into them it gives other bytes each time.
+fn examples(language: &str, made_of: &[&str]) -> Result<PathBuf> {
+    let (place, stamp) = (components().join(format!("{language}.wasm")), components().join(format!("{language}.of")));
+    let of = hash(&[made_of, &["wit/v0.1", "host/build/src/core.rs"]].concat())?;
     if place.is_file() && std::fs::read_to_string(&stamp).is_ok_and(|it| it == of) {
         return Ok(place);
     }
-    say("building the examples in Python");
+    say(format!("building the examples in {language}"));
     let how = How { quiet: true, stop: &AtomicBool::new(false), tell: &|it| say(it) };
-    let built = Project::find(&root().join("example-flows/python"))?.build(how)?;
+    let built = Project::find(&root().join("example-flows").join(language))?.build(how)?;
     put(&place, &std::fs::read(built.file)?)?;
     std::fs::write(stamp, of)?;
     Ok(place)

@@ -7,8 +7,11 @@ use std::path::{Path, PathBuf};
 const LINES: usize = 800;
 
 /// Files that may be longer, and why.
-const LONGER: &[(&str, &str)] =
-    &[("guest-sdk/rust/src/bindings.rs", "it is generated"), ("docs/api/openapi.json", "it is generated")];
+const LONGER: &[(&str, &str)] = &[
+    ("guest-sdk/rust/src/bindings.rs", "it is generated"),
+    ("docs/api/openapi.json", "it is generated"),
+    ("guest-sdk/go/internal/bindings/wit_exports/wit_exports.go", "it is generated"),
+];
 
 /// Not written by us, or not to be read.
 const LEFT_OUT: &[&str] = &[".git", "target", "Cargo.lock", "LICENSE"];

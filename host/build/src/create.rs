@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{During, Error, Kind, Result};
 use crate::project::{Language, Project};
 use crate::steps::quoted;
-use crate::{python, sdk};
+use crate::{go, python, sdk};
 
 /// Longest name of a project: it becomes the name of a file and of a flow.
 const NAME_BYTES: usize = 64;
@@ -87,6 +87,7 @@ pub fn create(path: &Path, language: Language) -> Result<Project> {
     let files = match language {
         Language::Rust => in_rust(&name)?,
         Language::Python => in_python(&name),
+        Language::Go => in_go(&name),
     };
     for (file, text) in files {
         let file = path.join(file);
@@ -160,6 +161,19 @@ fn in_python(name: &str) -> Vec<(PathBuf, String)> {
     ];
     let own = own.iter().map(|(path, text)| ((*path).into(), text.replace("@name@", name)));
     own.chain(python::SDK.iter().map(|(path, text)| (Path::new("retake-sdk").join(path), (*text).to_owned()))).collect()
+}
+
+/// Returns the files of a project in Go.
+fn in_go(name: &str) -> Vec<(PathBuf, String)> {
+    let own = [
+        ("go.mod", include_str!("../template/go/module.txt")),
+        ("main.go", include_str!("../template/go/main.go")),
+        ("main_test.go", include_str!("../template/go/main_test.go")),
+        ("README.md", include_str!("../template/go/README.md")),
+        (".gitignore", "/target\n"),
+    ];
+    let own = own.iter().map(|(path, text)| ((*path).into(), text.replace("@name@", name)));
+    own.chain(go::SDK.iter().map(|(path, text)| (Path::new("retake-sdk").join(path), (*text).to_owned()))).collect()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use crate::error::{Error, Kind, Result};
 use crate::steps::{Tell, quoted};
 use crate::watch::Sources;
-use crate::{python, rust};
+use crate::{go, python, rust};
 
 /// What a project is written in. Another language is another variant; the compiler then names each place that has to
 /// know it.
@@ -16,17 +16,20 @@ pub enum Language {
     Rust,
     /// Python, built by componentize-py.
     Python,
+    /// Go, built by the stock compiler.
+    Go,
 }
 
 impl Language {
     /// Each of them, in the order in which they are looked for.
-    pub const ALL: [Self; 2] = [Self::Rust, Self::Python];
+    pub const ALL: [Self; 3] = [Self::Rust, Self::Python, Self::Go];
 
     /// Returns its name as it is typed.
     pub fn name(self) -> &'static str {
         match self {
             Self::Rust => "rust",
             Self::Python => "python",
+            Self::Go => "go",
         }
     }
 
@@ -35,6 +38,7 @@ impl Language {
         match self {
             Self::Rust => "Cargo.toml",
             Self::Python => "pyproject.toml",
+            Self::Go => "go.mod",
         }
     }
 }
@@ -102,6 +106,7 @@ impl Project {
         match self.language {
             Language::Rust => crate::wasi::Toolchain::ensure(&self.dir, tell).map(drop),
             Language::Python => python::ensure(&self.dir, tell).map(drop),
+            Language::Go => go::ensure(&self.dir, tell).map(drop),
         }
     }
 
@@ -114,6 +119,7 @@ impl Project {
         match self.language {
             Language::Rust => rust::build(&self.dir, how),
             Language::Python => python::build(&self.dir, how),
+            Language::Go => go::build(&self.dir, how),
         }
     }
 
@@ -126,6 +132,7 @@ impl Project {
         match self.language {
             Language::Rust => rust::sources(&self.dir),
             Language::Python => Ok(python::sources(&self.dir)),
+            Language::Go => Ok(go::sources(&self.dir)),
         }
     }
 }

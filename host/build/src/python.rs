@@ -9,8 +9,9 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::error::{During, Error, Kind, Result};
+use crate::pip;
 use crate::project::{Built, How};
-use crate::steps::{Tell, command, peek, tools_dir, work, work_until};
+use crate::steps::{Tell, command, work, work_until, write};
 use crate::watch::Sources;
 
 /// What makes components.
@@ -65,38 +66,15 @@ pub(crate) const SDK: &[(&str, &str)] = carried![
 
 /// Checks that Python and pip are there, and installs componentize-py.
 pub(crate) fn ensure(dir: &Path, tell: Tell<'_>) -> Result<PathBuf> {
-    if peek(command("python3", dir).args(["-m", "pip", "--version"])).is_none() {
-        let message = "Python with pip is needed, and `python3 -m pip` does not answer";
-        return Err(Error::new(
-            Kind::Missing,
-            message,
-            "`apt-get install python3-pip`, or what this machine has for it",
-        ));
-    }
-    let home = tools_dir()?.join(format!("componentize-py-{COMPONENTIZE}"));
-    if peek(componentize(&home, dir).arg("--version")).is_none() {
-        tell(&format!(
-            "installing componentize-py {COMPONENTIZE} with pip into {}: it makes components",
-            home.display()
-        ));
-        work(pip(&home, dir).arg(format!("componentize-py=={COMPONENTIZE}")))?;
-    }
-    Ok(home)
+    let package = format!("componentize-py=={COMPONENTIZE}");
+    pip::ensure(&[&package], "componentize-py", "it makes components of Python", dir, tell)
 }
 
 fn componentize(home: &Path, dir: &Path) -> Command {
-    let mut componentize = command(home.join("bin/componentize-py"), dir);
+    let mut componentize = pip::program_of(home, "componentize-py", dir);
     // What Python says is for people; how it was called from Rust is not.
-    componentize.env("PYTHONPATH", home).env("RUST_BACKTRACE", "0");
+    componentize.env("RUST_BACKTRACE", "0");
     componentize
-}
-
-/// Installs packages into a directory of their own.
-fn pip(into: &Path, dir: &Path) -> Command {
-    let mut pip = command("python3", dir);
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--upgrade", "--target"]).arg(into);
-    pip.env("PIP_ROOT_USER_ACTION", "ignore"); // The directory is our own.
-    pip
 }
 
 /// Builds the component of the project in `dir`.
@@ -219,7 +197,7 @@ fn packages(dir: &Path, out: &Path, about: &About, tell: Tell<'_>) -> Result<Pat
     }
     let _ = std::fs::remove_dir_all(&into);
     tell(&format!("installing {} for Python {PYTHON}", about.packages.join(", ")));
-    let mut pip = pip(&into, dir);
+    let mut pip = pip::pip(&into, dir);
     pip.args(["--only-binary", ":all:", "--platform", "any", "--implementation", "py", "--abi", "none"]);
     pip.args(["--python-version", PYTHON]).args(&about.packages);
     if work(&mut pip).is_err() {
@@ -229,16 +207,6 @@ fn packages(dir: &Path, out: &Path, about: &About, tell: Tell<'_>) -> Result<Pat
     }
     write(&kept, &wanted)?;
     Ok(into)
-}
-
-/// Writes a file, unless it is so already.
-fn write(file: &Path, text: &str) -> Result<()> {
-    if std::fs::read_to_string(file).is_ok_and(|it| it == text) {
-        return Ok(());
-    }
-    let dir = file.parent().unwrap_or(file);
-    std::fs::create_dir_all(dir).during(|| format!("`{}` cannot be made", dir.display()))?;
-    std::fs::write(file, text).during(|| format!("`{}` cannot be written", file.display()))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{During, Error, Kind, Result};
 
 /// Whoever is told what is done next.
 pub type Tell<'a> = &'a (dyn Fn(&str) + Sync);
@@ -121,6 +121,21 @@ pub(crate) fn not_started(command: &Command, why: &std::io::Error) -> Error {
         }
         _ => Error::machine(message).cause(why),
     }
+}
+
+/// Writes a file, unless it is so already.
+pub(crate) fn write(file: &Path, text: &str) -> Result<()> {
+    write_bytes(file, text.as_bytes())
+}
+
+/// The same for bytes.
+pub(crate) fn write_bytes(file: &Path, bytes: &[u8]) -> Result<()> {
+    if std::fs::read(file).is_ok_and(|it| it == bytes) {
+        return Ok(());
+    }
+    let dir = file.parent().unwrap_or(file);
+    std::fs::create_dir_all(dir).during(|| format!("`{}` cannot be made", dir.display()))?;
+    std::fs::write(file, bytes).during(|| format!("`{}` cannot be written", file.display()))
 }
 
 /// Returns a command as a person would type it.

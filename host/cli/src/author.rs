@@ -24,6 +24,7 @@ pub(crate) fn new(args: &Args, typed: &New) -> anyhow::Result<Exit> {
     let language = match typed.lang {
         LanguageWord::Rust => Language::Rust,
         LanguageWord::Python => Language::Python,
+        LanguageWord::Go => Language::Go,
     };
     let project = retake_build::create(&typed.name, language).map_err(told)?;
     let path = typed.name.display().to_string();

@@ -19,6 +19,7 @@ pub(crate) struct New {
 pub(crate) enum LanguageWord {
     Rust,
     Python,
+    Go,
 }
 
 #[derive(Debug, clap::Args)]

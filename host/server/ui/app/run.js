@@ -135,7 +135,7 @@ function Whole({ run, reload, set }) {
     ${run.host_gone && html`<p class="note">The process that worked on it has died, and none has taken its place.</p>`}
     <${Card}><${Facts} of=${[
       ["Attempt", `${run.attempt}${run.round > 1 ? `, round ${run.round}` : ""}`],
-      ["Results kept", `${calls.filter((it) => it.result_bytes).length} of ${count(calls.length, "call")}`],
+      ["Results kept", `${calls.filter((it) => it.result_bytes).length.toLocaleString("en")} of ${count(calls.length, "call")}`],
       ["Made", html`<${Time} at=${run.created} />`], ["Began", run.began && html`<${Time} at=${run.began} />`],
       [isWorkedOn(run.state) ? "Takes so far" : "Took", html`<${Took} run=${run} />`], ["Goes on", !still && run.due && html`<${Time} at=${run.due} />`],
       ["Work queue", run.queue], ["Asked for otherwise", overrides.map(([name, it]) => `${name.replaceAll("_", " ")} ${it}`).join(", ")],

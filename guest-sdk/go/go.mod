@@ -1,0 +1,3 @@
+module retake
+
+go 1.25

@@ -1,0 +1,43 @@
+//! Tools that pip installs: several languages' compilers are packages of Python's.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::error::{Error, Kind, Result};
+use crate::steps::{Tell, command, peek, tools_dir, work};
+
+/// Returns where packages are, in these versions and in a directory of their own; installs them unless they are there.
+/// `why` says what they are for.
+pub(crate) fn ensure(packages: &[&str], program: &str, why: &str, dir: &Path, tell: Tell<'_>) -> Result<PathBuf> {
+    if peek(command("python3", dir).args(["-m", "pip", "--version"])).is_none() {
+        let message = format!("Python with pip is needed to install {why}, and `python3 -m pip` does not answer");
+        return Err(Error::new(
+            Kind::Missing,
+            message,
+            "`apt-get install python3-pip`, or what this machine has for it",
+        ));
+    }
+    let name = packages.first().copied().unwrap_or_default().replace("==", "-");
+    let home = tools_dir()?.join(name);
+    if peek(program_of(&home, program, dir).arg("--version")).is_none() && !home.join("complete").is_file() {
+        tell(&format!("installing {} with pip into {}: {why}", packages.join(" and "), home.display()));
+        work(pip(&home, dir).args(packages))?;
+        crate::steps::write(&home.join("complete"), "")?;
+    }
+    Ok(home)
+}
+
+/// Returns a program of packages that were installed there.
+pub(crate) fn program_of(home: &Path, program: &str, dir: &Path) -> Command {
+    let mut command = command(home.join("bin").join(program), dir);
+    command.env("PYTHONPATH", home);
+    command
+}
+
+/// Installs packages into a directory of their own.
+pub(crate) fn pip(into: &Path, dir: &Path) -> Command {
+    let mut pip = command("python3", dir);
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--upgrade", "--target"]).arg(into);
+    pip.env("PIP_ROOT_USER_ACTION", "ignore"); // The directory is our own.
+    pip
+}
