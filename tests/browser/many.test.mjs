@@ -18,11 +18,15 @@ after(async () => {
 
 test("100,000 runs are painted within 300 ms, and page smoothly", { skip }, async (context) => {
   const page = await open(server);
+  await page.addInitScript(() => new MutationObserver((_, observer) => {
+    if (!document.querySelector(".runs tbody tr")) return;
+    observer.disconnect();
+    requestAnimationFrame(() => (globalThis.painted = performance.now()));
+  }).observe(document, { childList: true, subtree: true }));
   const times = [];
   for (let i = 0; i < 5; i++) {
     await page.goto(`${server.base}/runs`);
-    await page.locator(".runs tbody tr").first().waitFor();
-    times.push(await page.evaluate(() => performance.getEntriesByName("runs-shown")[0]?.startTime ?? performance.now()));
+    times.push(await page.waitForFunction(() => globalThis.painted).then((it) => it.jsonValue()));
   }
   times.sort((a, b) => a - b);
   context.diagnostic(`the first rows were there after ${times.map(Math.round).join(", ")} ms`);

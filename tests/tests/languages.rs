@@ -157,6 +157,11 @@ fn in_go() {
 }
 
 #[test]
+fn in_c() {
+    all(&Language { retake: Retake::new(), component: |_| "c" }, "sandbox.trap");
+}
+
+#[test]
 fn in_python() {
     let python = Language { retake: Retake::new(), component: |_| "python" };
     all(&python, "ZeroDivisionError");

@@ -68,6 +68,7 @@ pub(crate) fn build(which: &Which) -> Result<Vec<PathBuf>> {
         let python = ["example-flows/python", "guest-sdk/python/src", "host/build/src/python.rs"];
         built.push(examples("python", &python)?);
         built.push(examples("go", &["example-flows/go", "guest-sdk/go", "host/build/src/go.rs"])?);
+        built.push(examples("c", &["example-flows/c", "guest-sdk/c", "host/build/src/c.rs"])?);
     }
     Ok(built)
 }

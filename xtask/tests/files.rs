@@ -11,6 +11,7 @@ const LONGER: &[(&str, &str)] = &[
     ("guest-sdk/rust/src/bindings.rs", "it is generated"),
     ("docs/api/openapi.json", "it is generated"),
     ("guest-sdk/go/internal/bindings/wit_exports/wit_exports.go", "it is generated"),
+    ("guest-sdk/c/bindings/flow.c", "it is generated"),
 ];
 
 /// Not written by us, or not to be read.
@@ -31,7 +32,7 @@ fn texts() -> Vec<(String, String)> {
         for entry in std::fs::read_dir(&dir).unwrap() {
             let path = entry.unwrap().path();
             let relative = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
-            if LEFT_OUT.contains(&relative.as_str()) || path.ends_with("node_modules") {
+            if LEFT_OUT.contains(&relative.as_str()) || path.ends_with("node_modules") || path.ends_with("target") {
                 continue;
             }
             if path.is_dir() {

@@ -1,4 +1,5 @@
 //! What every language does alike, as a test of the host looks at it: `tests/tests/languages.rs`.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "what a flow prints becomes its log")]
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;

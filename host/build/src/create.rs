@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{During, Error, Kind, Result};
 use crate::project::{Language, Project};
 use crate::steps::quoted;
-use crate::{go, python, sdk};
+use crate::{c, go, python, sdk};
 
 /// Longest name of a project: it becomes the name of a file and of a flow.
 const NAME_BYTES: usize = 64;
@@ -88,6 +88,7 @@ pub fn create(path: &Path, language: Language) -> Result<Project> {
         Language::Rust => in_rust(&name)?,
         Language::Python => in_python(&name),
         Language::Go => in_go(&name),
+        Language::C => in_c(&name),
     };
     for (file, text) in files {
         let file = path.join(file);
@@ -174,6 +175,17 @@ fn in_go(name: &str) -> Vec<(PathBuf, String)> {
     ];
     let own = own.iter().map(|(path, text)| ((*path).into(), text.replace("@name@", name)));
     own.chain(go::SDK.iter().map(|(path, text)| (Path::new("retake-sdk").join(path), (*text).to_owned()))).collect()
+}
+
+/// Returns the files of a project in C.
+fn in_c(name: &str) -> Vec<(PathBuf, String)> {
+    let own = [
+        ("flows.c", include_str!("../template/c/flows.c")),
+        ("README.md", include_str!("../template/c/README.md")),
+        (".gitignore", "/target\n"),
+    ];
+    let own = own.iter().map(|(path, text)| ((*path).into(), text.replace("@name@", name)));
+    own.chain(c::SDK.iter().map(|(path, text)| (Path::new("retake-sdk").join(path), (*text).to_owned()))).collect()
 }
 
 #[cfg(test)]

@@ -7,8 +7,9 @@
 //! It prints nothing itself: what is done next is told to a [`Tell`], and what compilers say goes to stderr. It does
 //! not look into what was built, and knows nothing of the rest of the host.
 //!
-//! Another language is another variant of [`Language`] and another module beside `rust`, `python` and `go`.
+//! Another language is another variant of [`Language`] and another module beside `rust`, `python`, `go` and `c`.
 
+mod c;
 mod core;
 mod create;
 mod error;

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use crate::error::{Error, Kind, Result};
 use crate::steps::{Tell, quoted};
 use crate::watch::Sources;
-use crate::{go, python, rust};
+use crate::{c, go, python, rust};
 
 /// What a project is written in. Another language is another variant; the compiler then names each place that has to
 /// know it.
@@ -18,11 +18,13 @@ pub enum Language {
     Python,
     /// Go, built by the stock compiler.
     Go,
+    /// C, built by zig's clang.
+    C,
 }
 
 impl Language {
     /// Each of them, in the order in which they are looked for.
-    pub const ALL: [Self; 3] = [Self::Rust, Self::Python, Self::Go];
+    pub const ALL: [Self; 4] = [Self::Rust, Self::Python, Self::Go, Self::C];
 
     /// Returns its name as it is typed.
     pub fn name(self) -> &'static str {
@@ -30,6 +32,7 @@ impl Language {
             Self::Rust => "rust",
             Self::Python => "python",
             Self::Go => "go",
+            Self::C => "c",
         }
     }
 
@@ -39,6 +42,7 @@ impl Language {
             Self::Rust => "Cargo.toml",
             Self::Python => "pyproject.toml",
             Self::Go => "go.mod",
+            Self::C => "flows.c",
         }
     }
 }
@@ -107,6 +111,7 @@ impl Project {
             Language::Rust => crate::wasi::Toolchain::ensure(&self.dir, tell).map(drop),
             Language::Python => python::ensure(&self.dir, tell).map(drop),
             Language::Go => go::ensure(&self.dir, tell).map(drop),
+            Language::C => c::ensure(&self.dir, tell).map(drop),
         }
     }
 
@@ -120,6 +125,7 @@ impl Project {
             Language::Rust => rust::build(&self.dir, how),
             Language::Python => python::build(&self.dir, how),
             Language::Go => go::build(&self.dir, how),
+            Language::C => c::build(&self.dir, how),
         }
     }
 
@@ -133,6 +139,7 @@ impl Project {
             Language::Rust => rust::sources(&self.dir),
             Language::Python => Ok(python::sources(&self.dir)),
             Language::Go => Ok(go::sources(&self.dir)),
+            Language::C => Ok(c::sources(&self.dir)),
         }
     }
 }

@@ -25,6 +25,7 @@ pub(crate) fn new(args: &Args, typed: &New) -> anyhow::Result<Exit> {
         LanguageWord::Rust => Language::Rust,
         LanguageWord::Python => Language::Python,
         LanguageWord::Go => Language::Go,
+        LanguageWord::C => Language::C,
     };
     let project = retake_build::create(&typed.name, language).map_err(told)?;
     let path = typed.name.display().to_string();

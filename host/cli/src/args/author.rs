@@ -20,6 +20,7 @@ pub(crate) enum LanguageWord {
     Rust,
     Python,
     Go,
+    C,
 }
 
 #[derive(Debug, clap::Args)]

@@ -169,7 +169,7 @@ export function Upload() {
     then(event);
   };
   return html`<${Head} title="Upload" under="A component is one .wasm file with flows and their tasks. It is looked into before anything is kept." />
-    <div class=${over ? "drop over-it" : "drop"} onDragOver=${drag(true)} onDragLeave=${drag(false)} onDrop=${drag(false, (event) => take(event.dataTransfer?.files[0]))}>
+    <div class=${`drop ${over ? "over-it" : ""} ${file ? "taken" : ""}`} onDragOver=${drag(true)} onDragLeave=${drag(false)} onDrop=${drag(false, (event) => take(event.dataTransfer?.files[0]))}>
       <${Icon} name="upload" /><h2>${file ? file.name : "Drop a .wasm file here"}</h2>
       ${refused ? html`<p class="note">${refused}</p>` : html`<label class=${file ? "button" : "button primary"}>${file ? "Choose another" : "Choose a file"}<input type="file" accept=".wasm,application/wasm" onChange=${(event) => take(event.currentTarget.files?.[0])} /></label>`}
       <p class="muted" role="status">${inspecting.busy ? "Looking into it…" : found && `${size(found.bytes)}, looked into: nothing is kept yet`}</p></div>

@@ -98,7 +98,7 @@ export function RunForm({ flow, deployments, given }) {
   const [typed, setTyped] = useState({});
   const { busy, wrong, act } = useAct();
   const deployment = deployments.find((it) => it.full_name === name);
-  const start = useMemo(() => startOf(flow.parameters, deployment?.parameters ?? {}), [name, flow]);
+  const start = useMemo(() => startOf(flow.parameters, deployment?.parameters ?? {}), [name, deployment?.version, flow]);
   const [later, policy] = [read(LATER, typed), read(POLICY, typed)];
   const bad = written?.wrong ?? later.wrong ?? policy.wrong;
   const submit = (event) => {
@@ -113,7 +113,7 @@ export function RunForm({ flow, deployments, given }) {
   return html`<form class="form" onSubmit=${submit} novalidate>
     ${!given && html`<${Text} label="Through" value=${name} set=${setName} hint=${deployment ? `On the work queue ${deployment.queue}.` : "On the work queue default, with no grants."}
       options=${[...deployments.map((it) => [it.full_name, `Deployment ${it.full_name}`]), ["", "No deployment"]]} />`}
-    <${Parameters} key=${name} schema=${flow.parameters} start=${start} set=${setWritten} />
+    <${Parameters} key=${name + deployment?.version} schema=${flow.parameters} start=${start} set=${setWritten} />
     <details><summary>Later, or with another policy</summary><${Fields} of=${[...LATER, ...POLICY]} it=${typed} set=${setTyped} /></details><${WhatIsWrong} wrong=${wrong} />
     <div class="row"><${Button} kind="primary" type="submit" icon="play" need="operator" busy=${busy} not=${bad}>Run<//><span class="muted small" role="status">${bad}</span></div></form>`;
 }

@@ -113,7 +113,8 @@ export function local(at) {
 /** @param {number} distance Milliseconds, from now on. */
 function relative(distance) {
   const size = Math.abs(distance);
-  if (size < 5000) return distance > 0 ? "in a moment" : "just now";
+  // `now` is a second old at most.
+  if (size < 5000) return distance > 1000 ? "in a moment" : "just now";
   const words = size < 60_000 ? `${Math.floor(size / 1000)} s` : size < 3_600_000 ? `${Math.floor(size / 60_000)} min`
     : size < 2 * DAY ? `${Math.floor(size / 3_600_000)} h` : `${Math.floor(size / DAY)} days`;
   return distance > 0 ? `in ${words}` : `${words} ago`;

@@ -153,6 +153,7 @@ export function follow(at, { from = "", on, ended }) {
   /** @type {Message[]} */
   let waiting = [];
   let frame = 0;
+  let failures = 0;
   const flush = () => {
     frame = 0;
     const all = waiting;
@@ -161,6 +162,7 @@ export function follow(at, { from = "", on, ended }) {
   };
   const tell = (/** @type {Message} */ it) => {
     last = it.id || last;
+    failures = 0;
     if (!it.event) return;
     waiting.push(it);
     frame ||= document.hidden ? window.setTimeout(flush, 100) : requestAnimationFrame(flush);
@@ -188,7 +190,7 @@ export function follow(at, { from = "", on, ended }) {
       if (how === "gone") return;
       if (how === "lost") {
         // A server that ends closes its streams first.
-        await new Promise((done) => setTimeout(done, 300));
+        await new Promise((done) => setTimeout(done, Math.min(10_000, 300 * 2 ** failures++)));
         if (!(await answers())) lost();
       }
       if (lostUntil.value !== null) await until((done) => lostUntil.watch((it) => it === null && done()));
