@@ -12,7 +12,7 @@ before(async () => {
   await server.deploy("orders", "orders");
   await server.deploy("values", "values");
   // What is refused on purpose.
-  page = await open(server, { expected: [/status of 409|status of 400/] });
+  page = await open(server, { expected: [/status of (400|409|422)/] });
 });
 after(async () => {
   await done(page);
@@ -47,7 +47,7 @@ test("a variable and a secret are set, granted, and refused to be removed while 
   await visit(page, server, `/components/${items.find((it) => it.name === "guest-values").digest}`);
   await page.getByLabel("Flow", { exact: true }).selectOption("values");
   for (const it of ["secret shop-token", "secret flow-token", "variable batch-size"]) await page.getByLabel(it).check();
-  await press("Show what would be");
+  await press("Preview");
   await page.getByText("What would change").waitFor();
   await press("Deploy");
   await page.getByText("shop-token, flow-token, batch-size").or(page.getByText("flow-token, shop-token, batch-size")).waitFor();
@@ -65,7 +65,7 @@ test("a schedule is made after a look at its next times, changed and removed", a
   await page.getByLabel("Deployment").selectOption("orders/dev");
   await page.getByLabel("Cron").fill("0 6 * * 1-5");
   await page.getByLabel("Time zone").fill("Europe/Berlin");
-  await press("Show what would be");
+  await press("Preview");
   await page.getByText("The next times").waitFor();
   assert.equal(await dialog().locator("li time").count(), 10);
   await press("Set it");
@@ -81,6 +81,13 @@ test("a schedule is made after a look at its next times, changed and removed", a
   await press("Remove…");
   await press("Remove it");
   await page.getByText("Nothing runs by itself yet").waitFor();
+});
+
+test("what is no component is refused, and says why", async () => {
+  await visit(page, server, "/upload");
+  await page.locator("input[type=file]").setInputFiles({ name: "notes.wasm", mimeType: "application/wasm", buffer: Buffer.from("no component") });
+  await page.locator(".wrong").waitFor();
+  assert.equal(await page.getByRole("button", { name: "Deploy" }).count(), 0);
 });
 
 test("a queue is limited and let go, a node is drained and goes on", async () => {
@@ -123,7 +130,7 @@ test("a deployment is changed after a look, paused, and forgotten", async () => 
   await dialog().getByLabel("Ended runs are kept").fill("30 d");
   await dialog().getByLabel("Wait before each").fill("5 s");
   await dialog().getByLabel("Default parameters, as JSON").fill("{\"customer\": \"globex\"}");
-  await press("Show what would be");
+  await press("Preview");
   await page.getByText("What would change").waitFor();
   await press("Change it");
   await said("orders/dev is changed");

@@ -162,6 +162,18 @@ fn in_c() {
 }
 
 #[test]
+fn in_javascript() {
+    let javascript = Language { retake: Retake::new(), component: |_| "javascript" };
+    all(&javascript, "TypeError");
+    let (run, said) = javascript.run(0, "fan-out", &["-p", "numbers:=[2, 3, 4, 10, 7]"]);
+    assert_eq!(run["result"], json!({"odd": 2, "sum": 8}), "{said}");
+    assert!(said.contains("left out: RangeError: 3 is odd"), "{said}");
+    let odd = run["tasks"].as_array().unwrap().iter().find(|it| it["failure"].is_object()).unwrap();
+    assert!(odd["failure"]["details"]["stack"].as_str().unwrap().contains(".js:"), "{odd:#}");
+    assert_eq!(run["children"][0]["state"], "Completed");
+}
+
+#[test]
 fn in_python() {
     let python = Language { retake: Retake::new(), component: |_| "python" };
     all(&python, "ZeroDivisionError");

@@ -67,6 +67,8 @@ pub(crate) fn build(which: &Which) -> Result<Vec<PathBuf>> {
         built.push(published(&toolchain, &target)?);
         let python = ["example-flows/python", "guest-sdk/python/src", "host/build/src/python.rs"];
         built.push(examples("python", &python)?);
+        let javascript = ["example-flows/javascript", "guest-sdk/javascript", "host/build/src/javascript.rs"];
+        built.push(examples("javascript", &javascript)?);
         built.push(examples("go", &["example-flows/go", "guest-sdk/go", "host/build/src/go.rs"])?);
         built.push(examples("c", &["example-flows/c", "guest-sdk/c", "host/build/src/c.rs"])?);
     }
@@ -110,7 +112,7 @@ fn hash(paths: &[&str]) -> Result<String> {
     let mut files = BTreeMap::new();
     while let Some(path) = open.pop() {
         let name = path.file_name().unwrap_or_default();
-        if name == "target" || name == "__pycache__" {
+        if name == "target" || name == "__pycache__" || name == "node_modules" {
             continue;
         }
         match path.is_dir() {

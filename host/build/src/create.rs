@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{During, Error, Kind, Result};
 use crate::project::{Language, Project};
 use crate::steps::quoted;
-use crate::{c, go, python, sdk};
+use crate::{c, go, javascript, python, sdk};
 
 /// Longest name of a project: it becomes the name of a file and of a flow.
 const NAME_BYTES: usize = 64;
@@ -87,6 +87,7 @@ pub fn create(path: &Path, language: Language) -> Result<Project> {
     let files = match language {
         Language::Rust => in_rust(&name)?,
         Language::Python => in_python(&name),
+        Language::JavaScript => in_javascript(&name),
         Language::Go => in_go(&name),
         Language::C => in_c(&name),
     };
@@ -162,6 +163,20 @@ fn in_python(name: &str) -> Vec<(PathBuf, String)> {
     ];
     let own = own.iter().map(|(path, text)| ((*path).into(), text.replace("@name@", name)));
     own.chain(python::SDK.iter().map(|(path, text)| (Path::new("retake-sdk").join(path), (*text).to_owned()))).collect()
+}
+
+/// Returns the files of a project in JavaScript.
+fn in_javascript(name: &str) -> Vec<(PathBuf, String)> {
+    let own = [
+        ("package.json", include_str!("../template/javascript/package.json")),
+        ("flows.js", include_str!("../template/javascript/flows.js")),
+        ("flows.test.js", include_str!("../template/javascript/flows.test.js")),
+        ("README.md", include_str!("../template/javascript/README.md")),
+        (".gitignore", "/target\n/node_modules\n"),
+    ];
+    let own = own.iter().map(|(path, text)| ((*path).into(), text.replace("@name@", name)));
+    let sdk = javascript::SDK.iter().map(|(path, text)| (Path::new("retake-sdk").join(path), (*text).to_owned()));
+    own.chain(sdk).collect()
 }
 
 /// Returns the files of a project in Go.

@@ -7,13 +7,14 @@
 //! It prints nothing itself: what is done next is told to a [`Tell`], and what compilers say goes to stderr. It does
 //! not look into what was built, and knows nothing of the rest of the host.
 //!
-//! Another language is another variant of [`Language`] and another module beside `rust`, `python`, `go` and `c`.
+//! Another language is another variant of [`Language`] and another module beside `rust`, `python`, `javascript`, `go` and `c`.
 
 mod c;
 mod core;
 mod create;
 mod error;
 mod go;
+mod javascript;
 mod pip;
 mod project;
 mod python;

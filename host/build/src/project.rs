@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use crate::error::{Error, Kind, Result};
 use crate::steps::{Tell, quoted};
 use crate::watch::Sources;
-use crate::{c, go, python, rust};
+use crate::{c, go, javascript, python, rust};
 
 /// What a project is written in. Another language is another variant; the compiler then names each place that has to
 /// know it.
@@ -16,6 +16,8 @@ pub enum Language {
     Rust,
     /// Python, built by componentize-py.
     Python,
+    /// JavaScript or TypeScript, built by componentize-js.
+    JavaScript,
     /// Go, built by the stock compiler.
     Go,
     /// C, built by zig's clang.
@@ -24,13 +26,14 @@ pub enum Language {
 
 impl Language {
     /// Each of them, in the order in which they are looked for.
-    pub const ALL: [Self; 4] = [Self::Rust, Self::Python, Self::Go, Self::C];
+    pub const ALL: [Self; 5] = [Self::Rust, Self::Python, Self::JavaScript, Self::Go, Self::C];
 
     /// Returns its name as it is typed.
     pub fn name(self) -> &'static str {
         match self {
             Self::Rust => "rust",
             Self::Python => "python",
+            Self::JavaScript => "javascript",
             Self::Go => "go",
             Self::C => "c",
         }
@@ -41,6 +44,7 @@ impl Language {
         match self {
             Self::Rust => "Cargo.toml",
             Self::Python => "pyproject.toml",
+            Self::JavaScript => "package.json",
             Self::Go => "go.mod",
             Self::C => "flows.c",
         }
@@ -110,6 +114,7 @@ impl Project {
         match self.language {
             Language::Rust => crate::wasi::Toolchain::ensure(&self.dir, tell).map(drop),
             Language::Python => python::ensure(&self.dir, tell).map(drop),
+            Language::JavaScript => javascript::ensure(&self.dir, tell).map(drop),
             Language::Go => go::ensure(&self.dir, tell).map(drop),
             Language::C => c::ensure(&self.dir, tell).map(drop),
         }
@@ -124,6 +129,7 @@ impl Project {
         match self.language {
             Language::Rust => rust::build(&self.dir, how),
             Language::Python => python::build(&self.dir, how),
+            Language::JavaScript => javascript::build(&self.dir, how),
             Language::Go => go::build(&self.dir, how),
             Language::C => c::build(&self.dir, how),
         }
@@ -138,6 +144,7 @@ impl Project {
         match self.language {
             Language::Rust => rust::sources(&self.dir),
             Language::Python => Ok(python::sources(&self.dir)),
+            Language::JavaScript => Ok(javascript::sources(&self.dir)),
             Language::Go => Ok(go::sources(&self.dir)),
             Language::C => Ok(c::sources(&self.dir)),
         }

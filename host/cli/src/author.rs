@@ -24,6 +24,7 @@ pub(crate) fn new(args: &Args, typed: &New) -> anyhow::Result<Exit> {
     let language = match typed.lang {
         LanguageWord::Rust => Language::Rust,
         LanguageWord::Python => Language::Python,
+        LanguageWord::JavaScript => Language::JavaScript,
         LanguageWord::Go => Language::Go,
         LanguageWord::C => Language::C,
     };

@@ -19,6 +19,9 @@ pub(crate) struct New {
 pub(crate) enum LanguageWord {
     Rust,
     Python,
+    /// Or TypeScript
+    #[value(name = "javascript", alias = "typescript")]
+    JavaScript,
     Go,
     C,
 }

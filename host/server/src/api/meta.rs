@@ -129,7 +129,7 @@ pub(super) async fn version() -> Json<Version> {
 /// A setting of the server, as it is in force.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Setting {
-    /// As it is typed, without the dashes.
+    /// As it stands in the configuration file: `data`, `command.server.listen`.
     pub name: String,
     /// Absent when nothing is said; `(set)` for what is secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]

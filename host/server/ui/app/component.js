@@ -115,7 +115,7 @@ function Deploy({ component, keep }) {
     ${wanted.length > 0 && html`<fieldset><legend>Grant what it asks for</legend>${wanted.map((one) => there.includes(one) ? html`<${Check} label=${one} checked=${granted.includes(one)} set=${() => toggle(one)} />`
       : html`<p class="note">It asks for the ${one}, which is not there: <a href="/values">set it</a> first.</p>`)}</fieldset>`}
     <${WhatIsWrong} wrong=${wrong} />${would && html`<div role="status">${wouldBe(would)}</div>`}
-    <div class="row"><${Button} kind="primary" type="submit" icon="deployments" need="deployer" busy=${busy} not=${not}>Deploy<//><${Button} need="deployer" not=${not} onClick=${look}>Show what would be<//></div></form>`;
+    <div class="row"><${Button} kind="primary" type="submit" icon="deployments" need="deployer" busy=${busy} not=${not}>Deploy<//><${Button} need="deployer" not=${not} onClick=${look}>Preview<//></div></form>`;
 }
 
 /** @param {{ parts: string[] }} props */

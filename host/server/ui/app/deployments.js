@@ -115,7 +115,7 @@ export function Schedules() {
   const fields = ({ kind }) => [
     !of && ["name", "Name", { must: true }], ["deployment", "Deployment", { options: names }], ["kind", "Kind", { options: [["cron", "Cron"], ["every", "At an interval"], ["once", "Once"]] }],
     kind === "cron" && ["expression", "Cron", { must: true, code: true, hint: "Minute, hour, day of the month, month, weekday." }], kind === "cron" && ["time_zone", "Time zone"],
-    kind === "every" && ["interval_ms", "Every", { as: "length", must: true, hint: "Such as 15 min or 1 h." }], kind === "once" && ["at", "At", { must: true, placeholder: "2030-01-31 06:00", hint: "In your time zone." }],
+    kind === "every" && ["interval_ms", "Every", { as: "length", must: true, hint: "Such as 15 min or 1 h." }], kind === "once" && ["at", "At", { as: "instant", must: true, placeholder: "2030-01-31 06:00", hint: "In your time zone." }],
     ["overlap", "When an earlier run has not ended", { options: [["allow", "Run all the same"], ["skip", "Make no run"], ["queue", "Wait for it"]] }],
     ["catch_up", "Times that were missed", { options: [["latest", "Run for the last of them"], ["none", "Make no runs"], ["all", "Run for each"]] }],
     ["jitter_ms", "Begin up to so much later", { as: "length", none: 0, placeholder: "at once" }], ["parameters", "Parameters, as JSON", { as: "json", none: {} }], ["paused", "Paused", { as: "check" }],

@@ -2,7 +2,7 @@
 // Fields, each with its label, what it is for and what is wrong with it; forms made of them, and from a JSON Schema.
 import { html, useEffect, useId, useState } from "../vendor/preact.js";
 import { Button, Dialog, Tabs, WhatIsWrong } from "./kit.js";
-import { length } from "./look.js";
+import { length, ticked } from "./look.js";
 import { useAct } from "./page.js";
 /** @import { Json, Obj, Schema } from "../wire" */
 
@@ -16,7 +16,7 @@ export function Text({ label, value, set, hint, wrong, rows, options, type = "te
       const [key, title] = [option].flat();
       return html`<option value=${key} selected=${key === value}>${title ?? key}</option>`;
     })}</select>` : rows ? html`<textarea rows=${rows} ...${it}></textarea>` : html`<input type=${type} ...${it} />`}
-    ${about && html`<p id=${about} class=${wrong ? "bad-text" : "muted"}>${wrong || hint}</p>`}</div>`;
+    ${about && html`<p id=${about} class=${wrong ? "bad-text" : "muted"}>${wrong || (typeof hint === "string" ? ticked(hint) : hint)}</p>`}</div>`;
 }
 
 export const Check = ({ label, checked, set, hint = "" }) => html`<label class="check"><input type="checkbox" checked=${checked} onChange=${(event) => set(event.currentTarget.checked)} />
@@ -32,7 +32,7 @@ export function Choice({ legend, value, set, options }) {
 /**
  * A field: what it is called in what is sent, its label, and what `Text` takes. `as` says what it is read as; `must` that
  * it may not be empty; one that is empty otherwise is sent as `none`, or not at all.
- * @typedef {[name: string, label: string, more?: { as?: "json" | "length" | "number" | "list" | "check" | "mib", must?: boolean, none?: Json, [more: string]: unknown }]} FieldOf
+ * @typedef {[name: string, label: string, more?: { as?: "json" | "length" | "number" | "list" | "check" | "mib" | "instant", must?: boolean, none?: Json, [more: string]: unknown }]} FieldOf
  */
 
 /** @type {Record<string, [read: (text: string) => unknown, wrong: string]>} */
@@ -40,6 +40,7 @@ const READ = {
   json: [(text) => JSON.parse(text), "This is not JSON: a text stands in double quotes."],
   length: [length, "Say it as 30 s, 5 min or 1 h."],
   number: [Number, "This is not a number."],
+  instant: [Date.parse, "Say it as 2030-01-31 06:00."],
   mib: [(text) => Number(text) * (1 << 20), "This is not a number."],
   list: [(text) => text.split(",").map((it) => it.trim()).filter(Boolean), ""],
 };
@@ -96,7 +97,7 @@ export function Editor({ title, fields, start = {}, yes = "Set it", need, wide, 
   const got = read(of, it);
   const submit = () => got.wrong || act(() => send(got.values, it));
   return html`<${Dialog} title=${title} close=${close} wide=${wide} submit=${submit} actions=${html`
-    ${look ? html`<${Button} not=${got.wrong} onClick=${() => act(async () => setSeen(await look(got.values, it)))}>Show what would be<//>` : html`<${Button} onClick=${close}>Leave it<//>`}
+    ${look ? html`<${Button} not=${got.wrong} onClick=${() => act(async () => setSeen(await look(got.values, it)))}>Preview<//>` : html`<${Button} onClick=${close}>Leave it<//>`}
     <${Button} type="submit" kind="primary" need=${need} busy=${busy} not=${got.wrong}>${yes}<//>`}>
     <${Fields} of=${of} it=${it} set=${set} />${about && html`<p class="muted">${about}</p>`}${seen && html`<div role="status">${seen}</div>`}<${WhatIsWrong} wrong=${wrong} />
   <//>`;

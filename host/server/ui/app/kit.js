@@ -1,7 +1,7 @@
 // @ts-check
 // What pages are made of: buttons, messages, dialogs, cards, tables.
 import { html, useEffect, useId, useRef, useState } from "../vendor/preact.js";
-import { coloured, Icon, size } from "./look.js";
+import { coloured, Icon, size, ticked } from "./look.js";
 import { useAct, useCell } from "./page.js";
 import { cell, refusal } from "./server.js";
 /** @import { ComponentChildren } from "../vendor/preact.js" */
@@ -55,8 +55,8 @@ export const Said = () => html`<div class="said" role="status">${useCell(said).m
 
 /** @param {{ wrong: Wrong | undefined, again?: () => unknown }} props */
 export const WhatIsWrong = ({ wrong, again }) => wrong && html`<div class="wrong" role="alert"><${Icon} name="cross" /><div>
-  <p><strong>${wrong.message}</strong></p>${wrong.causes && html`<ul>${wrong.causes.slice(0, 20).map((it) => html`<li>${it}</li>`)}</ul>`}
-  <p class="muted">${wrong.hint}${wrong.request_id && html` <small>(${wrong.request_id} in the server's log)</small>`}</p>
+  <p><strong>${ticked(wrong.message)}</strong></p>${wrong.causes && html`<ul>${wrong.causes.slice(0, 20).map((it) => html`<li>${ticked(it)}</li>`)}</ul>`}
+  <p class="muted">${ticked(wrong.hint)}${wrong.request_id && html` <small>(${wrong.request_id} in the server's log)</small>`}</p>
   ${again && html`<p><${Button} icon="again" onClick=${again}>Try again<//></p>`}</div></div>`;
 
 /** @param {{ title: string, icon?: string, children?: ComponentChildren }} props */

@@ -159,6 +159,9 @@ export function size(bytes) {
 /** @param {number} n @param {string} one @param {string} [many] */
 export const count = (n, one, many = one + "s") => `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
 
+/** What stands between backquotes is code. @param {string | undefined} text */
+export const ticked = (text = "") => text.split("`").map((it, at) => (at % 2 ? html`<code>${it}</code>` : it));
+
 /** JSON on one line, cut. @param {Json | undefined} value */
 export function brief(value, most = 80) {
   const text = typeof value === "string" ? value : JSON.stringify(value) ?? "";

@@ -85,6 +85,8 @@ export function Logs({ run, still }) {
     return found.entries;
   }, [version, found]);
   const shown = entries.length;
+  // A retry is to be watched.
+  useEffect(() => setFollowing(!still), [still]);
   const { first, last } = useWindow(box, shown, HEIGHT, true);
   useEffect(() => {
     if (following) box.current.scrollTop = box.current.scrollHeight;

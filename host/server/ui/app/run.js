@@ -2,7 +2,7 @@
 // One run: where it stands, why, and what can be done.
 import { html, useCallback, useEffect, useRef, useState } from "../vendor/preact.js";
 import { Button, Card, confirm, Copy, Empty, Facts, Head, say, shown, table, Tabs, Value, WhatIsWrong } from "./kit.js";
-import { brief, clockMs, count, isOver, isStill, isWorkedOn, local, State, Time, took } from "./look.js";
+import { brief, clockMs, count, isOver, isStill, isWorkedOn, local, State, ticked, Time, took } from "./look.js";
 import { asked, go, search, useAct, useCalmly, useLoad } from "./page.js";
 import { Retry } from "./retry.js";
 import { Call, componentOf, Meters, Why } from "./run-call.js";
@@ -53,9 +53,9 @@ function WhyItIsSo({ run, component }) {
   const last = run.attempts?.at(-1);
   const failed = run.failure && !isWorkedOn(run.state);
   const limits = component?.flows.find((it) => it.name === run.flow)?.limits;
-  return html`<${Card} class=${failed ? "failure" : ""} title=${failed ? "Why it failed" : "Where it stands"}>
+  return html`<${Card} class=${failed ? "failure" : ""} title=${!failed ? "Where it stands" : isStill(run.state) ? "Why it failed" : "Why the last attempt failed"}>
     ${failed && html`<${Why} failure=${run.failure} />${last && html`<${Meters} evidence=${last.evidence} took=${last.took_ms} limits=${limits} run=${run} />`}`}
-    ${explained && html`<ul class="said-why">${explained.explained.filter((it) => !it.startsWith("The last attempt failed with")).slice(0, 12).map((it) => html`<li>${it}</li>`)}</ul>
+    ${explained && html`<ul class="said-why">${explained.explained.filter((it) => !it.startsWith("The last attempt failed with")).slice(0, 12).map((it) => html`<li>${ticked(it)}</li>`)}</ul>
       <div class="row muted small">From a terminal: <code>${explained.hint}</code><${Copy} text=${explained.hint} label="Copy the command" /></div>`}<//>`;
 }
 

@@ -34,7 +34,7 @@ const Chart = ({ counts }) => useMemo(() => {
       return html`<g><title>${`${local(from + at * counts.bucket_ms)}: ${it.words || "no runs"}`}</title><rect class="room" x=${at * step} y="0" width=${step} height=${UP + DOWN + 2} />
         ${bars}${it.hues.bad ? bar("bad", at, UP + 2, Math.min(DOWN, high(it.hues.bad))) : ""}</g>`;
     })}<rect class="line" x="0" y=${UP + 0.5} width=${WIDTH} height="1" /></svg>
-    <figcaption><span>${local(counts.from)}</span><span>failed below the line</span><span>now</span></figcaption></figure>`;
+    <figcaption><span>${local(counts.from)}</span><span>${counts.complete === false ? "the newest 100,000; " : ""}failed below the line</span><span>now</span></figcaption></figure>`;
 }, [counts]);
 
 /** @param {{ counts: Counts | undefined }} props */

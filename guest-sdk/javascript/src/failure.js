@@ -1,0 +1,36 @@
+// Why a flow or a task did not succeed.
+import { milliseconds } from "./policy.js";
+
+const STACK_CHARACTERS = 16_000;
+
+export class Failure extends Error {
+  constructor(code, message = "", { permanent = false, retryAfter, details } = {}) {
+    super(message);
+    this.name = "Failure";
+    this.code = code;
+    this.permanent = permanent;
+    this.retryAfter = retryAfter === undefined ? undefined : milliseconds("retryAfter", retryAfter);
+    this.details = details;
+  }
+
+  static permanent(code, message = "", more = {}) {
+    return new Failure(code, message, { ...more, permanent: true });
+  }
+
+  /** Returns the failure that something thrown is. */
+  static of(thrown) {
+    if (thrown instanceof Failure) return thrown;
+    if (!(thrown instanceof Error)) return new Failure("error", typeof thrown === "string" ? thrown : JSON.stringify(thrown) ?? String(thrown));
+    const code = typeof thrown.code === "string" && thrown.code ? thrown.code : thrown.constructor?.name || thrown.name || "Error";
+    const stack = String(thrown.stack ?? "").slice(0, STACK_CHARACTERS);
+    return new Failure(code, thrown.message, { details: stack ? { stack } : undefined });
+  }
+
+  get [Symbol.toStringTag]() {
+    return "Failure";
+  }
+
+  toString() {
+    return this.message ? `${this.code}: ${this.message}` : this.code;
+  }
+}
