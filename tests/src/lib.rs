@@ -51,6 +51,12 @@ fn existing(path: PathBuf) -> PathBuf {
     path
 }
 
+/// The binary `retake`: beside the test's own, so that another target directory or profile is respected.
+pub fn binary() -> PathBuf {
+    let deps = std::env::current_exe().unwrap();
+    existing(deps.parent().unwrap().parent().unwrap().join("retake"))
+}
+
 /// The binary with a data directory of its own.
 pub struct Retake {
     /// Removed with it.
@@ -78,10 +84,7 @@ impl Retake {
 
     /// Makes a command ready.
     pub fn command(&self, args: &[&str]) -> Command {
-        // Beside the test's own binary, so that another target directory or profile is respected.
-        let deps = std::env::current_exe().unwrap();
-        let binary = existing(deps.parent().unwrap().parent().unwrap().join("retake"));
-        let mut command = Command::new(binary);
+        let mut command = Command::new(binary());
         command.args(args).env("RETAKE_DATA", self.dir.path().join("data")).stdin(Stdio::null());
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command

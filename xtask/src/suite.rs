@@ -22,6 +22,9 @@ pub(crate) fn test(args: &[String]) -> Result<()> {
         "--start-directory",
         "guest-sdk/python/tests",
     ]))?;
+    say("testing the SDK for JavaScript");
+    run(command("node").args(["--test", "guest-sdk/javascript/test"]).stdout(std::io::stderr()))?;
+    crate::tools::browser()?;
     say("running the tests");
     let mut test = cargo();
     // Not `nextest`, which leaves the examples in the documentation out.

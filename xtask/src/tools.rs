@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use retake_build::steps::tools_dir;
 
-use crate::steps::{cargo, command, peek, run, say};
+use crate::steps::{cargo, command, peek, root, run, say};
 
 /// Checks licences and sources of dependencies.
 const CARGO_DENY: &str = "0.20.2";
@@ -45,6 +45,25 @@ pub(crate) fn schemathesis() -> Result<(PathBuf, PathBuf)> {
         pip(&home, &[], &format!("schemathesis=={SCHEMATHESIS}"))?;
     }
     Ok((home, program))
+}
+
+/// Checks that there is a browser, and installs what drives it.
+pub(crate) fn browser() -> Result<()> {
+    if peek(command("chromium").arg("--version")).is_none() {
+        say("installing Chromium with apt-get: the web UI is tested in it");
+        let install = "apt-get update -qq && apt-get install -y -qq chromium > /dev/null";
+        let hint = "Chromium is needed to test the web UI: `apt-get install chromium`, as root";
+        run(command("sh").args(["-c", install])).context(hint)?;
+    }
+    let (dir, stamp) = (root().join("tests/browser"), root().join("tests/browser/node_modules/complete"));
+    let lock = std::fs::read_to_string(dir.join("package-lock.json"))?;
+    if std::fs::read_to_string(&stamp).is_ok_and(|it| it == lock) {
+        return Ok(());
+    }
+    say("installing what drives the browser with npm into tests/browser/node_modules");
+    let quiet = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"];
+    run(command("npm").args(quiet).current_dir(&dir).stdout(std::io::stderr()))?;
+    Ok(std::fs::write(stamp, lock)?)
 }
 
 /// Installs a package into a directory of our own.

@@ -39,6 +39,7 @@ pub(crate) fn build(dir: &Path, how: How<'_>) -> Result<Built> {
     let zig = ensure(dir, how.tell)?;
     let out = dir.join(OUT);
     let sdk = sdk(dir, &out)?;
+    std::fs::create_dir_all(&out).during(|| format!("`{}` cannot be made", out.display()))?;
     let name = dir.file_name().map_or_else(|| "flows".into(), |it| it.to_string_lossy().into_owned());
     let (core, file) = (out.join("core.wasm"), dir.join("target").join(format!("{name}.wasm")));
     let mut cc = command(zig, dir);
@@ -81,7 +82,6 @@ fn sdk(dir: &Path, out: &Path) -> Result<PathBuf> {
     for (path, text) in SDK {
         write(&out.join("sdk").join(path), text)?;
     }
-    std::fs::create_dir_all(out).during(|| format!("`{}` cannot be made", out.display()))?;
     Ok(out.join("sdk"))
 }
 
