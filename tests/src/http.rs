@@ -83,6 +83,13 @@ impl Server {
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
     }
 
+    /// The bytes of memory that the server has written and shares with nothing, not even with itself.
+    pub fn written(&self) -> u64 {
+        let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.child.id())).unwrap();
+        let line = rollup.lines().find_map(|it| it.strip_prefix("Private_Dirty:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+    }
+
     /// Asks with the admin's token.
     pub fn ask(&self, method: &str, path: &str, body: &str) -> Answer {
         self.ask_as(Some(&self.token), method, path, body)

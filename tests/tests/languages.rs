@@ -151,6 +151,56 @@ fn a_large_component_does_not_swell_the_server() {
     assert!(grown < 250 << 20, "{} MiB more", grown >> 20);
 }
 
+/// A sandbox of an interpreter shares its code, and its first memory, with all others: what it holds is what it wrote.
+#[test]
+fn sandboxes_that_wait_hold_little() {
+    for (component, most) in [("orders", 1), ("c", 1), ("go", 3), ("javascript", 3), ("python", 4)] {
+        let retake = Retake::new();
+        let server = Server::start(&retake);
+        retake.expect(0, &["deploy", &path(component), "--flow", "orders", "-n", "dev"]);
+        retake.expect(0, &["run", "orders/dev", "-w"]);
+        let before = server.written();
+        // A flow and a task each.
+        for _ in 0..20 {
+            retake.expect(0, &["run", "orders/dev", "-p", "pause_ms=30000"]);
+        }
+        let all_sleep = || server.ask("GET", "/metrics", "").body.contains("task_attempts_running 20");
+        let began = Instant::now();
+        while !all_sleep() && began.elapsed().as_secs() < 5 {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        let held = server.written().saturating_sub(before) / 40;
+        println!("{component}: {} KiB for each sandbox that waits", held >> 10);
+        assert!(held < most << 20, "{component}: {held} bytes");
+        server.kill();
+    }
+}
+
+/// Compiled code is kept, and mapped: a host that starts again begins the attempt that is due, whatever its language.
+#[test]
+fn a_host_that_starts_again_begins_at_once() {
+    for component in ["javascript", "python"] {
+        let retake = Retake::new();
+        let server = Server::start(&retake);
+        retake.expect(0, &["deploy", &path(component), "--flow", "retry-it", "-n", "dev"]);
+        let made = retake.expect(0, &["run", "retry-it/dev", "-p", "fail_times=0", "--in", "2s", "-o", "id"]).out;
+        assert_eq!(server.stop(), 0);
+        std::thread::sleep(std::time::Duration::from_secs(2));
+        let started = jiff::Timestamp::now();
+        let _server = Server::start(&retake);
+        let run = loop {
+            let run = retake.json(&["show", made.trim()]);
+            if run["state"] == "Completed" {
+                break run;
+            }
+        };
+        let at = |field: &str| run["attempts"][0][field].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+        let (began, ended) = (at("began").duration_since(started), at("ended").duration_since(started));
+        println!("{component}: began {began:?} after the process was started, and ended {ended:?} after it");
+        assert!(began.as_millis() < 500, "{component}: {began:?}");
+    }
+}
+
 #[test]
 fn in_go() {
     all(&Language { retake: Retake::new(), component: |_| "go" }, "sandbox.trap");
