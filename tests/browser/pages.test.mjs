@@ -3,7 +3,7 @@ import { after, before, test } from "node:test";
 import fs from "node:fs";
 import path from "node:path";
 import { accessible, close, done, fits, open, shot, visit } from "./browser.mjs";
-import { SHOTS, start, turn } from "./server.mjs";
+import { SHOTS, component, start, turn } from "./server.mjs";
 import { pages, stock } from "./stocked.mjs";
 
 let server;
@@ -54,6 +54,22 @@ for (const narrow of [false, true]) {
       await shot(page, `dialog-${name}-${button.replace(/\W+/g, "")}-${narrow ? "narrow-dark" : "wide-light"}`);
       await page.keyboard.press("Escape");
       await page.locator("dialog").waitFor({ state: "detached" });
+    }
+    await done(page);
+  });
+}
+
+for (const narrow of [false, true]) {
+  test(`an upload that was looked into, ${narrow ? "narrow" : "wide"}`, async () => {
+    const page = await open(server, { narrow, dark: narrow, at: "/upload" });
+    for (const name of ["values", "changed_added"]) {
+      await page.locator("input[type=file]").setInputFiles(component(name));
+      await page.getByText("nothing is kept yet").waitFor();
+      await page.locator("h2", { hasText: `${name}.wasm` }).waitFor();
+      for (const summary of await page.locator("main summary").all()) await summary.click();
+      await fits(page, name);
+      await accessible(page, name);
+      await shot(page, `upload-${name}-${narrow ? "narrow-dark" : "wide-light"}`);
     }
     await done(page);
   });

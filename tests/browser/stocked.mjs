@@ -20,7 +20,7 @@ export async function stock(server) {
   await server.deploy("parent", "parent");
   await server.ask("PUT", "/schedules/nightly", { deployment: "orders/dev", when: { cron: { expression: "0 6 * * 1-5", time_zone: "Europe/Amsterdam" } } });
   const run = async (ask, ...states) => server.reaches((await server.run(ask)).id, ...states);
-  const failed = await run({ deployment: "orders/dev", parameters: { enrich_fails: 1, load: "fail-once" } }, "Failed");
+  const failed = await run({ deployment: "orders/dev", parameters: { enrich_fails: 1, load: "fail-once", pause_ms: 150 } }, "Failed");
   const retried = await run({ deployment: "orders/dev", parameters: { load: "fail-once" } }, "Failed");
   await server.ask("POST", `/flow-runs/${retried.id}/retry`, {});
   await server.reaches(retried.id, "Completed");

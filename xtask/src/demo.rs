@@ -1,5 +1,6 @@
 //! Shows on the terminal what the product does, and checks each thing that it shows.
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -33,8 +34,7 @@ pub(crate) fn walk(once: bool) -> Result<()> {
     if once {
         return std::fs::remove_dir_all(&demo.data).with_context(|| demo.data.display().to_string());
     }
-    demo.leave();
-    Ok(())
+    demo.leave()
 }
 
 struct Demo {
@@ -177,13 +177,37 @@ impl Demo {
     }
 
     /// Says what to try next.
-    fn leave(&self) {
+    /// Says what there is to try; where somebody looks on, leaves the web UI open until they have seen enough.
+    fn leave(&self) -> Result<()> {
         let retake = |rest: &str| println!("  {} --data {} {rest}", near(&self.program), self.data.display());
         println!("\nThe runs stay in {}. To try:\n", self.data.display());
         retake("ps");
         retake(&format!("run {}", self.component("fan_out.wasm")));
         retake(&format!("policy {}", self.component("retry_it.wasm")));
+        if !std::io::stdout().is_terminal() {
+            retake("server &");
+            retake("ui");
+            println!("\nExample flows are in example-flows/, and README.md shows how to write one.");
+            return Ok(());
+        }
         println!("\nExample flows are in example-flows/, and README.md shows how to write one.");
+        println!("The web UI stays open until Ctrl-C:\n");
+        let retake = |words: &[&str]| {
+            let mut retake = command(&self.program);
+            retake.arg("--data").arg(&self.data).args(words);
+            retake
+        };
+        let mut server = retake(&["server", "--listen", "127.0.0.1:0"]).spawn()?;
+        let began = Instant::now();
+        while !self.data.join("server.json").is_file() && began.elapsed() < Duration::from_secs(10) {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        run(&mut retake(&["ui"]))?;
+        let ended = server.wait()?;
+        if !ended.success() {
+            bail!("the server ended with {ended}");
+        }
+        Ok(())
     }
 }
 

@@ -3,7 +3,7 @@
 import { html, useMemo, useRef, useState } from "../vendor/preact.js";
 import { PolicyView } from "./flow.js";
 import { Check, Fields, Parameters, POLICY, read, Text } from "./forms.js";
-import { Button, Card, Command, confirm, Copy, Facts, Head, say, shown, table, WhatIsWrong } from "./kit.js";
+import { Button, Card, Command, confirm, Copy, Facts, Head, removes, say, shown, table, WhatIsWrong } from "./kit.js";
 import { brief, count, Icon, size, Time, took } from "./look.js";
 import { go, useAct, useLists, useLoad } from "./page.js";
 import { ask, get, path, refusal } from "./server.js";
@@ -58,7 +58,7 @@ function Against({ all, of }) {
 }
 
 /** @param {{ kind: string, of: FlowInfo | TaskInfo }} props */
-const One = ({ kind, of }) => html`<details><summary>${kind} ${of.name}</summary><${Card}><p>${of.description}</p><h3>What it asks for</h3><${Asks} of=${of} /><h3>Retries</h3><${PolicyView} policy=${of.retry} /><//></details>`;
+const One = ({ kind, of }) => html`<details><summary>${kind} ${of.name} <small>${of.retry.retries ? count(of.retry.retries, "retry", "retries") : "no retries"}${of.capabilities.length > 0 && `, asks for ${of.capabilities.map(capability).join(", ")}`}</small></summary><${Card}><p>${of.description}</p><h3>What it asks for</h3><${Asks} of=${of} /><h3>Retries</h3><${PolicyView} policy=${of.retry} /><//></details>`;
 
 /** @param {{ of: Component | Inspection }} props */
 const Inside = ({ of }) => html`<${Card} title=${`${count(of.flows.length, "flow")}, ${count(of.tasks.length, "task")}`}>${of.flows.map((it) => html`<${One} kind="Flow" of=${it} />`)}${of.tasks.map((it) => html`<${One} kind="Task" of=${it} />`)}<//>`;
@@ -125,11 +125,7 @@ export function ComponentPage({ parts: [digest = ""] }) {
   return shown(one, (/** @type {Component} */ it) => {
     const remove = () => confirm({
       title: `Forget ${it.name} ${it.version}?`, yes: "Forget it", what: "The component is removed. That is refused while a run or a deployment refers to it.",
-      act: async () => {
-        await ask("DELETE", path("components", it.digest));
-        say("The component is forgotten");
-        go("/flows");
-      },
+      act: removes(path("components", it.digest), "The component is forgotten", () => go("/flows")),
     });
     return html`<${Head} title=${html`${it.name}<span class="tag">${it.version}</span>`} under=${it.description}><${Button} need="deployer" onClick=${remove}>Forget…<//><//>
       <${Card}><${Facts} of=${[["Digest", html`<code>${it.digest}</code><${Copy} text=${it.digest} label="Copy the digest" />`], ["Size", size(it.bytes)], ["Uploaded", html`<${Time} at=${it.uploaded} />`]]} /><//>

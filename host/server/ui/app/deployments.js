@@ -4,7 +4,7 @@ import { html, useState } from "../vendor/preact.js";
 import { wouldBe } from "./component.js";
 import { RunForm } from "./flow.js";
 import { Editor, POLICY } from "./forms.js";
-import { Button, Card, confirm, doings, Empty, Facts, Head, say, shown, table, Value } from "./kit.js";
+import { Button, Card, confirm, doings, Empty, Facts, Head, removes, say, shown, table, Value } from "./kit.js";
 import { brief, count, local, size, State, Time, took } from "./look.js";
 import { go, useLists, useLoad } from "./page.js";
 import { componentOf } from "./run-call.js";
@@ -50,11 +50,7 @@ export function DeploymentPage({ parts: [flow = "", name = ""] }) {
     const info = component?.flows.find((one) => one.name === flow);
     const remove = () => confirm({
       title: `Forget ${it.full_name}?`, yes: "Forget it", what: `Its ${count(schedules.length, "schedule")} go with it. Its runs stay, and can still be retried.`,
-      act: async () => {
-        await ask("DELETE", at);
-        say(`${it.full_name} is forgotten`);
-        go("/deployments");
-      },
+      act: removes(at, `${it.full_name} is forgotten`, () => go("/deployments")),
     });
     const pause = () => confirm({
       title: it.paused ? "Let its schedules go on?" : "Pause its schedules?", yes: it.paused ? "Go on" : "Pause", calm: true,
@@ -102,11 +98,7 @@ export function Schedules() {
   const all = useLists("/schedules", "/deployments");
   const remove = (/** @type {Schedule} */ it) => confirm({
     title: `Remove ${it.name}?`, yes: "Remove it", what: `It makes no more runs of ${it.schedule.deployment}. Those that it made stay.`,
-    act: async () => {
-      await ask("DELETE", path("schedules", it.name));
-      say(`The schedule ${it.name} is removed`);
-      await all.reload();
-    },
+    act: removes(path("schedules", it.name), `The schedule ${it.name} is removed`, () => all.reload()),
   });
   const of = editing === "new" ? undefined : editing;
   const was = of?.schedule;

@@ -3,7 +3,7 @@
 import { html, useEffect, useId, useRef, useState } from "../vendor/preact.js";
 import { coloured, Icon, size, ticked } from "./look.js";
 import { useAct, useCell } from "./page.js";
-import { cell, refusal } from "./server.js";
+import { ask, cell, refusal } from "./server.js";
 /** @import { ComponentChildren } from "../vendor/preact.js" */
 /** @import { Json, Wrong } from "../wire" */
 /** @import { Loaded } from "./page.js" */
@@ -149,6 +149,13 @@ const question = cell(/** @type {Question | null} */ (null));
 
 /** Asks before something is done: says what will happen. @param {Question} asked */
 export const confirm = (asked) => void (question.value = asked);
+
+/** What is done when somebody is sure that something is to go. @param {string} at @param {string} done What is said then. @param {() => unknown} then */
+export const removes = (at, done, then) => async () => {
+  await ask("DELETE", at);
+  say(done);
+  await then();
+};
 
 /** Shows what is asked, if something is. */
 export function Asked() {

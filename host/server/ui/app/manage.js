@@ -2,7 +2,7 @@
 // Secrets and variables, tokens, who did what, and the settings in force.
 import { html, useState } from "../vendor/preact.js";
 import { Editor, Text } from "./forms.js";
-import { Button, Card, Command, confirm, Dialog, doings, Empty, Facts, Head, say, shown, table } from "./kit.js";
+import { Button, Card, Command, confirm, Dialog, doings, Empty, Facts, Head, removes, say, shown, table } from "./kit.js";
 import { brief, Time } from "./look.js";
 import { asked, search, useLists, useLoad } from "./page.js";
 import { ask, deploymentPath, get, path, query, refusal } from "./server.js";
@@ -15,11 +15,7 @@ export function Values() {
   const needs = (/** @type {string} */ kind) => (kind === "secret" ? "admin" : "deployer");
   const remove = (/** @type {string} */ kind, /** @type {Secret} */ it) => confirm({
     title: `Remove the ${kind} ${it.name}?`, yes: "Remove it", what: "That is refused while a deployment grants it.",
-    act: async () => {
-      await ask("DELETE", path(kind + "s", it.name));
-      say(`The ${kind} ${it.name} is removed`);
-      await all.reload();
-    },
+    act: removes(path(kind + "s", it.name), `The ${kind} ${it.name} is removed`, () => all.reload()),
   });
   const set = async ({ name = editing?.it?.name ?? "", value }) => {
     await ask("PUT", path(editing?.kind + "s", name), { value });
@@ -51,11 +47,7 @@ export function Tokens() {
   const all = useLoad("tokens", async (signal) => (refused ? { items: [] } : get("/tokens", signal)));
   const revoke = (/** @type {Token} */ it) => confirm({
     title: `Revoke ${it.name}?`, yes: "Revoke it", what: "Whoever has it is shut out at once, and so are the browsers that were signed in with it.",
-    act: async () => {
-      await ask("DELETE", path("tokens", it.name));
-      say(`The token ${it.name} is revoked`);
-      await all.reload();
-    },
+    act: removes(path("tokens", it.name), `The token ${it.name} is revoked`, () => all.reload()),
   });
   const make = async ({ name, role, lasts }) => {
     setMade(await ask("POST", path("tokens", name), { role, ...(lasts && { expires: new Date(Date.now() + lasts).toISOString() }) }));

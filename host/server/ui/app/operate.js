@@ -2,7 +2,7 @@
 // Work queues, nodes, and notifications.
 import { html, useEffect, useState } from "../vendor/preact.js";
 import { Check, Editor } from "./forms.js";
-import { Button, Card, Command, confirm, Dialog, doings, Empty, Facts, Head, say, shown, table, Value, WhatIsWrong } from "./kit.js";
+import { Button, Card, Command, confirm, Dialog, doings, Empty, Facts, Head, removes, say, shown, table, Value, WhatIsWrong } from "./kit.js";
 import { State, Time, took } from "./look.js";
 import { useAct, useLists, useLoad } from "./page.js";
 import { Meter } from "./run-call.js";
@@ -16,11 +16,7 @@ export function Queues() {
   const all = useLists("/queues", "/task-tags", "/deployments");
   const lift = (/** @type {string} */ kind, /** @type {Limited} */ it) => confirm({
     title: `Lift the limit of ${it.name}?`, yes: "Lift it", calm: true, what: "As much of it is worked on as there are slots.",
-    act: async () => {
-      await ask("DELETE", path(kind, it.name));
-      say(`The limit of ${it.name} is lifted`);
-      await all.reload();
-    },
+    act: removes(path(kind, it.name), `The limit of ${it.name} is lifted`, () => all.reload()),
   });
   const set = async ({ name = editing?.it?.name ?? "", concurrency }) => {
     await ask("PUT", path(editing?.kind ?? "", name), { concurrency });
@@ -116,11 +112,7 @@ export function Notifications() {
   });
   const remove = (/** @type {Notification} */ it) => confirm({
     title: `Remove ${it.name}?`, yes: "Remove it", what: "Nobody is told by it any more, and what is still to be sent is not sent.",
-    act: async () => {
-      await ask("DELETE", path("notifications", it.name));
-      say(`${it.name} is removed`);
-      await all.reload();
-    },
+    act: removes(path("notifications", it.name), `${it.name} is removed`, () => all.reload()),
   });
   const done = async (/** @type {Notification} */ it) => {
     setEditing(undefined);

@@ -1,7 +1,7 @@
 // @ts-check
 // One run: where it stands, why, and what can be done.
 import { html, useCallback, useEffect, useRef, useState } from "../vendor/preact.js";
-import { Button, Card, confirm, Copy, Empty, Facts, Head, say, shown, table, Tabs, Value, WhatIsWrong } from "./kit.js";
+import { Button, Card, confirm, Copy, Empty, Facts, Head, removes, say, shown, table, Tabs, Value, WhatIsWrong } from "./kit.js";
 import { brief, clockMs, count, isOver, isStill, isWorkedOn, local, State, ticked, Time, took } from "./look.js";
 import { asked, go, search, useAct, useCalmly, useLoad } from "./page.js";
 import { Retry } from "./retry.js";
@@ -77,11 +77,7 @@ function Actions({ run, reload, retry }) {
   });
   const remove = () => confirm({
     title: `Remove ${name}?`, yes: "Remove it for good", what: "The run, the runs below it, and everything that is kept of them are removed. There is no way back.",
-    act: async () => {
-      await ask("DELETE", path("flow-runs", run.id));
-      say(`${name} is removed`);
-      go("/runs");
-    },
+    act: removes(path("flow-runs", run.id), `${name} is removed`, () => go("/runs")),
   });
   return html`${["AwaitingRetry", "Scheduled", "Late"].includes(state) && button("Run now", "play", "run-now", `${name} begins now`)}
     ${state === "Paused" ? button("Resume", "play", "resume", `${name} goes on`, "primary") : !isStill(state) && button("Pause", "pause", "pause", `${name} is paused`)}
