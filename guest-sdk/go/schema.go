@@ -21,6 +21,13 @@ type schemas struct {
 	within map[reflect.Type]bool
 	// Whether a list and a map may be null, which a nil one is in JSON.
 	nullable bool
+	// Whether this is a part of a list or a map, or behind a pointer: there no default is filled in, and none is told.
+	isPart bool
+}
+
+func (s schemas) part(of reflect.Type) map[string]any {
+	s.isPart = true
+	return s.of(of)
 }
 
 func inputSchema(of reflect.Type) map[string]any {
@@ -59,19 +66,19 @@ func (s schemas) of(of reflect.Type) map[string]any {
 	case reflect.String:
 		return map[string]any{"type": "string"}
 	case reflect.Pointer:
-		return map[string]any{"anyOf": []any{s.of(of.Elem()), map[string]any{"type": "null"}}}
+		return map[string]any{"anyOf": []any{s.part(of.Elem()), map[string]any{"type": "null"}}}
 	case reflect.Slice, reflect.Array:
 		if of.Elem().Kind() == reflect.Uint8 && of.Kind() == reflect.Slice {
 			return map[string]any{"type": "string", "contentEncoding": "base64"}
 		}
-		list := map[string]any{"type": "array", "items": s.of(of.Elem())}
+		list := map[string]any{"type": "array", "items": s.part(of.Elem())}
 		if of.Kind() == reflect.Array {
 			list["minItems"], list["maxItems"] = of.Len(), of.Len()
 			return list
 		}
 		return s.orNull(list)
 	case reflect.Map:
-		return s.orNull(map[string]any{"type": "object", "additionalProperties": s.of(of.Elem())})
+		return s.orNull(map[string]any{"type": "object", "additionalProperties": s.part(of.Elem())})
 	case reflect.Struct:
 		return s.ofStruct(of)
 	default:
@@ -98,7 +105,7 @@ func (s schemas) ofStruct(of reflect.Type) map[string]any {
 		if names := field.Tag.Get("enum"); names != "" {
 			schema["enum"] = strings.Split(names, ",")
 		}
-		if text, has := field.Tag.Lookup("default"); has {
+		if text, has := field.Tag.Lookup("default"); has && !s.isPart {
 			schema["default"], mayBeLeftOut = defaultOf(of, field, text), true
 		}
 		properties[name] = schema
@@ -155,11 +162,15 @@ func setDefaults(value reflect.Value) error {
 	}
 	for _, field := range reflect.VisibleFields(value.Type()) {
 		text, has := field.Tag.Lookup("default")
-		if !has || !field.IsExported() {
+		into := value.FieldByIndex(field.Index)
+		if !field.IsExported() {
 			continue
 		}
-		into := value.FieldByIndex(field.Index)
-		if into.Kind() == reflect.String {
+		if !has {
+			if err := setDefaults(into); err != nil {
+				return err
+			}
+		} else if into.Kind() == reflect.String {
 			into.SetString(text)
 		} else if err := json.Unmarshal([]byte(text), into.Addr().Interface()); err != nil {
 			return fmt.Errorf("the default of `%s`: %w", field.Name, err)

@@ -32,31 +32,23 @@ const sdk = existsSync(join(own, "package.json")) ? own : dirname(fileURLToPath(
 const alias = { retake: join(sdk, "src/index.js"), "retake/component": join(sdk, "src/component.js"), "retake/testing": join(sdk, "src/testing.js") };
 
 if (/\.[mc]?ts$/.test(module)) {
+  const own = join(project, "tsconfig.json");
+  // What the project says counts, but for how modules are found and that nothing is written.
+  const otherwise = { strict: true, target: "es2022", lib: ["es2022", "dom"], types: [], skipLibCheck: true };
   const config = {
+    ...(existsSync(own) ? { extends: own } : {}),
     compilerOptions: {
-      strict: true, noEmit: true, target: "es2022", module: "esnext", moduleResolution: "bundler", lib: ["es2022", "dom"], types: [],
-      skipLibCheck: true, allowImportingTsExtensions: true, ...settings(),
+      ...(existsSync(own) ? {} : otherwise),
+      noEmit: true, module: "esnext", moduleResolution: "bundler", allowImportingTsExtensions: true,
       paths: { retake: [join(sdk, "src/index.d.ts")], "retake/testing": [join(sdk, "src/testing.d.ts")] },
     },
-    files: [join(project, module)],
+    files: [join(project, module)], include: [],
   };
   mkdirSync(dirname(out), { recursive: true });
   const file = join(dirname(out), "tsconfig.json");
   writeFileSync(file, JSON.stringify(config));
   const checked = spawnSync(process.execPath, [join(dirname(required.resolve("typescript/package.json")), "bin/tsc"), "--project", file], { stdio: ["ignore", 2, 2] });
   if (checked.status !== 0) refuse("the types do not fit: what TypeScript says stands above");
-}
-
-/** What the project's own tsconfig.json asks of the compiler, but for how modules are found. */
-function settings() {
-  const file = join(project, "tsconfig.json");
-  if (!existsSync(file)) return {};
-  try {
-    const { paths, baseUrl, noEmit, ...rest } = JSON.parse(readFileSync(file, "utf8")).compilerOptions ?? {};
-    return rest;
-  } catch (error) {
-    refuse(`tsconfig.json: ${error.message}`);
-  }
 }
 
 const text = (it) => JSON.stringify(String(it ?? ""));

@@ -5,7 +5,7 @@ import { submit, submitFlow, waitAny } from "retake:flow/tasks@0.1.0";
 import { sleep } from "retake:flow/timers@0.1.0";
 import { secret, variable } from "retake:flow/values@0.1.0";
 import { FLOWS, TASKS } from "./declare.js";
-import { Failure } from "./failure.js";
+import { Failure, jsonOf } from "./failure.js";
 import { setHost } from "./host.js";
 
 const ERRORS = { Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError };
@@ -45,7 +45,7 @@ setHost({
   sleep: (ms) => sleep(BigInt(ms)),
   secret: (name) => asked(() => secret(name)),
   variable: (name) => JSON.parse(asked(() => variable(name))),
-  log: (level, message, fields) => write(level, message, fields === undefined ? "" : JSON.stringify(fields)),
+  log: (level, message, fields) => write(level, message, fields === undefined ? "" : (jsonOf(fields) ?? "")),
 });
 
 const big = (it) => (it === undefined ? undefined : BigInt(it));
@@ -76,7 +76,7 @@ function info({ about }) {
 
 function wireFailure(failure) {
   const retry = failure.permanent ? { tag: "never" } : failure.retryAfter !== undefined ? { tag: "after", val: BigInt(failure.retryAfter) } : { tag: "by-policy" };
-  return { code: failure.code, message: failure.message, retry, details: failure.details === undefined ? undefined : JSON.stringify(failure.details) };
+  return { code: failure.code, message: failure.message, retry, details: failure.details === undefined ? undefined : jsonOf(failure.details) };
 }
 
 async function run(all, name, input) {

@@ -3,6 +3,15 @@ import { milliseconds } from "./policy.js";
 
 const STACK_CHARACTERS = 16_000;
 
+/** Returns a value as JSON; nothing for one that cannot become it: a failure must not be lost to its details. */
+export function jsonOf(value) {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    return undefined;
+  }
+}
+
 export class Failure extends Error {
   constructor(code, message = "", { permanent = false, retryAfter, details } = {}) {
     super(message);
@@ -20,7 +29,7 @@ export class Failure extends Error {
   /** Returns the failure that something thrown is. */
   static of(thrown) {
     if (thrown instanceof Failure) return thrown;
-    if (!(thrown instanceof Error)) return new Failure("error", typeof thrown === "string" ? thrown : JSON.stringify(thrown) ?? String(thrown));
+    if (!(thrown instanceof Error)) return new Failure("error", typeof thrown === "string" ? thrown : jsonOf(thrown) ?? String(thrown));
     const code = typeof thrown.code === "string" && thrown.code ? thrown.code : thrown.constructor?.name || thrown.name || "Error";
     const stack = String(thrown.stack ?? "").slice(0, STACK_CHARACTERS);
     return new Failure(code, thrown.message, { details: stack ? { stack } : undefined });

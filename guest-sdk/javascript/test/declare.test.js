@@ -42,6 +42,9 @@ test("errors are failures", () => {
   assert.ok(Failure.of(new TypeError("x")).details.stack.includes("declare.test.js"));
   assert.equal(Failure.of(Object.assign(new Error("x"), { code: "ENOENT" })).code, "ENOENT");
   assert.equal(Failure.of("text").message, "text");
+  const circle = {};
+  circle.self = circle;
+  assert.equal(Failure.of(circle).message, "[object Object]");
   assert.equal(new Failure("a", "b", { retryAfter: "2s" }).retryAfter, 2000);
   assert.equal(String(new Failure("a", "b")), "a: b");
 });

@@ -145,7 +145,7 @@ fn with_sdk(module: &str, sdk: &Path) -> String {
         })
         .map(|it| format!("{it}\n"))
         .collect();
-    text += &format!("\nrequire retake v0.0.0\n\nreplace retake => {}\n", sdk.display());
+    text += &format!("\nrequire retake v0.0.0\n\nreplace retake => {:?}\n", sdk.display().to_string());
     text
 }
 
@@ -181,7 +181,7 @@ mod tests {
         assert_eq!(name(module).unwrap(), "hello");
         let text = with_sdk(module, Path::new("/sdk"));
         assert_eq!(text.matches("retake").count(), 2, "{text}");
-        assert!(text.contains("replace retake => /sdk\n") && text.contains("example.org/other v1.2.3"), "{text}");
+        assert!(text.contains("replace retake => \"/sdk\"\n") && text.contains("example.org/other v1.2.3"), "{text}");
         assert_eq!(name("go 1.25\n"), None);
         assert_eq!(name("module a b\n"), None);
     }

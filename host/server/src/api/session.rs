@@ -66,6 +66,8 @@ pub(super) async fn begin(
     Body(ask): Body<SessionAsk>,
 ) -> Result<Response, ApiError> {
     let now = host.now();
+    // Before the token is looked up: what is good once is good for one of two who come together.
+    let _changing = host.tokens.change().await;
     let Some(actor) = host.tokens.actor(ask.token.trim(), now) else {
         if let Some(Extension(peer)) = peer {
             host.bounds.guess(peer.0)?;
@@ -77,7 +79,6 @@ pub(super) async fn begin(
     host.bounds.request(&actor.name)?;
     let ends = now + LASTS;
     let expires = actor.expires.map_or(ends, |it| it.min(ends));
-    let _changing = host.tokens.change().await;
     let handed_over = actor.session().map(str::to_owned);
     for old in host.tokens.sessions_to_end(&actor.name, MOST, now).into_iter().chain(handed_over) {
         host.store.undefine(kind::TOKEN, &old).await?;
