@@ -154,7 +154,7 @@ func (p *Policy) wire() retake_flow_types.RetryPolicy {
 		delay = retake_flow_types.MakeDelayListed(waits)
 	}
 	policy := retake_flow_types.RetryPolicy{
-		Retries: p.Retries, Delay: delay, DelayMax: witTypes.None[uint64](), Jitter: uint16(p.Jitter*1000 + 0.5),
+		Retries: p.Retries, Delay: delay, DelayMax: witTypes.None[uint64](), Jitter: uint16(min(p.Jitter*1000+0.5, 65535)),
 		GiveUpAfter: witTypes.None[uint64](), Rules: []retake_flow_types.Rule{}, WhenExhausted: retake_flow_types.WhenExhaustedFail,
 	}
 	if p.DelayMax > 0 {

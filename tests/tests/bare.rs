@@ -89,6 +89,39 @@ fn it_is_bounded_and_retried_like_any_other() {
     assert_eq!(retake.json(&["show", &name])["result"], 1);
 }
 
+/// A few bytes can stand for very many: a type with long names, and an object with nothing in it.
+#[test]
+fn a_few_bytes_do_not_become_many() {
+    let retake = Retake::new();
+    let write = |name: &str, kinds: &str, parameter: &str| {
+        let text = format!(
+            "(component (core module $m (memory (export \"m\") 1) (func (export \"r\") (param i32 i32 i32 i32) (result \
+             i32) i32.const 8) (func (export \"f\") (param i32 i32))) (core instance $i (instantiate $m)) \
+             (alias core export $i \"m\" (core memory $mem)) (alias core export $i \"r\" (core func $r)) {kinds} \
+             (func $f (param \"of\" (list {parameter})) (canon lift (core func $i \"f\") (memory (core memory $mem)) \
+             (realloc (core func $r)))) (export \"f\" (func $f)))"
+        );
+        let file = retake.dir.path().join(name);
+        std::fs::write(&file, wat::parse_str(text).unwrap()).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    let long: String = (0..100).map(|n| format!(" \"{}{n}\"", "a".repeat(990))).collect();
+    let kinds = format!("(type $e (enum{long})) (export $n \"e\" (type $e)) (type $t (tuple{}))", " $n".repeat(1500));
+    let said = retake.expect(2, &["inspect", &write("names.wasm", &kinds, "$t")]);
+    assert!(said.err.contains("its types are too large to be described"), "{}", said.err);
+    let fields: String = (0..900).map(|n| format!(" (field \"{}{n}\" (option u8))", "f".repeat(100))).collect();
+    let kinds = format!("(type $x (record{fields})) (export $n \"x\" (type $x))");
+    let file = write("fields.wasm", &kinds, "$n");
+    let many = json!({ "of": vec![json!({}); 300_000] }).to_string();
+    let given = retake.dir.path().join("given.json");
+    std::fs::write(&given, many).unwrap();
+    let given = format!("@{}", given.display());
+    let began = std::time::Instant::now();
+    let said = retake.expect(1, &["run", &file, "--params", &given, "-w"]);
+    assert!(said.err.contains("input.invalid: `of`: it stands for too many values"), "{}", said.err);
+    assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
+}
+
 /// `factor` of the uutils, as it is published: nobody made it for us.
 #[test]
 fn a_published_program_is_a_flow() {

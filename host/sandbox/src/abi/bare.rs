@@ -17,7 +17,7 @@ use wasmtime::component::types::{ComponentFunc, ComponentItem, Type};
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Val};
 use wasmtime::{Engine, Store};
 
-use super::values::{Budget, from_val, schema, to_val};
+use super::values::{Budget, TOO_LARGE, from_val, schema, to_val};
 use crate::Made;
 use crate::attempt::State;
 use crate::trap::Stop;
@@ -64,7 +64,7 @@ impl Bare {
         let found = functions(engine, component);
         let twice = |it: &Found| found.iter().filter(|other| other.name == it.name).count() > 1;
         let (mut functions, mut flows, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
-        let mut budget = Budget::default();
+        let mut budget = Budget::of_schemas();
         for it in &found {
             // An interface's name has a `/`, which no flow's has.
             let name = match it.interface.as_deref().filter(|_| twice(it)) {
@@ -126,9 +126,9 @@ impl Bare {
         if function.is_program {
             store.data_mut().program = Some(serde_json::from_str(parameters).unwrap_or_default());
         }
-        let mut values = Vec::new();
+        let (mut values, mut budget) = (Vec::new(), Budget::of_values());
         for (name, kind) in function.kind.params() {
-            match to_val(&kind, given.get(name).unwrap_or(&Value::Null)) {
+            match to_val(&kind, given.get(name).unwrap_or(&Value::Null), &mut budget) {
                 Ok(value) => values.push(value),
                 Err(why) => return Ok(Err(Failure::new(code::INVALID, format!("`{name}`: {why}")))),
             }
@@ -233,6 +233,7 @@ fn flow(name: &str, found: &Found, budget: &mut Budget) -> Result<FlowInfo, Stri
     }
     let (mut properties, mut required) = (serde_json::Map::new(), Vec::new());
     for (name, kind) in found.kind.params() {
+        budget.name(name).ok_or(TOO_LARGE)?;
         let place = format!("its parameter `{name}`");
         properties.insert(name.to_owned(), schema(&kind, &place, budget)?);
         if !matches!(kind, Type::Option(_)) {

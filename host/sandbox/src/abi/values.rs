@@ -12,24 +12,46 @@
 //! | `result` | `{"ok": …}` or `{"err": …}` |
 //! | `flags` | an array of names |
 
+use retake_core::limits;
 use serde_json::{Map, Number, Value, json};
 use wasmtime::component::Val;
 use wasmtime::component::types::Type;
 
-/// How large the schemas of a component may become together, in types: a type of a few bytes can stand for very many.
+/// How much may still be made of a few bytes: a type stands for very many, and so does an object with nothing in it.
 pub(super) struct Budget {
-    left: u32,
+    parts: u32,
+    /// Of names, which are written out wherever their type is.
+    bytes: usize,
 }
 
-impl Default for Budget {
-    fn default() -> Self {
-        Self { left: 5000 }
+impl Budget {
+    /// For the schemas of a component together.
+    pub(super) fn of_schemas() -> Self {
+        Self { parts: 5000, bytes: limits::METADATA_BYTES }
+    }
+
+    /// For what a function is called with: as many values as its JSON can say one by one.
+    pub(super) fn of_values() -> Self {
+        Self { parts: limits::VALUE_BYTES as u32 / 2 + 10_000, bytes: 16 * limits::VALUE_BYTES }
+    }
+
+    fn part(&mut self) -> Option<()> {
+        self.parts = self.parts.checked_sub(1)?;
+        Some(())
+    }
+
+    pub(super) fn name(&mut self, name: &str) -> Option<()> {
+        // With its quotes and what stands between it and the next.
+        self.bytes = self.bytes.checked_sub(name.len() + 8)?;
+        Some(())
     }
 }
 
+pub(super) const TOO_LARGE: &str = "its types are too large to be described";
+
 /// Returns the schema of a type, or why it has none.
 pub(super) fn schema(kind: &Type, place: &str, budget: &mut Budget) -> Result<Value, String> {
-    budget.left = budget.left.checked_sub(1).ok_or("its types are too large to be described")?;
+    budget.part().ok_or(TOO_LARGE)?;
     let integer = |low: i64, high: i64| json!({ "type": "integer", "minimum": low, "maximum": high });
     let part = |kind: &Type, budget: &mut Budget| schema(kind, place, budget);
     let or_null = |kind: Option<Type>, budget: &mut Budget| match kind {
@@ -58,6 +80,8 @@ pub(super) fn schema(kind: &Type, place: &str, budget: &mut Budget) -> Result<Va
         Type::Record(record) => {
             let (mut properties, mut required) = (Map::new(), Vec::new());
             for field in record.fields() {
+                // Among the properties, and among what is required.
+                budget.name(field.name).and_then(|()| budget.name(field.name)).ok_or(TOO_LARGE)?;
                 properties.insert(field.name.to_owned(), part(&field.ty, budget)?);
                 if !matches!(field.ty, Type::Option(_)) {
                     required.push(Value::from(field.name));
@@ -66,13 +90,14 @@ pub(super) fn schema(kind: &Type, place: &str, budget: &mut Budget) -> Result<Va
             json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
         }
         Type::Option(option) => json!({ "anyOf": [part(&option.ty(), budget)?, { "type": "null" }] }),
-        Type::Enum(names) => json!({ "enum": names.names().collect::<Vec<_>>() }),
+        Type::Enum(names) => json!({ "enum": named(names.names(), budget)? }),
         Type::Flags(names) => {
-            json!({ "type": "array", "items": { "enum": names.names().collect::<Vec<_>>() }, "uniqueItems": true })
+            json!({ "type": "array", "items": { "enum": named(names.names(), budget)? }, "uniqueItems": true })
         }
         Type::Variant(variant) => {
             let mut cases = Vec::new();
             for case in variant.cases() {
+                budget.name(case.name).and_then(|()| budget.name(case.name)).ok_or(TOO_LARGE)?;
                 cases.push(match case.ty {
                     None => json!({ "const": case.name }),
                     Some(kind) => alone(case.name, part(&kind, budget)?),
@@ -93,13 +118,19 @@ pub(super) fn schema(kind: &Type, place: &str, budget: &mut Budget) -> Result<Va
     })
 }
 
+fn named<'n>(names: impl Iterator<Item = &'n str>, budget: &mut Budget) -> Result<Vec<&'n str>, String> {
+    names.map(|it| budget.name(it).map(|()| it).ok_or_else(|| TOO_LARGE.to_owned())).collect()
+}
+
 /// The schema of an object with one field.
 fn alone(name: &str, schema: Value) -> Value {
     json!({ "type": "object", "properties": { name: schema }, "required": [name], "additionalProperties": false })
 }
 
 /// Returns what a value is in a type, or why it is none of it. What fits the schema fits.
-pub(super) fn to_val(kind: &Type, value: &Value) -> Result<Val, String> {
+pub(super) fn to_val(kind: &Type, value: &Value, budget: &mut Budget) -> Result<Val, String> {
+    const TOO_MANY: &str = "it stands for too many values";
+    budget.part().ok_or(TOO_MANY)?;
     macro_rules! integer {
         ($wide:ident, $case:ident, $narrow:ty) => {
             // Beyond 64 bits, or with a fraction, it is no integer of ours: `1.0` is one to a schema.
@@ -128,26 +159,27 @@ pub(super) fn to_val(kind: &Type, value: &Value) -> Result<Val, String> {
         Type::String => Val::String(text()?.to_owned()),
         Type::List(list) => {
             let kind = list.ty();
-            Val::List(array()?.iter().map(|it| to_val(&kind, it)).collect::<Result<_, _>>()?)
+            Val::List(array()?.iter().map(|it| to_val(&kind, it, budget)).collect::<Result<_, _>>()?)
         }
         Type::Tuple(tuple) => {
             let array = array()?;
             if array.len() != tuple.types().len() {
                 return Err(wrong(kind, value));
             }
-            Val::Tuple(tuple.types().zip(array).map(|(kind, it)| to_val(&kind, it)).collect::<Result<_, _>>()?)
+            Val::Tuple(tuple.types().zip(array).map(|(kind, it)| to_val(&kind, it, budget)).collect::<Result<_, _>>()?)
         }
         Type::Record(record) => {
             let object = value.as_object().ok_or_else(|| wrong(kind, value))?;
-            let field = |name: &str, kind: &Type| {
-                let value = to_val(kind, object.get(name).unwrap_or(&Value::Null));
+            let mut field = |name: &str, kind: &Type| {
+                budget.name(name).ok_or(TOO_MANY)?;
+                let value = to_val(kind, object.get(name).unwrap_or(&Value::Null), budget);
                 value.map(|it| (name.to_owned(), it)).map_err(|why| format!("`{name}`: {why}"))
             };
             Val::Record(record.fields().map(|it| field(it.name, &it.ty)).collect::<Result<_, _>>()?)
         }
         Type::Option(option) => Val::Option(match value {
             Value::Null => None,
-            value => Some(Box::new(to_val(&option.ty(), value)?)),
+            value => Some(Box::new(to_val(&option.ty(), value, budget)?)),
         }),
         Type::Enum(names) => {
             let name = text()?;
@@ -162,15 +194,15 @@ pub(super) fn to_val(kind: &Type, value: &Value) -> Result<Val, String> {
             let (name, inner) = case(value).ok_or_else(|| wrong(kind, value))?;
             let case = variant.cases().find(|it| it.name == name).ok_or_else(|| wrong(kind, value))?;
             let inner = match (case.ty, inner) {
-                (Some(kind), Some(inner)) => Some(Box::new(to_val(&kind, inner)?)),
+                (Some(kind), Some(inner)) => Some(Box::new(to_val(&kind, inner, budget)?)),
                 (None, None) => None,
                 _ => return Err(wrong(kind, value)),
             };
             Val::Variant(name.to_owned(), inner)
         }
         Type::Result(result) => {
-            let inner = |kind: Option<Type>, value: &Value| match kind {
-                Some(kind) => to_val(&kind, value).map(|it| Some(Box::new(it))),
+            let mut inner = |kind: Option<Type>, value: &Value| match kind {
+                Some(kind) => to_val(&kind, value, budget).map(|it| Some(Box::new(it))),
                 None => Ok(None),
             };
             match case(value) {
