@@ -3,15 +3,17 @@
 
 use std::path::{Path, PathBuf};
 
+use retake_tests::http::Server;
 use retake_tests::{Retake, Said};
 use serde_json::Value;
 
-/// Returns what the first block of a page says.
-fn commands(language: &str) -> Vec<String> {
+/// Returns what the first two blocks of a page say.
+fn commands(language: &str) -> [Vec<String>; 2] {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../docs/{language}.md"));
     let text = std::fs::read_to_string(page).unwrap();
-    let block = text.split("```console\n").nth(1).unwrap().split("```").next().unwrap();
-    block.lines().map(|it| it.strip_prefix("$ ").unwrap().to_owned()).collect()
+    let block = |n| text.split("```console\n").nth(n).unwrap().split("```").next().unwrap();
+    let lines = |n| block(n).lines().map(|it| it.strip_prefix("$ ").unwrap().to_owned()).collect();
+    [lines(1), lines(2)]
 }
 
 struct Newcomer {
@@ -38,7 +40,8 @@ fn is_as_the_page_says(language: &str) {
     let retake = Retake::new();
     let mut newcomer = Newcomer { dir: retake.dir.path().join("at"), retake };
     std::fs::create_dir(&newcomer.dir).unwrap();
-    let [new, run, fail, retry] = commands(language).try_into().unwrap();
+    let [first, deployed] = commands(language);
+    let [new, run, fail, retry] = first.try_into().unwrap();
     newcomer.types(new.strip_prefix("retake ").unwrap().strip_suffix(" && cd hello").unwrap(), 0);
     newcomer.dir.push("hello");
     let typed = |line: &str| line.strip_prefix("retake ").unwrap().to_owned();
@@ -53,6 +56,19 @@ fn is_as_the_page_says(language: &str) {
     let run = newcomer.retake.json(&["show", &newest]);
     assert_eq!((&run["state"], &run["result"]["attempt"]), (&"Completed".into(), &7.into()), "{run:#}");
     assert_eq!(retake_tests::task(&run, "compose")["state"], "Cached");
+
+    let [server, deploy, run, retry] = deployed.try_into().unwrap();
+    assert_eq!(server, "retake server &");
+    let server = Server::start(&newcomer.retake);
+    newcomer.types(&typed(&deploy), 0);
+    let said = newcomer.types(&typed(&run), 1);
+    assert!(said.err.contains("mail.busy"), "{}", said.err);
+    let newest = newcomer.retake.json(&["ps", "-n", "1"])[0]["name"].as_str().unwrap().to_owned();
+    newcomer.types(&typed(&retry).replace("RUN", &newest), 0);
+    let run = newcomer.retake.json(&["show", &newest]);
+    assert_eq!((&run["state"], &run["deployment"]), (&"Completed".into(), &"hello/dev".into()), "{run:#}");
+    assert_eq!(retake_tests::task(&run, "compose")["state"], "Cached");
+    assert_eq!(server.stop(), 0);
 }
 
 #[test]
