@@ -260,6 +260,9 @@ pub(crate) fn show(args: &Args, config: &Config) -> anyhow::Result<Exit> {
 
 impl Config {
     fn settings(&self, command: Option<&str>, matches: &ArgMatches) -> Vec<Setting> {
+        // What the file says is a default there, and may be secret.
+        let plain = Args::command();
+        let plain = command.and_then(|it| plain.find_subcommand(it)).unwrap_or(&plain);
         let root = self.command();
         let of = command.and_then(|it| root.find_subcommand(it)).unwrap_or(&root);
         let empty = BTreeMap::new();
@@ -282,7 +285,9 @@ impl Config {
                 };
                 let value = values.map(|it| it.join(", "));
                 let value = if SECRET.contains(&flag) { value.map(|_| "(set)".to_owned()) } else { value };
-                let defaults: Vec<_> = it.get_default_values().iter().map(|it| it.to_string_lossy()).collect();
+                let without_file = plain.get_arguments().find(|known| known.get_id() == it.get_id()).unwrap_or(it);
+                let defaults = without_file.get_default_values();
+                let defaults: Vec<_> = defaults.iter().map(|it| it.to_string_lossy()).collect();
                 Setting {
                     name: command.map_or(flag.to_owned(), |it| format!("command.{it}.{flag}")),
                     value,
