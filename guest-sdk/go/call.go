@@ -1,6 +1,9 @@
 package retake
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // asked is what a call has of its own.
 type asked struct {
@@ -76,7 +79,9 @@ func (p *Pending[Out]) Outcome() (Out, error) {
 	if err != nil {
 		return out, err
 	}
-	return out, decode(text, &out)
+	// Of a kept result, what this code does not know any more is left out.
+	err = json.Unmarshal([]byte(text), &out)
+	return out, err
 }
 
 // Done tells whether the outcome is there. The one answer that may differ when an attempt goes on; see WaitAny.

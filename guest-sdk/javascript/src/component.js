@@ -5,10 +5,8 @@ import { submit, submitFlow, waitAny } from "retake:flow/tasks@0.1.0";
 import { sleep } from "retake:flow/timers@0.1.0";
 import { secret, variable } from "retake:flow/values@0.1.0";
 import { FLOWS, TASKS } from "./declare.js";
-import { Failure, jsonOf } from "./failure.js";
+import { Failure, jsonOf, thrownFor } from "./failure.js";
 import { setHost } from "./host.js";
-
-const ERRORS = { Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError };
 
 /** Calls the host; what it answers with as an error is thrown as a failure, or as the error that its code names. */
 function asked(call) {
@@ -19,10 +17,7 @@ function asked(call) {
     if (!failure?.code) throw thrown;
     const { code, message, retry, details } = failure;
     const more = { permanent: retry.tag === "never", retryAfter: retry.tag === "after" ? Number(retry.val) : undefined, details: details === undefined ? undefined : JSON.parse(details) };
-    const raised = new Failure(code, message, more);
-    // `catch (it) { if (it instanceof TypeError) … }` sees what a task threw in a sandbox of its own.
-    const known = Object.hasOwn(ERRORS, code) ? ERRORS[code] : undefined;
-    throw known ? Object.assign(Object.setPrototypeOf(new known(message), known.prototype), { failure: raised }) : raised;
+    throw thrownFor(new Failure(code, message, more));
   }
 }
 
@@ -85,7 +80,7 @@ async function run(all, name, input) {
     if (!it) throw Failure.permanent("unknown-name", `this component has no \`${name}\``);
     return JSON.stringify((await it.about.run(JSON.parse(input))) ?? null);
   } catch (thrown) {
-    throw wireFailure(thrown?.failure instanceof Failure ? thrown.failure : Failure.of(thrown));
+    throw wireFailure(Failure.of(thrown));
   }
 }
 

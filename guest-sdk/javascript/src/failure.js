@@ -12,6 +12,14 @@ export function jsonOf(value) {
   }
 }
 
+const ERRORS = { Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError };
+
+/** Returns what is thrown for a failure: `catch (it)` sees what a task threw in a sandbox of its own, a TypeError say. */
+export function thrownFor(failure) {
+  const known = Object.hasOwn(ERRORS, failure.code) ? ERRORS[failure.code] : undefined;
+  return known ? Object.assign(new known(failure.message), { failure }) : failure;
+}
+
 export class Failure extends Error {
   constructor(code, message = "", { permanent = false, retryAfter, details } = {}) {
     super(message);
@@ -29,6 +37,7 @@ export class Failure extends Error {
   /** Returns the failure that something thrown is. */
   static of(thrown) {
     if (thrown instanceof Failure) return thrown;
+    if (thrown?.failure instanceof Failure) return thrown.failure;
     if (!(thrown instanceof Error)) return new Failure("error", typeof thrown === "string" ? thrown : jsonOf(thrown) ?? String(thrown));
     const code = typeof thrown.code === "string" && thrown.code ? thrown.code : thrown.constructor?.name || thrown.name || "Error";
     const stack = String(thrown.stack ?? "").slice(0, STACK_CHARACTERS);

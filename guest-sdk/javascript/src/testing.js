@@ -3,7 +3,7 @@
 // A call is worked out when it is asked for, on a clock of its own that begins at the flow's. The flow's clock moves on when it
 // waits for what the call came to. So calls overlap in time, and nobody waits.
 import { AsyncLocalStorage } from "node:async_hooks";
-import { Failure } from "./failure.js";
+import { Failure, thrownFor } from "./failure.js";
 import { setHost } from "./host.js";
 
 const LONGEST_DELAY = 30 * 86_400_000;
@@ -237,7 +237,7 @@ export class Host {
           await new Promise(() => {});
         }
         const { failure, result } = call.outcome ?? cancelled();
-        if (failure) throw failure;
+        if (failure) throw thrownFor(failure);
         return result;
       },
       isDone: () => isWorked && call.ends <= own.now,

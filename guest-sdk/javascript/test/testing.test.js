@@ -20,6 +20,13 @@ const odd = task({ name: "odd", input: { n: integer() } }, async ({ n }) => {
   return n;
 });
 const child = flow({ name: "child", parameters: { n: integer() } }, async ({ n }) => odd({ n }));
+const catches = flow({ name: "catches" }, async () => {
+  try {
+    return await odd({ n: 2 });
+  } catch (error) {
+    return error instanceof RangeError ? error.message : "another";
+  }
+});
 const parent = flow({ name: "parent", parameters: { n: integer() } }, async ({ n }) => child({ n }));
 const beside = flow({ name: "beside" }, async () => {
   const calls = [3000, 1000, 2000].map((ms) => nap.submit({ ms }));
@@ -84,6 +91,10 @@ test("a child flow is a run of its own", async () => {
   assert.equal((await run.retry()).call("child").attempts.length, 2);
   const killed = await new Host().killHostAfter("odd").run(parent, { n: 3 });
   assert.deepEqual([killed.result, killed.attempts[0].resumed], [3, 1]);
+});
+
+test("what a task threw is caught as what it was", async () => {
+  assert.equal((await new Host().run(catches)).result, "even");
 });
 
 test("what is not kept is run again, and what is not granted is denied", async () => {

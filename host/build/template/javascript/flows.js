@@ -1,6 +1,6 @@
 // A flow with two tasks: `retake run . -p name=Ann` builds it and runs it.
 //
-// Call this file `flows.ts` to write TypeScript: the types of what bodies are given follow from what is declared, and
+// Call this file `flows.ts`, here and in its test, to write TypeScript: the types of what bodies are given follow from what is declared, and
 // `retake build` checks them.
 import { Failure, context, flow, integer, optional, string, task } from "retake";
 
