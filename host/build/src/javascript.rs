@@ -10,13 +10,11 @@ use serde_json::Value;
 
 use crate::error::{Error, Kind, Result};
 use crate::project::{Built, How};
-use crate::steps::{Tell, command, peek, tools_dir, work, work_until, write};
+use crate::steps::{Tell, WIT, command, peek, sdk, tools_dir, work, work_until, write};
 use crate::watch::Sources;
 
 /// The oldest Node.js that runs the tools.
 const OLDEST_NODE: u32 = 20;
-/// The contract.
-const WIT: &str = include_str!("../../../wit/v0.1/flow.wit");
 /// What is installed, as a `package.json`.
 const TOOLS: &str = include_str!("../../../guest-sdk/javascript/tools.json");
 /// The name of the directory for it.
@@ -88,7 +86,7 @@ pub(crate) fn build(dir: &Path, how: How<'_>) -> Result<Built> {
         work(&mut npm_install(dir))?;
     }
     write(&out.join("wit/flow.wit"), WIT)?;
-    let sdk = sdk(dir, &out)?;
+    let sdk = sdk(dir, &out, "build.mjs", SDK)?;
     if !how.quiet {
         (how.tell)("building the component, which takes some seconds: an engine is put into it, and started");
     }
@@ -132,18 +130,6 @@ impl About {
         let has_packages = read["dependencies"].as_object().is_some_and(|it| it.keys().any(|it| it != "retake"));
         Ok(Self { name: name.to_owned(), has_packages })
     }
-}
-
-/// Returns where the SDK is.
-fn sdk(dir: &Path, out: &Path) -> Result<PathBuf> {
-    let own = dir.join("retake-sdk");
-    if own.join("build.mjs").is_file() {
-        return Ok(own);
-    }
-    for (path, text) in SDK {
-        write(&out.join("sdk").join(path), text)?;
-    }
-    Ok(out.join("sdk"))
 }
 
 #[cfg(test)]

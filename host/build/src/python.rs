@@ -11,15 +11,13 @@ use serde_json::Value;
 use crate::error::{During, Error, Kind, Result};
 use crate::pip;
 use crate::project::{Built, How};
-use crate::steps::{Tell, command, work, work_until, write};
+use crate::steps::{Tell, WIT, command, sdk, work, work_until, write};
 use crate::watch::Sources;
 
 /// What makes components.
 const COMPONENTIZE: &str = "0.25.1";
 /// The Python that it puts into them: packages have to be for that one.
 const PYTHON: &str = "3.14";
-/// The contract.
-const WIT: &str = include_str!("../../../wit/v0.1/flow.wit");
 /// Below the project's directory.
 const OUT: &str = "target/retake";
 /// What is in a project's `[project]` and `[tool.retake]`, as JSON. Before 3.11, pip has the reader.
@@ -90,7 +88,12 @@ pub(crate) fn build(dir: &Path, how: How<'_>) -> Result<Built> {
     let file = dir.join("target").join(format!("{}.wasm", about.name));
     let mut build = componentize(&home, dir);
     build.args(["--wit-path"]).arg(out.join("wit")).args(["--world", "flow", "componentize", "retake_app"]);
-    for path in [out.join("app"), dir.to_owned(), sdk(dir, &out)?, packages(dir, &out, &about, how.tell)?] {
+    for path in [
+        out.join("app"),
+        dir.to_owned(),
+        sdk(dir, &out, "src/retake/__init__.py", SDK)?.join("src"),
+        packages(dir, &out, &about, how.tell)?,
+    ] {
         build.arg("--python-path").arg(path);
     }
     build.arg("--output").arg(&file);
@@ -173,18 +176,6 @@ impl About {
 
 fn is_sdk(package: &str) -> bool {
     package.split(|c: char| !c.is_alphanumeric()).next() == Some("retake")
-}
-
-/// Returns where the SDK is.
-fn sdk(dir: &Path, out: &Path) -> Result<PathBuf> {
-    let own = dir.join("retake-sdk/src");
-    if own.join("retake/__init__.py").is_file() {
-        return Ok(own);
-    }
-    for (path, text) in SDK {
-        write(&out.join("sdk").join(path), text)?;
-    }
-    Ok(out.join("sdk/src"))
 }
 
 /// Installs the packages that a project depends on, unless they are there, and returns where.

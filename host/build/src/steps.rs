@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 
 use crate::error::{During, Error, Kind, Result};
 
+/// The contract.
+pub(crate) const WIT: &str = include_str!("../../../wit/v0.1/flow.wit");
+
 /// Whoever is told what is done next.
 pub type Tell<'a> = &'a (dyn Fn(&str) + Sync);
 
@@ -136,6 +139,20 @@ pub(crate) fn write_bytes(file: &Path, bytes: &[u8]) -> Result<()> {
     let dir = file.parent().unwrap_or(file);
     std::fs::create_dir_all(dir).during(|| format!("`{}` cannot be made", dir.display()))?;
     std::fs::write(file, bytes).during(|| format!("`{}` cannot be written", file.display()))
+}
+
+/// Returns where a project's SDK is: in its own `retake-sdk`, where that has the file by which the SDK is known, or else in
+/// `out`, written there from what this binary carries.
+pub(crate) fn sdk(dir: &Path, out: &Path, mark: &str, carried: &[(&str, &str)]) -> Result<PathBuf> {
+    let own = dir.join("retake-sdk");
+    if own.join(mark).is_file() {
+        return Ok(own);
+    }
+    let sdk = out.join("sdk");
+    for (path, text) in carried {
+        write(&sdk.join(path), text)?;
+    }
+    Ok(sdk)
 }
 
 /// Returns a command as a person would type it.
