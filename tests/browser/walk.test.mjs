@@ -54,6 +54,7 @@ test("a flow is dropped, run, seen to fail, told of, and retried until it succee
   await page.getByRole("link", { name: "Upload" }).first().click();
   await page.getByText("Drop a .wasm file here").waitFor();
   await drop(page, ".drop", component("orders"));
+  await page.getByRole("progressbar").waitFor();
   await say("nothing is kept yet");
   assert.equal((await server.ask("GET", "/components")).items.length, 0, "a look keeps nothing");
   await shot(page, "upload-inspected");
@@ -133,6 +134,42 @@ test("many runs are retried at once, after a look at which", async () => {
   await page.getByText("3 runs retried").waitFor();
   for (const { id } of runs) await server.reaches(id, "Completed");
   await page.getByText("No run is like that").waitFor();
+  await done(page);
+});
+
+test("runs are there as soon as they are made, and those that are ticked are cancelled", async () => {
+  const page = await open(server, { at: "/runs?flow=orders&state=Scheduled" });
+  await page.getByText("No run is like that").waitFor();
+  const at = new Date(Date.now() + 86_400_000).toISOString();
+  const runs = [];
+  for (let i = 0; i < 3; i++) runs.push(await server.run({ deployment: "orders/dev", at }));
+  // Sooner than the page looks by itself.
+  await page.locator(".runs tbody tr").nth(2).waitFor({ timeout: 5000 });
+  for (const { name } of runs.slice(0, 2)) await page.getByLabel(`Tick ${name}`).check();
+  await page.getByRole("button", { name: "Cancel 2 ticked…" }).click();
+  await page.getByText("The runs that are ticked.").waitFor();
+  await page.getByRole("button", { name: "Cancel 2 runs" }).click();
+  await page.getByText("2 runs cancelled").waitFor();
+  for (const { id } of runs.slice(0, 2)) await server.reaches(id, "Cancelled");
+  await page.waitForFunction(() => document.querySelectorAll(".runs tbody tr").length === 1);
+  assert.equal((await server.ask("GET", `/flow-runs/${runs[2].id}`)).state, "Scheduled");
+  await page.getByLabel("Tick all that are shown").check();
+  await page.getByRole("button", { name: "Cancel 1 ticked…" }).waitFor();
+  await page.getByRole("button", { name: "Untick" }).click();
+  await page.getByRole("button", { name: "Cancel many…" }).waitFor();
+  await server.ask("POST", `/flow-runs/${runs[2].id}/cancel`);
+  await page.getByText("No run is like that").waitFor({ timeout: 5000 });
+  await done(page);
+});
+
+test("a call is looked at while its first attempt is made", async () => {
+  const { id } = await server.run({ deployment: "orders/dev", parameters: { pause_ms: 4000 } });
+  const page = await open(server, { at: `/runs/${id}` });
+  await page.getByRole("button", { name: /extract/ }).click();
+  await page.locator(".call .pill", { hasText: "Running" }).waitFor();
+  await page.locator(".call", { hasText: "Takes so far" }).waitFor();
+  await page.locator(".call .pill", { hasText: "Completed" }).waitFor();
+  await page.locator("h1 .pill", { hasText: "Completed" }).waitFor({ timeout: 20_000 });
   await done(page);
 });
 

@@ -38,7 +38,7 @@ async fn deploy_to(args: &Args, client: &Client, typed: &Deploy, file: Option<Ve
     let teller = Teller::new(args.quiet);
     let (digest, info) = match file {
         Some(bytes) => {
-            teller.wait("uploading, inspecting and compiling the component".into());
+            teller.wait_for_code("uploading, inspecting and compiling", bytes.len());
             // A dry run keeps the component too, where it is new: without it there is nothing to compare with. What is
             // kept and never deployed changes nothing.
             let found = client.upload(bytes, false).await?;

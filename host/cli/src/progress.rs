@@ -29,13 +29,7 @@ pub(crate) struct Teller {
 
 impl Teller {
     pub(crate) fn new(quiet: bool) -> Self {
-        let bar = (is_watched() && !quiet).then(|| {
-            let bar = ProgressBar::new_spinner();
-            if let Ok(style) = ProgressStyle::with_template("  {spinner} {msg}") {
-                bar.set_style(style);
-            }
-            bar
-        });
+        let bar = (is_watched() && !quiet).then(ProgressBar::new_spinner);
         Self { only: Mutex::default(), below: Mutex::default(), quiet, bar, open: Mutex::default() }
     }
 
@@ -55,7 +49,25 @@ impl Teller {
 
     /// Shows what is waited for.
     pub(crate) fn wait(&self, message: String) {
+        self.show("  {spinner} {msg}", message);
+    }
+
+    /// Shows that a component is made ready, and for how long already: one with an interpreter takes a while.
+    pub(crate) fn wait_for_code(&self, doing: &str, bytes: usize) {
         if let Some(bar) = &self.bar {
+            bar.reset_elapsed();
+        }
+        self.show(
+            "  {spinner} {msg}, {elapsed}",
+            format!("{doing} the component, {}", retake_server::text::bytes(bytes as u64)),
+        );
+    }
+
+    fn show(&self, template: &str, message: String) {
+        if let Some(bar) = &self.bar {
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style);
+            }
             bar.set_message(message);
             bar.enable_steady_tick(Duration::from_millis(120));
         }
@@ -99,7 +111,7 @@ impl Observer for Teller {
         let whose = if only == Some(run) { String::new() } else { format!("{} ", run.friendly_name()) };
         let open = || self.open.lock().unwrap_or_else(PoisonError::into_inner);
         match progress {
-            Progress::Child(_) => {}
+            Progress::Child(_) | Progress::Changed => {}
             Progress::Began { attempt, resumed: false } => self.say(&format!("{whose}attempt {attempt}")),
             Progress::Began { attempt, resumed: true } => self.say(&format!("{whose}attempt {attempt} goes on")),
             Progress::Cached { name, .. } => {

@@ -49,7 +49,7 @@ pub(crate) async fn run(args: &Args, client: &Client, typed: &Run) -> anyhow::Re
     };
     let info = if inspect::names_file(&typed.target) {
         let bytes = inspect::read(args, typed.target.as_ref())?;
-        teller.wait("uploading, inspecting and compiling the component".into());
+        teller.wait_for_code("uploading, inspecting and compiling", bytes.len());
         let found = client.upload(bytes, false).await?;
         teller.clear();
         ask.component = Some(found.digest.to_string());
@@ -306,6 +306,7 @@ async fn several(args: &Args, client: &Client, typed: &Retry) -> anyhow::Result<
     }
     let which = &typed.which;
     let mut body = BulkRetry {
+        runs: Vec::new(),
         filter: RunsFilter {
             flow: which.flow.clone(),
             state: (!which.state.is_empty()).then(|| which.state.join(",")),

@@ -155,7 +155,7 @@ pub(crate) async fn known(
     if let Some(kept) = local.store.component(digest).await? {
         return Ok((digest, kept.info));
     }
-    teller.wait("inspecting and compiling the component".into());
+    teller.wait_for_code("inspecting and compiling", bytes.len());
     let inspection = local.sandbox.inspect(bytes.to_vec()).await.map_err(inspect::refused)?;
     local.engine.preview(digest, inspection.info.clone())?;
     Ok((digest, inspection.info))

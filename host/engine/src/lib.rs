@@ -45,6 +45,8 @@ pub trait Entropy: Send + Sync {
 /// What happens while runs are worked on, for whoever watches.
 #[derive(Debug, Clone)]
 pub enum Progress {
+    /// It was made, or somebody changed it: what is kept of it is to be looked at again.
+    Changed,
     /// An attempt of the flow began, or went on.
     Began {
         /// Which attempt.
@@ -401,6 +403,9 @@ impl Engine {
         if !is_new && (made.asked.flow != flow || !same(&made.asked.parameters).await?) {
             return Err(AskError::OtherRequest(made.asked.id, made.asked.flow));
         }
+        if is_new {
+            self.0.observe(made.asked.id, || Progress::Changed);
+        }
         Ok((made, is_new))
     }
 
@@ -417,7 +422,11 @@ impl Engine {
             let changed = self.0.watch(id);
             match self.0.outside.store.command(id, Command::Pause, now).await {
                 Err(StoreError::Refused(Refused::Active)) if self.0.interrupt(id, calls::Interrupt::Paused) => {}
-                answer => return Ok(answer?),
+                answer => {
+                    let run = answer?;
+                    self.0.changed_by_somebody(id);
+                    return Ok(run);
+                }
             }
             loop {
                 let told = changed.notified();
@@ -448,7 +457,7 @@ impl Engine {
         let run = self.0.outside.store.command(id, command, self.0.outside.clock.now()).await?;
         self.0.depths.store(ALL_DEPTHS, std::sync::atomic::Ordering::Release);
         self.0.timers_changed();
-        self.0.changed(id);
+        self.0.changed_by_somebody(id);
         Ok(run)
     }
 
@@ -465,7 +474,9 @@ impl Engine {
                 return Err(AskError::Result(call.identity.name.clone(), misfits));
             }
         }
-        Ok(store.set_result(id, number, result, now).await?)
+        store.set_result(id, number, result, now).await?;
+        self.0.changed_by_somebody(id);
+        Ok(())
     }
 
     /// Sets how many runs of some deployments and queues are worked on at once, instead of what was set before.
@@ -562,7 +573,7 @@ impl Inner {
             if let RunState::Cancelling { fence, .. } = record.run.state {
                 self.stop_cancelled(id, fence);
             }
-            self.changed(id);
+            self.changed_by_somebody(id);
             for child in self.until_answered(id, "looking for its children", || self.children(id)).await? {
                 // One that had ended has nothing below it that goes on.
                 if child.run.state.is_cancelled() || !child.run.state.is_terminal() {
@@ -614,6 +625,11 @@ impl Inner {
             notify.notify_waiters();
             notify.notify_one();
         }
+    }
+
+    fn changed_by_somebody(&self, id: FlowRunId) {
+        self.changed(id);
+        self.observe(id, || Progress::Changed);
     }
 
     fn observe(&self, run: FlowRunId, progress: impl FnOnce() -> Progress) {

@@ -110,7 +110,7 @@ impl Engine {
         let (_, request, depth) = self.prepare_retry(id, &ask).await?;
         let run = self.0.outside.store.retry(id, request).await?;
         self.0.wake(depth);
-        self.0.changed(id);
+        self.0.changed_by_somebody(id);
         Ok(run)
     }
 

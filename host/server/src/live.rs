@@ -47,6 +47,7 @@ pub struct LiveEvent {
 #[serde(tag = "kind", rename_all = "kebab-case")]
 #[allow(missing_docs, reason = "the words of `retake_engine::Progress`, where they are explained")]
 pub enum Happened {
+    Changed,
     AttemptBegan {
         attempt: u32,
         resumed: bool,
@@ -95,6 +96,7 @@ impl Happened {
 impl From<Progress> for Happened {
     fn from(progress: Progress) -> Self {
         match progress {
+            Progress::Changed => Self::Changed,
             Progress::Began { attempt, resumed } => Self::AttemptBegan { attempt, resumed },
             Progress::Cached { number, name } => Self::Cached { number, name },
             Progress::Child(child) => Self::Child { child },
@@ -117,6 +119,7 @@ impl From<Progress> for Happened {
 impl From<Happened> for Progress {
     fn from(happened: Happened) -> Self {
         match happened {
+            Happened::Changed => Self::Changed,
             Happened::AttemptBegan { attempt, resumed } => Self::Began { attempt, resumed },
             Happened::Cached { number, name } => Self::Cached { number, name },
             Happened::Child { child } => Self::Child(child),

@@ -1,4 +1,4 @@
-//! The same done to every run that a filter finds.
+//! The same done to many runs: to every one that a filter finds, or to those that are named.
 
 use axum::extract::State;
 use axum::{Extension, Json};
@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::extract::Body;
-use super::page_limit;
 use super::runs::{PolicyAsk, RetryBody, RunsFilter, retry_ask};
+use super::{find_run, page_limit};
 use crate::Host;
 use crate::access::Actor;
 use crate::error::ApiError;
@@ -35,7 +35,11 @@ fn chooses(filter: &RunFilter) -> bool {
 pub struct BulkRetry {
     /// Which; of those in the states failed, timed-out, crashed and parked, unless it says so. It must choose something.
     /// Its `limit` is 1,000 unless it says so, and at most.
+    #[serde(default)]
     pub filter: RunsFilter,
+    /// Which, one by one and without a filter: ids, or friendly names. 1,000 at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<String>,
     /// Forget the results of this task too, and of every call first made after it: its name, label or number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
@@ -66,7 +70,11 @@ pub struct BulkRetry {
 pub struct BulkCancel {
     /// Which; of those that have not ended, unless it says so. It must choose something. Its `limit` is 1,000 unless it
     /// says so, and at most.
+    #[serde(default)]
     pub filter: RunsFilter,
+    /// Which, one by one and without a filter: ids, or friendly names. 1,000 at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<String>,
     /// Only say which.
     #[serde(default)]
     pub dry_run: bool,
@@ -136,16 +144,36 @@ impl Bulk {
     }
 }
 
-async fn bulk(
-    host: Host,
-    actor: Actor,
+/// Returns the runs that are meant, the newest first, and whether a filter finds more than its limit.
+async fn chosen(
+    host: &Host,
     filter: RunsFilter,
-    dry_run: bool,
-    what: Bulk,
-) -> Result<Json<BulkDone>, ApiError> {
+    runs: &[String],
+    what: &Bulk,
+) -> Result<(Vec<RunRecord>, bool), ApiError> {
     let limit = page_limit(filter.limit, BULK_MAX, BULK_MAX)?;
     // One more says whether there are more.
-    let mut filter = filter.read(&host, limit + 1).await?;
+    let mut filter = filter.read(host, limit + 1).await?;
+    if !runs.is_empty() {
+        if chooses(&filter) {
+            let hint = "name the runs in `runs`, or say in `filter` what they have in common";
+            return Err(ApiError::invalid("`runs` and `filter` exclude each other", hint));
+        }
+        if runs.len() > limit {
+            return Err(ApiError::invalid(format!("`runs` names more than {limit} runs"), "name fewer at once"));
+        }
+        let mut ids = Vec::with_capacity(runs.len());
+        for run in runs {
+            ids.push(find_run(host.store.as_ref(), run).await?);
+        }
+        ids.sort_unstable_by(|a, b| b.cmp(a));
+        ids.dedup();
+        let mut found = Vec::with_capacity(ids.len());
+        for id in ids {
+            found.push(host.store.run(id).await?);
+        }
+        return Ok((found, false));
+    }
     if !chooses(&filter) {
         let hint =
             "name a `flow`, a `state` or whatever else they have in common; `\"state\": \"failed\"` is all that failed";
@@ -155,8 +183,20 @@ async fn bulk(
         filter.shown = what.states();
     }
     let mut found = host.store.list(filter, host.now()).await?;
-    let mut done = BulkDone { applied: !dry_run, runs: Vec::new(), refused: Vec::new(), more: found.len() > limit };
+    let more = found.len() > limit;
     found.truncate(limit);
+    Ok((found, more))
+}
+
+async fn bulk(
+    host: Host,
+    actor: Actor,
+    (filter, runs): (RunsFilter, Vec<String>),
+    dry_run: bool,
+    what: Bulk,
+) -> Result<Json<BulkDone>, ApiError> {
+    let (found, more) = chosen(&host, filter, &runs, &what).await?;
+    let mut done = BulkDone { applied: !dry_run, runs: Vec::new(), refused: Vec::new(), more };
     // The oldest first.
     for record in found.iter().rev() {
         let run = record.asked.id;
@@ -171,24 +211,24 @@ async fn bulk(
     Ok(Json(done))
 }
 
-/// Retry every run that a filter finds
+/// Retry every run that a filter finds, or that is named
 #[utoipa::path(post, path = "/api/v1/flow-runs/bulk-retry", tag = "flow runs", request_body = BulkRetry, responses((status = 200, body = BulkDone)))]
 pub(super) async fn bulk_retry(
     State(host): State<Host>,
     Extension(actor): Extension<Actor>,
     Body(body): Body<BulkRetry>,
 ) -> Result<Json<BulkDone>, ApiError> {
-    let BulkRetry { filter, from, rerun, all, version, parameters, policy, dry_run } = body;
+    let BulkRetry { filter, runs, from, rerun, all, version, parameters, policy, dry_run } = body;
     let retry = RetryBody { from, rerun, all, version, parameters, policy, ..RetryBody::default() };
-    bulk(host, actor, filter, dry_run, Bulk::Retry(retry)).await
+    bulk(host, actor, (filter, runs), dry_run, Bulk::Retry(retry)).await
 }
 
-/// Cancel every run that a filter finds
+/// Cancel every run that a filter finds, or that is named
 #[utoipa::path(post, path = "/api/v1/flow-runs/bulk-cancel", tag = "flow runs", request_body = BulkCancel, responses((status = 200, body = BulkDone)))]
 pub(super) async fn bulk_cancel(
     State(host): State<Host>,
     Extension(actor): Extension<Actor>,
     Body(body): Body<BulkCancel>,
 ) -> Result<Json<BulkDone>, ApiError> {
-    bulk(host, actor, body.filter, body.dry_run, Bulk::Cancel).await
+    bulk(host, actor, (body.filter, body.runs), body.dry_run, Bulk::Cancel).await
 }

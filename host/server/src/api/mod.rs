@@ -13,6 +13,7 @@ mod pages;
 mod queues;
 mod runs;
 pub(crate) mod schedules;
+mod served;
 mod session;
 mod streams;
 #[cfg(test)]

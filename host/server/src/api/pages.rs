@@ -1,9 +1,8 @@
 //! The web UI: one page, and the files that it consists of, carried by the binary.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::Write;
-use std::sync::{Mutex, PoisonError};
+use std::sync::OnceLock;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -11,9 +10,10 @@ use axum::extract::{Path, Request};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use rust_embed::{EmbeddedFile, RustEmbed};
+use retake_core::id::ContentDigest;
+use rust_embed::RustEmbed;
 
-use super::meta::nothing_there;
+use super::{meta::nothing_there, served};
 use crate::Host;
 
 /// What the page may do: load what is ours and ask us. No script or style that is not a file of ours counts, and no
@@ -55,54 +55,75 @@ fn page(headers: &HeaderMap) -> Response {
 }
 
 fn part(name: &str, headers: &HeaderMap) -> Response {
-    let Some(file) = Files::get(name) else {
+    let Some(part) = find(name) else {
         return super::ApiError::not_found("there is no such file", "`/` is where the pages begin").into_response();
     };
-    let tag = tag(&file);
     // Asked for each time, and answered in a few bytes while it is the same: another binary brings other files.
-    let mut response = if headers.get(header::IF_NONE_MATCH).is_some_and(|it| *it == tag) {
+    let mut response = if headers.get(header::IF_NONE_MATCH).is_some_and(|it| *it == part.tag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else if takes_gzip(headers) {
-        ([(header::CONTENT_ENCODING, "gzip")], packed(name, &tag, &file.data)).into_response()
+        ([(header::CONTENT_ENCODING, "gzip")], part.packed).into_response()
     } else {
-        match file.data {
-            Cow::Borrowed(bytes) => Bytes::from_static(bytes).into_response(),
-            Cow::Owned(bytes) => bytes.into_response(),
-        }
+        part.plain.into_response()
     };
     let kept = response.headers_mut();
     kept.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind(name)));
     kept.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     kept.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
-    kept.insert(header::ETAG, tag);
+    kept.insert(header::ETAG, part.tag);
     response
 }
 
-fn tag(file: &EmbeddedFile) -> HeaderValue {
-    let hash = file.metadata.sha256_hash();
-    let hex: String = hash.iter().take(16).map(|it| format!("{it:02x}")).collect();
-    HeaderValue::try_from(format!("W/\"{hex}\"")).unwrap_or(HeaderValue::from_static("W/\"\""))
+/// A file as it is served.
+#[derive(Clone)]
+struct Part {
+    tag: HeaderValue,
+    plain: Bytes,
+    packed: Bytes,
+}
+
+impl Part {
+    fn new(text: String) -> Self {
+        let tag = HeaderValue::try_from(format!("W/\"{:.32}\"", ContentDigest::of(text.as_bytes()).to_string()));
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        // A vector takes what it is given.
+        let _ = packer.write_all(text.as_bytes());
+        Self {
+            tag: tag.unwrap_or(HeaderValue::from_static("W/\"\"")),
+            packed: packer.finish().unwrap_or_default().into(),
+            plain: text.into(),
+        }
+    }
+}
+
+fn find(name: &str) -> Option<Part> {
+    static ALL: OnceLock<HashMap<String, Part>> = OnceLock::new();
+    if cfg!(debug_assertions) {
+        return served(name).map(Part::new);
+    }
+    let all =
+        ALL.get_or_init(|| Files::iter().filter_map(|it| Some((it.to_string(), Part::new(served(&it)?)))).collect());
+    all.get(name).cloned()
+}
+
+fn served(name: &str) -> Option<String> {
+    let text = read(name)?;
+    match name {
+        served::MAIN => Some(served::joined(&read)),
+        "app/theme.js" => Some(served::lean(&text)),
+        _ if name.starts_with("app/") => None,
+        _ if name.ends_with(".css") => Some(served::lean_style(&text)),
+        _ => Some(text),
+    }
+}
+
+fn read(name: &str) -> Option<String> {
+    String::from_utf8(Files::get(name)?.data.into_owned()).ok()
 }
 
 fn takes_gzip(headers: &HeaderMap) -> bool {
     let takes = headers.get(header::ACCEPT_ENCODING).and_then(|it| it.to_str().ok()).unwrap_or_default();
     takes.split(',').any(|it| it.trim() == "gzip")
-}
-
-/// Packs a file, once for each of its contents.
-fn packed(name: &str, tag: &HeaderValue, data: &[u8]) -> Bytes {
-    static PACKED: Mutex<Option<HashMap<String, (HeaderValue, Bytes)>>> = Mutex::new(None);
-    let mut kept = PACKED.lock().unwrap_or_else(PoisonError::into_inner);
-    let kept = kept.get_or_insert_default();
-    if let Some((_, bytes)) = kept.get(name).filter(|(it, _)| it == tag) {
-        return bytes.clone();
-    }
-    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-    // A vector takes what it is given.
-    let _ = packer.write_all(data);
-    let bytes = Bytes::from(packer.finish().unwrap_or_default());
-    kept.insert(name.to_owned(), (tag.clone(), bytes.clone()));
-    bytes
 }
 
 fn kind(name: &str) -> &'static str {

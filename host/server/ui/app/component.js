@@ -1,12 +1,12 @@
 // @ts-check
 // Components: what code says about itself and asks for, how it differs from other code, uploading it and deploying it.
-import { html, useMemo, useRef, useState } from "../vendor/preact.js";
+import { html, useEffect, useMemo, useRef, useState } from "../vendor/preact.js";
 import { PolicyView } from "./flow.js";
 import { Check, Fields, Parameters, POLICY, read, Text } from "./forms.js";
 import { Button, Card, Command, confirm, Copy, Facts, Head, removes, say, shown, table, WhatIsWrong } from "./kit.js";
 import { brief, count, Icon, size, Time, took } from "./look.js";
 import { go, useAct, useLists, useLoad } from "./page.js";
-import { ask, get, path, refusal } from "./server.js";
+import { ask, get, path, refusal, send } from "./server.js";
 /** @import { Capability, Change, Component, Deployed, Deployment, FlowInfo, Inspection, Json, TaskInfo } from "../wire" */
 /** @import { FieldOf, Written } from "./forms.js" */
 
@@ -133,11 +133,24 @@ export function ComponentPage({ parts: [digest = ""] }) {
   });
 }
 
+/** How far an upload is: what takes long after it is compiling. @param {{ of: { share: number, at: number }, size: number }} props */
+function Gone({ of: { share, at }, size: bytes }) {
+  const [now, setNow] = useState(at);
+  useEffect(() => {
+    const timer = setInterval(() => setNow(Date.now()), 1000);
+    return () => clearInterval(timer);
+  }, []);
+  const sending = share < 1;
+  return html`<progress value=${sending ? share : undefined} aria-label=${sending ? "Uploading" : "Compiling"}></progress>
+    ${sending ? `${size(share * bytes)} of ${size(bytes)} uploaded` : `Inspecting and compiling, ${took(Math.max(0, now - at))}. A large component takes up to a minute, once.`}`;
+}
+
 /** Uploading: a file is looked into before anything is kept. */
 export function Upload() {
   const [file, setFile] = useState(/** @type {File | undefined} */ (undefined));
   const [found, setFound] = useState(/** @type {Inspection | undefined} */ (undefined));
   const [over, setOver] = useState(false);
+  const [sent, setSent] = useState({ share: 0, at: 0 });
   const kept = useRef("");
   const inspecting = useAct();
   const keeping = useAct();
@@ -147,11 +160,12 @@ export function Upload() {
     if (!it || refused) return;
     setFile(it);
     setFound(undefined);
-    void inspecting.act(async () => setFound(await ask("POST", "/components?dry_run=true", it)));
+    setSent({ share: 0, at: Date.now() });
+    void inspecting.act(async () => setFound(await send("/components?dry_run=true", it, (share) => setSent({ share, at: Date.now() }))));
   };
   const keep = async () => {
-    if (!found || kept.current === found.digest) return;
-    await ask("POST", "/components", file);
+    if (!file || !found || kept.current === found.digest) return;
+    await send("/components", file, () => {});
     kept.current = found.digest;
   };
   const onlyKeep = () => keeping.act(async () => {
@@ -168,7 +182,7 @@ export function Upload() {
     <div class=${`drop ${over ? "over-it" : ""} ${file ? "taken" : ""}`} onDragOver=${drag(true)} onDragLeave=${drag(false)} onDrop=${drag(false, (event) => take(event.dataTransfer?.files[0]))}>
       <${Icon} name="upload" /><h2>${file ? file.name : "Drop a .wasm file here"}</h2>
       ${refused ? html`<p class="note">${refused}</p>` : html`<label class=${file ? "button" : "button primary"}>${file ? "Choose another" : "Choose a file"}<input type="file" accept=".wasm,application/wasm" onChange=${(event) => take(event.currentTarget.files?.[0])} /></label>`}
-      <p class="muted" role="status">${inspecting.busy ? "Looking into it…" : found && `${size(found.bytes)}, looked into: nothing is kept yet`}</p></div>
+      <p class="muted" role="status">${inspecting.busy ? html`<${Gone} of=${sent} size=${file?.size ?? 0} />` : found && `${size(found.bytes)}, looked into: nothing is kept yet`}</p></div>
     <${WhatIsWrong} wrong=${inspecting.wrong} />
     ${!file && html`<${Card} title="From a terminal"><p class="muted">A new project, in Rust or Python:</p><${Command} text="retake new hello --lang python" /><p class="muted">Build it, and deploy it here:</p><${Command} text="retake deploy hello -n dev" /><//>`}
     ${found && html`<${Card} title=${`${found.name} ${found.version}`} side=${html`<${Button} need="deployer" busy=${keeping.busy} onClick=${onlyKeep}>Only upload<//>`}><p>${found.description}</p>

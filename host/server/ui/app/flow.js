@@ -11,7 +11,7 @@ import { ask, path, query } from "./server.js";
 /** @import { FieldOf, Written } from "./forms.js" */
 
 /** Longest wait that the server allows. */
-const LONGEST = 30 * 86_400_000;
+const FARTHEST = 30 * 86_400_000;
 const [DRAWN, LISTED] = [200, 12];
 
 /** @typedef {{ attempt: number, delay: number, earliest: number, latest: number }} When */
@@ -20,7 +20,7 @@ const [DRAWN, LISTED] = [200, 12];
 function after(delay, n) {
   if ("fixed" in delay) return delay.fixed;
   if ("listed" in delay) return delay.listed[Math.min(n, delay.listed.length) - 1] ?? 0;
-  return Math.min(LONGEST, delay.exponential.initial * (delay.exponential.factor_permille / 1000) ** (n - 1));
+  return Math.min(FARTHEST, delay.exponential.initial * (delay.exponential.factor_permille / 1000) ** (n - 1));
 }
 
 /** When attempts begin, as if they took no time. @param {Policy} policy @returns {When[]} */
@@ -28,7 +28,7 @@ function attempts(policy) {
   const all = [{ attempt: 1, delay: 0, earliest: 0, latest: 0 }];
   for (let n = 1; n <= Math.min(policy.retries, DRAWN); n++) {
     const before = /** @type {When} */ (all.at(-1));
-    const delay = Math.min(after(policy.delay, n), policy.delay_max ?? LONGEST, LONGEST);
+    const delay = Math.min(after(policy.delay, n), policy.delay_max ?? FARTHEST, FARTHEST);
     const earliest = before.earliest + delay;
     if (policy.give_up_after && earliest > policy.give_up_after) break;
     all.push({ attempt: n + 1, delay, earliest, latest: before.latest + delay * (1 + policy.jitter_permille / 1000) });

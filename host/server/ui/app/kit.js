@@ -110,15 +110,15 @@ export const table = (label, rows, columns) => html`<div class="scroll"><table c
 export const doings = (need, ...all) => all.map(([text, onClick]) => html`<${Button} class="small" need=${need} onClick=${onClick}>${text}<//>`);
 
 /** Characters of JSON that are shown before somebody asks for more. */
-const SHOWN = 20_000;
+const AT_MOST = 20_000;
 
 /** JSON as it was sent. @param {{ value: Json | undefined, label: string }} props */
 export function Value({ value, label }) {
   const [all, setAll] = useState(false);
   if (value === undefined) return html`<p class="muted">None.</p>`;
   const text = JSON.stringify(value, null, 2);
-  const cut = !all && text.length > SHOWN;
-  return html`<div class="value"><pre tabindex="0" role="region" aria-label=${label}>${coloured(cut ? text.slice(0, SHOWN) : text)}</pre>
+  const cut = !all && text.length > AT_MOST;
+  return html`<div class="value"><pre tabindex="0" role="region" aria-label=${label}>${coloured(cut ? text.slice(0, AT_MOST) : text)}</pre>
     <${Copy} text=${text} label=${"Copy " + label} />${cut && html`<${Button} onClick=${() => setAll(true)}>Show all ${size(text.length)}<//>`}</div>`;
 }
 

@@ -37,7 +37,7 @@ export function Values() {
       fields=${() => [!editing.it && ["name", "Name", { must: true }], ["value", isSecret ? "Value" : "Value, as JSON", isSecret ? { must: true, type: "password", hint: "It is sealed, and never shown again." } : { must: true, as: "json" }]]} />`}`;
 }
 
-const ROLES = [["viewer", "Viewer: looks"], ["operator", "Operator: also starts, retries, cancels and pauses runs"], ["deployer", "Deployer: also uploads, deploys and schedules"], ["admin", "Admin: everything"]];
+const ROLE_WORDS = [["viewer", "Viewer: looks"], ["operator", "Operator: also starts, retries, cancels and pauses runs"], ["deployer", "Deployer: also uploads, deploys and schedules"], ["admin", "Admin: everything"]];
 
 /** Who may ask the server for what. */
 export function Tokens() {
@@ -61,7 +61,7 @@ export function Tokens() {
       ["Ends", (it) => (it.expires ? html`<${Time} at=${it.expires} />` : html`<span class="muted">never</span>`)], ["", (it) => doings("admin", ["Revoke…", () => revoke(it)]), "right"],
     ]))}
     ${making && html`<${Editor} title="A new token" yes="Make it" need="admin" close=${() => setMaking(false)} send=${make} start=${{ role: "operator", lasts: "90 d" }}
-      fields=${() => [["name", "Name", { must: true, hint: "Of who will have it: the audit shows it." }], ["role", "Role", { options: ROLES }], ["lasts", "Lasts", { as: "length", hint: "Empty for ever." }]]} />`}
+      fields=${() => [["name", "Name", { must: true, hint: "Of who will have it: the audit shows it." }], ["role", "Role", { options: ROLE_WORDS }], ["lasts", "Lasts", { as: "length", hint: "Empty for ever." }]]} />`}
     ${made && html`<${Dialog} title=${"The token " + made.name} close=${told} actions=${html`<${Button} kind="primary" onClick=${told}>I have it<//>`}><p>It is shown this once: only its hash is kept.</p><${Command} plain text=${made.token} /><//>`}`;
 }
 

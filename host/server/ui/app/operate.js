@@ -59,9 +59,9 @@ export function Nodes() {
       <${Facts} of=${[["Version", it.version], ["Works since", html`<${Time} at=${it.since} />`], ["Work queues", it.queues.join(", ") || "all"]]} /><//>`))}`;
 }
 
-const STATES = ["Failed", "TimedOut", "Crashed", "Parked", "Completed", "Cancelled", "AwaitingRetry"];
+const TOLD = ["Failed", "TimedOut", "Crashed", "Parked", "Completed", "Cancelled", "AwaitingRetry"];
 /** Of what is told unless a rule says so. */
-const BAD = STATES.slice(0, 4);
+const BAD = TOLD.slice(0, 4);
 const KINDS = [["webhook", "A webhook"], ["slack", "Slack"], ["apprise", "An Apprise server"], ["email", "E-mail"]];
 
 /** @param {Rule["to"]} to */
@@ -81,7 +81,7 @@ function EditNotification({ of, close, done }) {
   const send = async ({ name = of?.name ?? "", kind, url, addresses, ...rest }) => done(await ask("PUT", path("notifications", name), { ...rest, states, to: { [kind]: addresses ? { addresses } : { url } } }));
   const start = { kind: rule ? Object.keys(rule.to)[0] : "webhook", ...rule, quiet_ms: rule?.quiet_ms ? took(rule.quiet_ms) : "" };
   return html`<${Editor} title=${of ? "Change " + of.name : "A new notification"} need="admin" wide close=${close} fields=${fields} start=${start} send=${send}
-    about=${html`<fieldset><legend>When a run is</legend><div class="row">${STATES.map((state) => html`<${Check} label=${state} checked=${states.includes(state)} set=${(on) => setStates(on ? [...states, state] : states.filter((one) => one !== state))} />`)}</div></fieldset>`} />`;
+    about=${html`<fieldset><legend>When a run is</legend><div class="row">${TOLD.map((state) => html`<${Check} label=${state} checked=${states.includes(state)} set=${(on) => setStates(on ? [...states, state] : states.filter((one) => one !== state))} />`)}</div></fieldset>`} />`;
 }
 
 /** What became of messages. @param {{ changed: number }} props */

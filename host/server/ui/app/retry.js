@@ -10,7 +10,7 @@ import { ask, path } from "./server.js";
 /** @import { Written } from "./forms.js" */
 
 /** Calls that are listed. */
-const SHOWN = 300;
+const STEPS = 300;
 /** @typedef {{ from?: string, rerun?: string[] }} Preset */
 
 /** @param {{ call: PlannedCall, many: boolean }} props */
@@ -28,12 +28,12 @@ function WhatRuns({ plan }) {
   const parts = [fed && `${count(fed, "result")} fed back`, again && `${count(again, "call")} run${again === 1 ? "s" : ""} again`, gone && `${gone} not called any more`].filter(Boolean);
   const many = new Set(plan.calls.map((it) => it.label ?? it.task)).size < plan.calls.length;
   // What runs again is what people look for.
-  const calls = plan.calls.length > SHOWN ? [...plan.calls].sort((a, b) => Number(a.fate === "fed-back") - Number(b.fate === "fed-back")) : plan.calls;
+  const calls = plan.calls.length > STEPS ? [...plan.calls].sort((a, b) => Number(a.fate === "fed-back") - Number(b.fate === "fed-back")) : plan.calls;
   return html`<p class="sum" aria-live="polite">Attempt ${plan.attempt} in a fresh sandbox: ${parts.join(", ") || "nothing is kept, everything runs"}.</p>
     ${plan.new_code && html`<p class="note">Other code runs: <code>${plan.component.slice(0, 12)}</code>. A call that it makes otherwise runs again.</p>`}
     ${plan.new_parameters && html`<p class="note">Other parameters: a call whose input changes with them runs again.</p>`}
-    ${calls.length > 0 && html`<ol class="plan" tabindex="0" aria-label="Plan">${calls.slice(0, SHOWN).map((it) => html`<${Fate} key=${it.number} call=${it} many=${many} />`)}
-      ${calls.length > SHOWN && html`<li class="muted">and ${calls.length - SHOWN} more</li>`}</ol>`}
+    ${calls.length > 0 && html`<ol class="plan" tabindex="0" aria-label="Plan">${calls.slice(0, STEPS).map((it) => html`<${Fate} key=${it.number} call=${it} many=${many} />`)}
+      ${calls.length > STEPS && html`<li class="muted">and ${calls.length - STEPS} more</li>`}</ol>`}
     <p class="muted small">Calls that the flow has not made yet are not known; they run.</p>`;
 }
 
@@ -89,7 +89,7 @@ export function Retry({ run, component, preset, close, done }) {
         ["from", "From a call on", "Its result and those of all calls after it are forgotten."], ["rerun", "Chosen calls too"], ["all", "Everything", "No result is fed back."],
       ]} />
       ${what === "from" && html`<${Text} label="From" value=${from} set=${setFrom} options=${[["", "Choose a call"], ...named]} />`}
-      ${what === "rerun" && html`<fieldset><legend>Calls</legend><div class="plan">${named.slice(0, SHOWN).map(([number, title]) => html`<label class="check"><input type="checkbox" checked=${rerun.includes(number ?? "")} onChange=${() => tick(number)} /><span>${title}</span></label>`)}</div></fieldset>`}
+      ${what === "rerun" && html`<fieldset><legend>Calls</legend><div class="plan">${named.slice(0, STEPS).map(([number, title]) => html`<label class="check"><input type="checkbox" checked=${rerun.includes(number ?? "")} onChange=${() => tick(number)} /><span>${title}</span></label>`)}</div></fieldset>`}
       <${Text} label="Code" value=${version} set=${setVersion} options=${[["", `As it was: ${run.component.slice(0, 12)}`], ["latest", "The newest of the same name"], ...versions.map((it) => [it.digest, `${it.name} ${it.version}, ${it.digest.slice(0, 12)}`])]} />
       <details><summary>Change parameters</summary>${schema ? html`<${Parameters} schema=${schema} start=${start} set=${setWritten} />` : html`<p class="muted">The component is gone.</p>`}</details>
       <details><summary>Another policy for this round</summary><${Fields} of=${POLICY} it=${policy} set=${setPolicy} /></details></div></div><//>`;

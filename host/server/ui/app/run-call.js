@@ -3,9 +3,10 @@
 import { html, useState } from "../vendor/preact.js";
 import { Editor } from "./forms.js";
 import { Button, Copy, Facts, say, table, Value, WhatIsWrong } from "./kit.js";
-import { clockMs, size, State, Time, took } from "./look.js";
-import { useLoad } from "./page.js";
+import { clockMs, now, size, State, Time, took } from "./look.js";
+import { useCell, useLoad } from "./page.js";
 import { ask, get, path } from "./server.js";
+/** @import { Open } from "./timeline.js" */
 /** @import { Attempt, Component, Evidence, Failure, Json, Limits, Run, Task } from "../wire" */
 
 /** Components never change, so that one is asked for once. @type {Map<string, Promise<Component>>} */
@@ -91,4 +92,13 @@ export function Call({ run, task, component, active, close, set, retry }) {
     <div class="halves"><div><h3>Input</h3><${Sent} run=${run} task=${task} what="input" /></div><div><h3>Result</h3><${Sent} run=${run} task=${task} what="result" /></div></div>
     ${setting && html`<${Editor} title=${"Set the result of " + name} need="operator" close=${() => setSetting(false)} send=${send} fields=${() => [["result", "Result, as JSON", { as: "json", must: true }]]}
       about="The next attempt is fed it, as if the task had returned it. Who set it is kept, and the call shows that a person did." />`}</section>`;
+}
+
+/** A call of which no attempt has ended. @param {{ number: number, call: Open, close: () => void }} props */
+export function OpenCall({ number, call: { name, attempt, began }, close }) {
+  const at = useCell(now);
+  return html`<section class="call" aria-label=${`Call ${number}, ${name}`}>
+    <header><h3>${name}<${State} state="Running" /></h3><${Button} kind="quiet" icon="close" label="Close the call" onClick=${close} /></header>
+    <${Facts} of=${[["Call", String(number)], ["Attempt", String(attempt)], ["Began", html`<${Time} at=${new Date(began).toISOString()} />`], ["Takes so far", took(Math.max(0, at - began))]]} />
+    <p class="muted">What it logs is told below, as it does. What it was given, used and returns is kept when the attempt ends.</p></section>`;
 }

@@ -7,12 +7,12 @@ import { useCell, useWindow } from "./page.js";
 import { epoch, follow, get, path, query, wrongOf } from "./server.js";
 /** @import { Line, Run, Wrong } from "../wire" */
 
-const HEIGHT = 20;
+const LINE = 20;
 const LEVELS = ["trace", "debug", "info", "warn", "error"];
 /** So many lines are on a page of the API. */
-const PAGE = 1000;
+const AT_ONCE = 1000;
 /** So many characters of a line are shown; all of it can be copied. */
-const LONGEST = 2000;
+const CUT = 2000;
 
 /** A row: a line of text, or one of several. @typedef {{ line: Line, text: string, first: boolean }} Entry */
 
@@ -36,7 +36,7 @@ function useLines(run, still) {
         const { items, next } = await get(path("flow-runs", run.id, "logs") + query({ after: after.current }));
         if (closed) return;
         add(items, next);
-        full = items.length === PAGE;
+        full = items.length === AT_ONCE;
       }
       setWrong(undefined);
       if (!still) {
@@ -56,7 +56,7 @@ function useLines(run, still) {
 }
 
 /** @param {{ entry: Entry }} props */
-const Row = ({ entry: { line, text, first } }) => html`<div class=${"entry level-" + line.level}>
+const LogLine = ({ entry: { line, text, first } }) => html`<div class=${"entry level-" + line.level}>
   <time datetime=${line.at} title=${line.at}>${first && html`${clockMs(line.at).slice(0, 8)}<span class="millis">${clockMs(line.at).slice(8)}</span>`}</time>
   <b class=${"level-" + line.level}>${first && line.level.toUpperCase()}</b>
   <span class="who" title=${line.task ?? "the flow itself"}>${first && `${line.task ?? "flow"}${line.attempt > 1 ? " ·" + line.attempt : ""}`}</span><span>${text}</span></div>`;
@@ -80,19 +80,19 @@ export function Logs({ run, still }) {
       if (LEVELS.indexOf(line.level) < least || (task && (task === "(flow)" ? line.task : line.task !== task))) continue;
       if (wanted && !line.message.toLowerCase().includes(wanted)) continue;
       const all = line.message.replace(/\n$/, "") + (line.fields ? "  " + JSON.stringify(line.fields) : "");
-      all.split("\n").forEach((part, at) => found.entries.push({ line, text: part.slice(0, LONGEST), first: at === 0 }));
+      all.split("\n").forEach((part, at) => found.entries.push({ line, text: part.slice(0, CUT), first: at === 0 }));
     }
     return found.entries;
   }, [version, found]);
   const shown = entries.length;
   // A retry is to be watched.
   useEffect(() => setFollowing(!still), [still]);
-  const { first, last } = useWindow(box, shown, HEIGHT, true);
+  const { first, last } = useWindow(box, shown, LINE, true);
   useEffect(() => {
     if (following) box.current.scrollTop = box.current.scrollHeight;
   }, [shown, following]);
   // Whoever scrolls up wants to read.
-  const scrolled = ({ currentTarget: it }) => following && it.scrollHeight - it.scrollTop - it.clientHeight > 3 * HEIGHT && setFollowing(false);
+  const scrolled = ({ currentTarget: it }) => following && it.scrollHeight - it.scrollTop - it.clientHeight > 3 * LINE && setFollowing(false);
   const all = () => [...new Set(entries.map((it) => it.line))].map((it) => `${it.at} ${it.level} ${it.task ?? "flow"} ${it.message}`).join("\n");
   const typed = (/** @type {(value: string) => void} */ set) => (event) => set(event.currentTarget.value);
   const option = (/** @type {string} */ value, /** @type {string} */ title, /** @type {string} */ chosen) => html`<option value=${value} selected=${value === chosen}>${title}</option>`;
@@ -104,7 +104,7 @@ export function Logs({ run, still }) {
     <${WhatIsWrong} wrong=${wrong} />
     <div class="log" ref=${box} tabindex="0" role="log" aria-label="Log" aria-live="off" onScroll=${scrolled}>
       ${shown === 0 && html`<${Empty} title=${lines.length ? "No line is like that" : still ? "It logged nothing" : "Nothing is logged yet"} />`}
-      <div class="inner" style=${{ height: shown * HEIGHT + "px" }}><div class="at" style=${{ transform: `translateY(${first * HEIGHT}px)` }}>
-        ${entries.slice(first, last).map((it, at) => html`<${Row} key=${first + at} entry=${it} />`)}</div></div></div>
+      <div class="inner" style=${{ height: shown * LINE + "px" }}><div class="at" style=${{ transform: `translateY(${first * LINE}px)` }}>
+        ${entries.slice(first, last).map((it, at) => html`<${LogLine} key=${first + at} entry=${it} />`)}</div></div></div>
     <p class="muted small">${shown.toLocaleString("en")} of ${lines.length.toLocaleString("en")} lines</p>`;
 }

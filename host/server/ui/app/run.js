@@ -5,7 +5,7 @@ import { Button, Card, confirm, Copy, Empty, Facts, Head, removes, say, shown, t
 import { brief, clockMs, count, isOver, isStill, isWorkedOn, local, State, ticked, Time, took } from "./look.js";
 import { asked, go, search, useAct, useCalmly, useLoad } from "./page.js";
 import { Retry } from "./retry.js";
-import { Call, componentOf, Meters, Why } from "./run-call.js";
+import { Call, componentOf, Meters, OpenCall, Why } from "./run-call.js";
 import { Logs } from "./run-logs.js";
 import { Took, whatHappened } from "./runs.js";
 import { ask, deploymentPath, follow, get, path, query, refusal } from "./server.js";
@@ -114,7 +114,9 @@ function Whole({ run, reload, set }) {
   const { open, version } = useLive(run, reload, from);
   const component = useLoad(run.component, () => componentOf(run.component)).data;
   const choose = useCallback((/** @type {number | undefined} */ id) => search({ call: id ? String(id) : null }), []);
-  const task = run.tasks?.find((it) => String(it.number) === asked("call"));
+  const chosen = Number(asked("call")) || undefined;
+  const task = run.tasks?.find((it) => it.number === chosen);
+  const running = task ? undefined : open.get(chosen ?? 0);
   const calls = (run.tasks ?? []).filter((it) => it.kind !== "sleep");
   const tab = asked("tab") || "logs";
   const still = isStill(run.state);
@@ -138,8 +140,9 @@ function Whole({ run, reload, set }) {
     ]} /><//>
     <${WhyItIsSo} run=${run} component=${component} />
     <${Card} title="Timeline" side=${html`<span class="muted small">Bars are attempts, dotted lines are waits. Choose a call to see more.</span>`}>
-      <${Timeline} run=${run} open=${open} version=${version} chosen=${task?.number} choose=${choose} />
-      ${task && html`<${Call} key=${task.id} run=${run} task=${task} component=${component} active=${!still && "The run is active."} close=${() => choose(undefined)} set=${set} retry=${setPreset} />`}<//>
+      <${Timeline} run=${run} open=${open} version=${version} chosen=${chosen} choose=${choose} />
+      ${task && html`<${Call} key=${task.id} run=${run} task=${task} component=${component} active=${!still && "The run is active."} close=${() => choose(undefined)} set=${set} retry=${setPreset} />`}
+      ${running && html`<${OpenCall} number=${chosen} call=${running} close=${() => choose(undefined)} />`}<//>
     <${Tabs} label="More of the run" of=${tabs} at=${tab} go=${(id) => search({ tab: id })} />
     ${tab === "logs" && html`<${Logs} run=${run} still=${still} />`}
     ${tab === "values" && html`<div class="halves"><${Card} title="Parameters, as sent"><${Value} value=${run.parameters ?? {}} label="parameters" /><//>

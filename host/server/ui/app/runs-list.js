@@ -81,6 +81,7 @@ export function useUpToDate(refresh, recount, patch) {
       for (const { event, data } of all) {
         if (event === "resync") both();
         // Lines and tasks are many, and change no row.
+        if (data.includes('"kind":"changed"')) both();
         if (!data.includes('"kind":"attempt-')) continue;
         const it = /** @type {Live} */ (JSON.parse(data));
         changed.set(it.run, it);
@@ -91,7 +92,7 @@ export function useUpToDate(refresh, recount, patch) {
     },
   }), []);
   useEffect(() => {
-    // What becomes late, or is changed while nobody works on it, is not told of.
+    // What becomes late is not told of.
     const timer = setInterval(() => document.hidden || both(), 15_000);
     return () => clearInterval(timer);
   }, []);
@@ -108,8 +109,8 @@ function patched(run, event) {
   return { ...run, state, failure: event.failure, due: event.due, ended: isOver(state) ? event.at : undefined, took_ms: Date.parse(event.at) - Date.parse(run.began ?? event.at) };
 }
 
-/** The same done to all runs that the filter finds, after a look at which they are. @param {{ what: "retry" | "cancel", close: () => void }} props */
-export function Bulk({ what, close }) {
+/** The same done to the runs that are ticked, or to all that the filter finds, after a look at which they are. @param {{ what: "retry" | "cancel", ticked: string[], close: (done?: boolean) => void }} props */
+export function Bulk({ what, ticked, close }) {
   const [latest, setLatest] = useState(false);
   const [all, setAll] = useState(false);
   const [plan, setPlan] = useState(/** @type {Done | undefined} */ (undefined));
@@ -119,19 +120,19 @@ export function Bulk({ what, close }) {
   const found = filter();
   const unlessSaid = isRetry ? "Failed,TimedOut,Crashed,Parked" : RUN_STATES.filter((it) => !isOver(it)).join();
   const send = (/** @type {boolean} */ dry_run) => ask("POST", "/flow-runs/bulk-" + what, {
-    filter: { ...found, state: found.state ?? unlessSaid }, dry_run, ...(isRetry && { all, ...(latest && { version: "latest" }) }),
+    ...(ticked.length ? { runs: ticked } : { filter: { ...found, state: found.state ?? unlessSaid } }), dry_run, ...(isRetry && { all, ...(latest && { version: "latest" }) }),
   });
   useEffect(() => void act(async () => setPlan(await send(true))), [latest, all]);
   const apply = () => doing.act(async () => {
     const done = await send(false);
     say(`${count(done.runs.length, "run")} ${isRetry ? "retried" : "cancelled"}${done.refused.length ? `, ${done.refused.length} left as they are` : ""}`);
-    close();
+    close(true);
   });
   const runs = plan?.runs ?? [];
   const verb = isRetry ? "Retry" : "Cancel";
   return html`<${Dialog} title=${verb + " many runs"} close=${close} wide submit=${runs.length && apply} actions=${html`<${Button} onClick=${close}>Leave them<//>
     <${Button} type="submit" kind=${isRetry ? "primary" : "danger"} busy=${doing.busy} not=${!runs.length && "No run is found."}>${verb} ${count(runs.length, "run")}<//>`}>
-    <p class="muted">Of the runs that the filters of the page find, those that ${found.state ? `are ${found.state.replaceAll(",", " or ")}` : isRetry ? "have failed" : "have not ended"}.
+    <p class="muted">${ticked.length ? "The runs that are ticked." : html`Of the runs that the filters of the page find, those that ${found.state ? `are ${found.state.replaceAll(",", " or ")}` : isRetry ? "have failed" : "have not ended"}.`}
       What each of them has achieved is kept${isRetry ? ", and fed back." : "; they can be retried later. Their children are stopped too."}</p>
     ${isRetry && html`<${Check} label="Run the newest code" hint="Otherwise each keeps the code that it has." checked=${latest} set=${setLatest} />
       <${Check} label="Forget all kept results" hint="Every task runs again." checked=${all} set=${setAll} />`}

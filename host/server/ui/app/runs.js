@@ -93,17 +93,26 @@ export function Took({ run }) {
   return html`<span class="number">${took(isWorkedOn(run.state) && run.began ? Math.max(0, at - Date.parse(run.began)) : run.took_ms)}</span>`;
 }
 
-/** @param {{ run: Run, at: number }} props */
-const Row = ({ run, at }) => html`<tr role="row" aria-rowindex=${at + 2}>
-  <td role="cell" class="c-state"><${State} state=${run.state} /></td>
+/** Those that something is to be done to. @typedef {{ of: string[], set: (of: string[]) => void }} Ticked */
+
+/** @param {{ of: Ticked, ids: string[], label: string }} props */
+function Tick({ of, ids, label }) {
+  const on = ids.every((it) => of.of.includes(it));
+  const change = () => of.set([...of.of.filter((it) => !ids.includes(it)), ...(on ? [] : ids)].slice(-1000));
+  return html`<label class="tick"><input type="checkbox" aria-label=${label} checked=${on} onChange=${change} /></label>`;
+}
+
+/** @param {{ run: Run, at: number, ticked: Ticked }} props */
+const RunRow = ({ run, at, ticked }) => html`<tr role="row" aria-rowindex=${at + 2}>
+  <td role="cell" class="c-state"><${Tick} of=${ticked} ids=${[run.id]} label=${"Tick " + run.name} /><${State} state=${run.state} /></td>
   <td role="cell" class="c-run"><a href=${path("runs", run.id)}>${run.name}</a><span class="muted">${run.deployment ?? run.flow}</span></td>
   <td role="cell" class="c-what">${whatHappened(run)}</td>
   <td role="cell" class="c-attempt" title=${`Attempt ${run.attempt}, round ${run.round}`}>${run.attempt > 1 && html`<span class="muted">attempt ${run.attempt}</span>`}</td>
   <td role="cell" class="c-took"><${Took} run=${run} /></td>
   <td role="cell" class="c-made muted"><${Time} at=${run.created} /></td></tr>`;
 
-/** @param {{ runs: Run[], next: string | undefined, loading: boolean, more: () => unknown }} props */
-function Rows({ runs, next, loading, more }) {
+/** @param {{ runs: Run[], next: string | undefined, loading: boolean, more: () => unknown, ticked: Ticked }} props */
+function Rows({ runs, next, loading, more, ticked }) {
   const body = useRef(null);
   const { first, last, above, below } = useWindow(body, runs.length, useNarrow() ? 92 : 52);
   useEffect(() => {
@@ -111,8 +120,8 @@ function Rows({ runs, next, loading, more }) {
   }, [last, runs.length]);
   const room = (/** @type {number} */ height) => height > 0 && html`<tr class="room" aria-hidden="true" style=${{ height: height + "px" }}></tr>`;
   return html`<table class="runs" role="table" aria-label="Runs" aria-rowcount=${next ? -1 : runs.length + 1}>
-      <thead role="rowgroup"><tr role="row">${["State", "Run", "What happened", "Attempt", "Took", "Made"].map((it) => html`<th role="columnheader" scope="col">${it}</th>`)}</tr></thead>
-      <tbody role="rowgroup" ref=${body}>${room(above)}${runs.slice(first, last).map((run, at) => html`<${Row} key=${run.id} run=${run} at=${first + at} />`)}${room(below)}</tbody></table>
+      <thead role="rowgroup"><tr role="row">${[html`<${Tick} of=${ticked} ids=${runs.slice(0, 1000).map((it) => it.id)} label="Tick all that are shown" />State`, "Run", "What happened", "Attempt", "Took", "Made"].map((it) => html`<th role="columnheader" scope="col">${it}</th>`)}</tr></thead>
+      <tbody role="rowgroup" ref=${body}>${room(above)}${runs.slice(first, last).map((run, at) => html`<${RunRow} key=${run.id} run=${run} at=${first + at} ticked=${ticked} />`)}${room(below)}</tbody></table>
     <p class="under-list">${next ? html`<${Button} busy=${loading} onClick=${more}>Load older runs<//>` : html`<span class="muted">${count(runs.length, "run")}</span>`}</p>`;
 }
 
@@ -133,6 +142,9 @@ export function Runs() {
   const key = filterKey();
   const { list, refresh, more, patch } = useRuns(key);
   const [bulk, setBulk] = useState("");
+  const [of, set] = useState(/** @type {string[]} */ ([]));
+  useEffect(() => set([]), [key]);
+  const many = of.length ? `${of.length} ticked…` : "many…";
   const counts = useLoad("counts" + key, (signal) => {
     const since = filter().since ?? new Date(Date.now() - 86_400_000).toISOString();
     return get("/flow-runs/counts" + query({ ...filter(), state: undefined, since, buckets: 60 }), signal);
@@ -140,14 +152,15 @@ export function Runs() {
   useUpToDate(refresh, counts.reload, patch);
   const nothing = !list.runs.length && !list.loading && !list.wrong;
   if (nothing && key === "") return html`<${FirstRun} />`;
-  return html`<${Head} title="Runs"><${Button} icon="again" need="operator" onClick=${() => setBulk("retry")}>Retry many…<//><${Button} icon="slash" need="operator" onClick=${() => setBulk("cancel")}>Cancel many…<//>
+  return html`<${Head} title="Runs"><${Button} icon="again" need="operator" onClick=${() => setBulk("retry")}>Retry ${many}<//><${Button} icon="slash" need="operator" onClick=${() => setBulk("cancel")}>Cancel ${many}<//>${of.length > 0 && html`<${Button} kind="quiet" onClick=${() => set([])}>Untick<//>`}
       <a class="button primary" href="/flows">Run a flow</a><//>
     <section class="overview" aria-label="Runs by state"><${Chart} counts=${counts.data} /><div><p class="over">${(RANGES[asked("range")] ?? ["Last 24 hours"])[0]}</p><${States} counts=${counts.data} /></div></section>
     <${Filters} /><${WhatIsWrong} wrong=${list.wrong} again=${refresh} />
     ${nothing && html`<${Empty} title="No run is like that" icon="search"><p><${Button} onClick=${clear}>Show all runs<//></p><//>`}
-    ${list.runs.length ? html`<${Rows} runs=${list.runs} next=${list.next} loading=${list.loading} more=${more} />` : list.loading && html`<${Loading} />`}
-    ${bulk && html`<${Bulk} what=${bulk} close=${() => {
+    ${list.runs.length ? html`<${Rows} runs=${list.runs} next=${list.next} loading=${list.loading} more=${more} ticked=${{ of, set }} />` : list.loading && html`<${Loading} />`}
+    ${bulk && html`<${Bulk} what=${bulk} ticked=${of} close=${(done) => {
       setBulk("");
+      if (done === true) set([]);
       void refresh();
       void counts.reload();
     }} />`}`;

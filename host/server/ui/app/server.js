@@ -99,37 +99,65 @@ export function query(all) {
   return asked.size ? "?" + asked : "";
 }
 
-/**
- * @param {string} method
- * @param {string} at Below `/api/v1`.
- * @param {unknown} [body] JSON, or a file.
- * @param {AbortSignal} [signal]
- * @returns {Promise<any>}
- */
-export async function ask(method, at, body, signal) {
-  const headers = new Headers(method === "GET" ? {} : { "x-retake": "ui" });
-  const isFile = body instanceof Blob;
-  if (body !== undefined) headers.set("content-type", isFile ? "application/wasm" : "application/json");
-  const sent = body === undefined || isFile ? body : JSON.stringify(body);
-  let answer;
-  try {
-    answer = await fetch("/api/v1" + at, { method, headers, body: /** @type {BodyInit} */ (sent), signal });
-  } catch (error) {
-    if (signal?.aborted) throw error;
-    lost();
-    throw new Failed({ code: "unreachable", message: "The server does not answer.", hint: "It is asked again by itself." }, 0);
-  }
-  const text = await answer.text();
+const OURS = { "x-retake": "ui" };
+
+function unreachable() {
+  lost();
+  return new Failed({ code: "unreachable", message: "The server does not answer.", hint: "It is asked again by itself." }, 0);
+}
+
+/** What the server answered. @param {number} status @param {string} text @returns {any} */
+function answerOf(status, text) {
   let json = /** @type {any} */ (null);
   try {
     json = text ? JSON.parse(text) : null;
   } catch {
     // Something between the server and us answered.
   }
-  if (answer.ok) return json;
-  if (answer.status === 401 && session.value) session.value = null;
-  throw new Failed(json?.error ?? { code: "odd", message: `The server answered ${answer.status}.`, hint: "" }, answer.status);
+  if (status >= 200 && status < 300) return json;
+  if (status === 401 && session.value) session.value = null;
+  throw new Failed(json?.error ?? { code: "odd", message: `The server answered ${status}.`, hint: "" }, status);
 }
+
+/**
+ * @param {string} method
+ * @param {string} at Below `/api/v1`.
+ * @param {unknown} [json]
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<any>}
+ */
+export async function ask(method, at, json, signal) {
+  const headers = { ...(method !== "GET" && OURS), ...(json !== undefined && { "content-type": "application/json" }) };
+  let answer;
+  try {
+    answer = await fetch("/api/v1" + at, { method, headers, body: JSON.stringify(json), signal });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw unreachable();
+  }
+  return answerOf(answer.status, await answer.text());
+}
+
+/**
+ * Sends a component, and tells how much of it has gone: `fetch` cannot.
+ * @param {string} at Below `/api/v1`. @param {File} file @param {(share: number) => void} gone
+ * @returns {Promise<any>}
+ */
+export const send = (at, file, gone) => new Promise((done, fail) => {
+  const request = new XMLHttpRequest();
+  request.open("POST", "/api/v1" + at);
+  for (const [name, value] of Object.entries({ ...OURS, "content-type": "application/wasm" })) request.setRequestHeader(name, value);
+  request.upload.onprogress = (it) => gone(it.loaded / it.total);
+  request.onerror = () => fail(unreachable());
+  request.onload = () => {
+    try {
+      done(answerOf(request.status, request.responseText));
+    } catch (error) {
+      fail(error);
+    }
+  };
+  request.send(file);
+});
 
 /** @param {string} at @param {AbortSignal} [signal] */
 export const get = (at, signal) => ask("GET", at, undefined, signal);

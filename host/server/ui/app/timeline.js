@@ -160,7 +160,7 @@ function ticks(parts, total, active) {
   return all;
 }
 
-const HEIGHT = 32;
+const ROW = 32;
 
 const percent = (share) => `${(share * 100).toFixed(3)}%`;
 
@@ -178,7 +178,7 @@ function Line({ row, x, open, choose }) {
       ${row.task?.by_hand && html`<span class="tag hand" title="A person set its result">by hand</span>`}</span>
     <span class="track">${row.bars.map((bar, at) => html`<${Piece} key=${at} bar=${bar} x=${x} />`)}</span>
     <span class="end"><span class="hidden">${row.state}, </span>${row.end}</span>`;
-  if (!row.task) return html`<div class=${`row ${row.id === 0 ? "flow" : ""}`}>${inside}</div>`;
+  if (row.id === 0) return html`<div class="row flow">${inside}</div>`;
   return html`<button type="button" class="row" aria-expanded=${open} onClick=${() => choose(row.id)}>${inside}</button>`;
 }
 
@@ -194,7 +194,7 @@ export function Timeline({ run, open, version, chosen, choose }) {
   }, [still]);
   const all = useMemo(() => rows(run, open, Date.now()), [run, version, now]);
   const { x, gaps, ticks } = useMemo(() => scale(all), [all]);
-  const { first, last, above, below } = useWindow(list, all.length, HEIGHT, true);
+  const { first, last, above, below } = useWindow(list, all.length, ROW, true);
   const toggle = (id) => choose(chosen === id ? undefined : id);
   return html`<div class="gantt">
     <div class="axis" aria-hidden="true">
