@@ -103,6 +103,7 @@ pub(crate) struct Ours {
 struct Host {
     _dir: tempfile::TempDir,
     path: PathBuf,
+    store: Arc<dyn Store>,
     engine: Engine,
 }
 
@@ -218,7 +219,7 @@ impl Ours {
         let dir = tempfile::tempdir_in(&self.dir)?;
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(dir.path())?);
         let outside = Outside {
-            store,
+            store: store.clone(),
             runner: self.runner.clone(),
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
@@ -227,7 +228,7 @@ impl Ours {
         let engine = Engine::new(outside, Settings { grace: Duration::from_secs(1), ..Settings::default() });
         let inspection = self.sandbox.inspect(self.guest.clone()).await?;
         engine.register(self.digest, inspection.info, self.guest.clone()).await?;
-        Ok(Host { path: dir.path().to_owned(), _dir: dir, engine })
+        Ok(Host { path: dir.path().to_owned(), _dir: dir, store, engine })
     }
 
     fn runtime(&self) -> anyhow::Result<tokio::runtime::Runtime> {
@@ -240,10 +241,10 @@ impl Ours {
             let host = self.host().await?;
             let worker = host.work();
             let digest = self.digest;
-            let engine = host.engine.clone();
+            let (engine, store) = (host.engine.clone(), host.store.clone());
             let run = move || {
-                let engine = engine.clone();
-                async move { run_once(&engine, digest, 10).await }
+                let (engine, store) = (engine.clone(), store.clone());
+                async move { run_once(&engine, &store, digest, 10).await }
             };
             let cost = measure::many(concurrency, length, run).await;
             worker.stop().await;
@@ -260,7 +261,7 @@ impl Ours {
             let cost = async |runs: u32| {
                 let before = measure::cpu();
                 for _ in 0..runs {
-                    run_once(&host.engine, self.digest, TASKS / runs).await;
+                    run_once(&host.engine, &host.store, self.digest, TASKS / runs).await;
                 }
                 measure::cpu() - before
             };
@@ -278,17 +279,17 @@ impl Ours {
             let worker = host.work();
             let mut clients = tokio::task::JoinSet::new();
             for _ in 0..100 {
-                let (engine, digest) = (host.engine.clone(), self.digest);
+                let (engine, store, digest) = (host.engine.clone(), host.store.clone(), self.digest);
                 clients.spawn(async move {
                     for _ in 0..runs / 100 {
-                        run_once(&engine, digest, 10).await;
+                        run_once(&engine, &store, digest, 10).await;
                     }
                 });
             }
             clients.join_all().await;
             worker.stop().await;
             let path = host.path.join("retake.db");
-            drop(host.engine);
+            drop((host.engine, host.store));
             let database = rusqlite::Connection::open(path)?;
             database.query_row("pragma wal_checkpoint(truncate)", [], |_| Ok(()))?;
             let (pages, free): (i64, i64) = (pragma(&database, "page_count")?, pragma(&database, "freelist_count")?);
@@ -392,10 +393,15 @@ fn request(component: ContentDigest, flow: &str, parameters: &str) -> StartReque
     }
 }
 
-async fn run_once(engine: &Engine, component: ContentDigest, tasks: u32) {
+async fn run_once(engine: &Engine, store: &Arc<dyn Store>, component: ContentDigest, tasks: u32) {
     let parameters = format!("{{\"n\":{tasks}}}");
     let (record, _) = engine.start(request(component, "ten-tasks", &parameters)).await.unwrap();
-    let ended = engine.watch(record.asked.id);
-    // A run takes several commits, so that the watch is there before it ends; should it not be, we would hang here.
-    tokio::time::timeout(Duration::from_secs(60), ended.notified()).await.expect("the run ended unseen");
+    let id = record.asked.id;
+    let ended = engine.watch(id);
+    // A run takes several commits, so that the watch is nearly always there before it ends.
+    while tokio::time::timeout(Duration::from_secs(1), ended.notified()).await.is_err() {
+        if store.run(id).await.unwrap().run.state.is_terminal() {
+            return;
+        }
+    }
 }

@@ -159,6 +159,11 @@ fn sandboxes_that_wait_hold_little() {
         let server = Server::start(&retake);
         retake.expect(0, &["deploy", &path(component), "--flow", "orders", "-n", "dev"]);
         retake.expect(0, &["run", "orders/dev", "-w"]);
+        let run = retake.json(&["show", retake.json(&["ps", "-n", "1"])[0]["name"].as_str().unwrap()]);
+        let attempts = run["tasks"].as_array().unwrap().iter().chain(run["attempts"].as_array().unwrap());
+        let used = attempts.map(|it| it["evidence"]["peak_memory"].as_u64().unwrap()).max().unwrap();
+        println!("{component}: an attempt has {} KiB of linear memory", used >> 10);
+        assert!(used < 20 << 20, "{component}: {used} bytes");
         let before = server.written();
         // A flow and a task each.
         for _ in 0..20 {
@@ -173,6 +178,19 @@ fn sandboxes_that_wait_hold_little() {
         println!("{component}: {} KiB for each sandbox that waits", held >> 10);
         assert!(held < most << 20, "{component}: {held} bytes");
         server.kill();
+    }
+}
+
+/// What interpreters need of the bounds on what is compiled leaves room for the next version of each.
+#[test]
+fn the_bounds_of_an_upload_leave_room() {
+    let retake = Retake::new();
+    for component in ["orders", "c", "go", "javascript", "python"] {
+        let said = retake.expect(0, &["inspect", &path(component)]).out;
+        let nearest = said.lines().find_map(|it| it.strip_prefix("bounds     within all of them; nearest: ")).unwrap();
+        println!("{component}: {nearest}");
+        let numbers: Vec<u64> = nearest.split_whitespace().filter_map(|it| it.parse().ok()).collect();
+        assert!(matches!(numbers[..], [got, most] if got * 5 <= most * 4), "{component}: {nearest}");
     }
 }
 

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::args::{Args, Build, Format, LanguageWord, New};
 use crate::inspect;
 use crate::out::{self, Exit, Trouble, bytes};
+use crate::progress::Teller;
 
 /// What `new` made.
 #[derive(Debug, Serialize)]
@@ -45,13 +46,21 @@ struct Component {
     bytes: u64,
     digest: ContentDigest,
     language: &'static str,
+    flows: Vec<String>,
+    tasks: Vec<String>,
 }
 
-pub(crate) fn build(args: &Args, typed: &Build) -> anyhow::Result<Exit> {
+pub(crate) async fn build(args: &Args, typed: &Build) -> anyhow::Result<Exit> {
     out::choose_color(args.color);
     let project = Project::find(&typed.dir).map_err(told)?;
     let built = run(args.quiet, &project, &AtomicBool::new(false))?;
     let content = inspect::read_file(&built.file)?;
+    // What is wrong with its metadata is said now, and not to whoever deploys it.
+    let teller = Teller::new(args.quiet);
+    teller.wait_for_code("inspecting and compiling", content.len());
+    let found = inspect::examine(args, content.clone()).await;
+    teller.clear();
+    let info = found?.info;
     let file = match &typed.out {
         Some(out) => {
             write(out, &content)?;
@@ -64,9 +73,13 @@ pub(crate) fn build(args: &Args, typed: &Build) -> anyhow::Result<Exit> {
         bytes: content.len() as u64,
         digest: ContentDigest::of(&content),
         language: project.language.name(),
+        flows: info.flows.iter().map(|it| it.name.clone()).collect(),
+        tasks: info.tasks.iter().map(|it| it.name.clone()).collect(),
     };
     if !args.quiet && args.output == Format::Table {
         eprintln!("built {} ({}, {})", component.path, bytes(component.bytes), component.digest);
+        let tasks = if component.tasks.is_empty() { "none".into() } else { component.tasks.join(", ") };
+        eprintln!("flows: {}; tasks: {tasks}", component.flows.join(", "));
     }
     out::one(args.output, &component, || component.digest.to_string(), || component.path.clone());
     Ok(Exit::Ok)

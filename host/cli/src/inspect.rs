@@ -47,7 +47,7 @@ pub(crate) fn unknown(target: &str) -> Trouble {
     Trouble::new(Exit::NotFound, message).hint("name a component file, which ends with `.wasm`")
 }
 
-async fn examine(args: &Args, content: Vec<u8>) -> anyhow::Result<Inspection> {
+pub(crate) async fn examine(args: &Args, content: Vec<u8>) -> anyhow::Result<Inspection> {
     let sandbox = local::sandbox(Some(&local::data_dir(args)?), Arc::new(MemStore::new()))?;
     let inspection = sandbox.inspect(content).await.map_err(refused)?;
     retake_engine::check_schemas(&inspection.info).map_err(|it| refused(Refusal::Metadata(it)))?;
@@ -105,7 +105,9 @@ pub(crate) fn refused(refusal: Refusal) -> anyhow::Error {
     if let Refusal::Describe(failure) = &refusal
         && let Some(details) = &failure.details
     {
-        trouble = trouble.cause(details.as_str());
+        // What the guest wrote says more than where it stopped.
+        let wrote = details.to_value()["stderr"].as_str().map(|it| out::plain(it.trim_end()));
+        trouble = trouble.cause(wrote.filter(|it| !it.is_empty()).as_deref().unwrap_or(details.as_str()));
     }
     trouble.hint(refusal.hint()).into()
 }
@@ -136,6 +138,9 @@ fn table(found: &Inspection) -> String {
     }
     lines.push(String::new());
     lines.push(format!("imports    {} interfaces, all offered by this host", found.imports.len()));
+    if let Some(it) = found.used.iter().max_by_key(|it| it.got * 1000 / it.most) {
+        lines.push(format!("bounds     within all of them; nearest: {} {}, at most {}", it.got, it.what, it.most));
+    }
     out::plain(&lines.join("\n"))
 }
 

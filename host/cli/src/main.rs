@@ -101,7 +101,7 @@ fn dispatch(args: &Args) -> anyhow::Result<Exit> {
             }
         },
         Command::New(it) => author::new(args, it),
-        Command::Build(it) => author::build(args, it),
+        Command::Build(it) => runtime()?.block_on(author::build(args, it)),
         command => runtime()?.block_on(async {
             match command {
                 Command::Run(it) => run::run(args, it).await,

@@ -207,7 +207,7 @@ fn within_bounds(bad: &BadField) -> String {
         "retry.delay" => format!("`--retry-delay {}h` is the longest", limits::DELAY.as_secs() / 3600),
         "memory" => format!("`--memory {}MiB` is the most", limits::MEMORY_MAX >> 20),
         // Everything else stands in the metadata.
-        _ => "change the argument of `#[flow]` or `#[task]` that is named, and build again".into(),
+        _ => "change what is named, where the flow or task is declared, and build again".into(),
     }
 }
 

@@ -175,6 +175,9 @@ impl ComponentInfo {
         name("name", &self.name)?;
         text("version", &self.version, limits::VERSION_BYTES)?;
         text("description", &self.description, limits::TEXT_BYTES)?;
+        BadField::unless(!self.flows.is_empty(), "flows", || {
+            "none is declared, and a component has at least one".into()
+        })?;
         count("flows", self.flows.len(), 1..=limits::FLOWS)?;
         count("tasks", self.tasks.len(), 0..=limits::TASKS)?;
         for (i, flow) in self.flows.iter().enumerate() {
@@ -291,7 +294,7 @@ mod tests {
     #[test]
     fn every_field_out_of_bounds_is_named() {
         assert_eq!(info().check(), Ok(()));
-        assert_eq!(problem(|it| it.flows.clear()), "`flows`: 0 entries, expected 1 to 256");
+        assert_eq!(problem(|it| it.flows.clear()), "`flows`: none is declared, and a component has at least one");
         assert_eq!(problem(|it| it.flows[0].name = "a/b".into()), "`flows[0].name`: '/' is not allowed in a name");
         assert_eq!(problem(|it| it.flows[0].name = String::new()), "`flows[0].name`: 0 bytes, a name has 1 to 128");
         assert!(problem(|it| it.flows[0].name = "a\u{202e}b".into()).contains("not allowed in a name"));

@@ -14,6 +14,7 @@ use crate::abi::{self, Loaded};
 use crate::attempt::{self, Host};
 use crate::limits::{DESCRIBE_FUEL, Meter};
 use crate::logs::Sink;
+use crate::prescan::Used;
 use crate::{Sandbox, prescan, trap};
 
 /// What `describe` may use. Half a minute of interpreter start-up is somebody else's problem.
@@ -34,6 +35,8 @@ pub struct Inspection {
     pub info: ComponentInfo,
     /// The interfaces that it imports.
     pub imports: Vec<String>,
+    /// How much of each bound on what is compiled it needs.
+    pub used: Vec<Used>,
 }
 
 /// Why an upload is not a component that can be run here.
@@ -127,9 +130,10 @@ impl Refusal {
             }
             Self::Load(_) => "build it with a current toolchain for WASI 0.2",
             Self::Describe(_) | Self::Differs => {
-                "metadata must be the same each time: no clock, no randomness, nothing that can fail"
+                "a component describes itself before it runs, where it may do nothing: no clock, no randomness, nothing \
+                 that can fail"
             }
-            Self::Metadata(_) => "change the argument of `#[flow]` or `#[task]` that is named, and build again",
+            Self::Metadata(_) => "change what is named, where the flow or task is declared, and build again",
         }
     }
 }
@@ -165,7 +169,7 @@ impl Sandbox {
             return Err(Refusal::Differs);
         }
         info.check()?;
-        Ok(Inspection { digest, bytes: length, info, imports: scanned.imports })
+        Ok(Inspection { digest, bytes: length, info, imports: scanned.imports, used: scanned.seen.used() })
     }
 
     /// Asks a component to describe itself. Clock and random numbers differ from one `time` to the next, so that an

@@ -33,6 +33,7 @@ use tokio::sync::OnceCell;
 
 pub use compile::{Compiler, compile};
 pub use inspect::{Inspection, Refusal};
+pub use prescan::Used;
 
 /// Where the bytes of components come from.
 pub trait Source: Send + Sync {
@@ -173,7 +174,7 @@ impl Inspector for Sandbox {
     fn inspect(&self, digest: ContentDigest, bytes: Vec<u8>) -> BoxFuture<'_, Result<Inspected, UploadRefused>> {
         Box::pin(async move {
             let found = self.inspect_as(digest, bytes).await;
-            let Inspection { digest, bytes, info, imports } = found.map_err(UploadRefused::from)?;
+            let Inspection { digest, bytes, info, imports, .. } = found.map_err(UploadRefused::from)?;
             Ok(Inspected { digest, bytes, info, imports })
         })
     }

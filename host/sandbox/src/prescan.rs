@@ -7,30 +7,67 @@ use wasmparser::{Encoding, FunctionBody, Operator, Parser, Payload};
 
 use crate::inspect::Refusal;
 
-/// Most functions over all modules of a component.
-const FUNCTIONS: u32 = 100_000;
-/// Largest body of one function, in bytes.
-const BODY_BYTES: usize = 512 << 10;
-/// Deepest nesting of blocks in one function. CPython, as a component, has 781.
-const NESTING: usize = 1000;
-/// Most blocks in one function: 50,000 one after the other, which are 250 KB, cost 9 seconds. CPython has 3,112.
-const BLOCKS: u64 = 10_000;
-/// Most work that grows faster than linearly, over all functions: about 4 seconds. The square of a function's blocks,
-/// and of its nesting, which costs twenty times as much. CPython has 34 million.
-const WORK: u64 = 1_000_000_000;
+/// What is bounded, and at how much. What interpreters have, counted: docs/sandbox.md.
+const BOUNDS: [(&str, u64); 8] = [
+    ("functions", 100_000),
+    ("bytes in one function", 768 << 10),
+    ("nested blocks in one function", 1000),
+    // 50,000 one after the other, which are 250 KB, cost 9 seconds.
+    ("blocks in one function", 10_000),
+    // What grows faster than linearly, about 4 seconds: the square of a function's blocks, and of its nesting, which
+    // costs twenty times as much.
+    ("squares of blocks over all functions", 1_000_000_000),
+    ("locals in one function", 5000),
+    ("targets of one branch", 16 << 10),
+    ("modules and components", 64),
+];
+const FUNCTIONS: usize = 0;
+const BODY_BYTES: usize = 1;
+const NESTING: usize = 2;
+const BLOCKS: usize = 3;
+const WORK: usize = 4;
+const LOCALS: usize = 5;
+const TARGETS: usize = 6;
+const NESTED: usize = 7;
 const NESTING_WORK: u64 = 20;
-/// Most locals of one function.
-const LOCALS: u32 = 5000;
-/// Most targets of one `br_table`.
-const TARGETS: u32 = 16 << 10;
-/// Most modules and components inside one component.
-const NESTED: u32 = 64;
+
+/// How much of a bound on what is compiled a component needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Used {
+    /// Of what.
+    pub what: &'static str,
+    /// The most that it has.
+    pub got: u64,
+    /// The most that is allowed.
+    pub most: u64,
+}
+
+/// The most of each that was seen.
+#[derive(Debug, Default)]
+pub(crate) struct Seen([u64; BOUNDS.len()]);
+
+impl Seen {
+    fn see(&mut self, bound: usize, got: u64) -> Result<(), Refusal> {
+        let (what, most) = BOUNDS[bound];
+        self.0[bound] = self.0[bound].max(got);
+        if got <= most { Ok(()) } else { Err(Refusal::TooMuch { what: what.to_owned(), got, most }) }
+    }
+
+    fn add(&mut self, bound: usize, more: u64) -> Result<(), Refusal> {
+        self.see(bound, self.0[bound] + more)
+    }
+
+    pub(crate) fn used(&self) -> Vec<Used> {
+        BOUNDS.iter().zip(self.0).map(|(&(what, most), got)| Used { what, got, most }).collect()
+    }
+}
 
 /// What a component imports and exports, by the names of its interfaces.
 #[derive(Debug, Default)]
 pub(crate) struct Scanned {
     pub(crate) imports: Vec<String>,
     pub(crate) exports: Vec<String>,
+    pub(crate) seen: Seen,
 }
 
 /// Walks `bytes` once.
@@ -42,33 +79,23 @@ pub(crate) fn scan(bytes: &[u8]) -> Result<Scanned, Refusal> {
             Refusal::Malformed { message: error.message().to_owned(), offset: error.offset() }
         }
     };
-    let bound = |what: &str, got: u64, most: u64| {
-        if got <= most { Ok(()) } else { Err(Refusal::TooMuch { what: what.to_owned(), got, most }) }
-    };
     let mut scanned = Scanned::default();
-    let (mut depth, mut functions, mut nested, mut work) = (0u32, 0u64, 0u64, 0u64);
+    let mut depth = 0u32;
     for payload in Parser::new(0).parse_all(bytes) {
         match payload.map_err(malformed)? {
             Payload::Version { encoding, .. } => {
                 depth += 1;
-                nested += 1;
                 if depth == 1 && encoding == Encoding::Module {
                     return Err(Refusal::CoreModule);
                 }
-                bound("modules and components", nested, NESTED.into())?;
+                scanned.seen.add(NESTED, 1)?;
             }
             Payload::End(_) => depth = depth.saturating_sub(1),
-            Payload::FunctionSection(section) => {
-                functions += u64::from(section.count());
-                bound("functions", functions, FUNCTIONS.into())?;
-            }
-            Payload::CodeSectionEntry(body) => {
-                work += function(&body, &bound).map_err(|it| match it {
-                    Walk::Read(error) => malformed(error),
-                    Walk::Bound(refusal) => refusal,
-                })?;
-                bound("squares of blocks over all functions", work, WORK)?;
-            }
+            Payload::FunctionSection(section) => scanned.seen.add(FUNCTIONS, section.count().into())?,
+            Payload::CodeSectionEntry(body) => function(&body, &mut scanned.seen).map_err(|it| match it {
+                Walk::Read(error) => malformed(error),
+                Walk::Bound(refusal) => refusal,
+            })?,
             Payload::ComponentImportSection(section) if depth == 1 => {
                 for import in section {
                     scanned.imports.push(import.map_err(malformed)?.name.name.to_owned());
@@ -96,16 +123,20 @@ impl From<wasmparser::BinaryReaderError> for Walk {
     }
 }
 
-/// Returns how much work that grows faster than linearly a function is.
-fn function(body: &FunctionBody<'_>, bound: &impl Fn(&str, u64, u64) -> Result<(), Refusal>) -> Result<u64, Walk> {
-    let bounded = |what: &str, got: u64, most: u64| bound(what, got, most).map_err(Walk::Bound);
+impl From<Refusal> for Walk {
+    fn from(refusal: Refusal) -> Self {
+        Self::Bound(refusal)
+    }
+}
+
+fn function(body: &FunctionBody<'_>, seen: &mut Seen) -> Result<(), Walk> {
     let range = body.range();
-    bounded("bytes in one function", range.end as u64 - range.start as u64, BODY_BYTES as u64)?;
+    seen.see(BODY_BYTES, range.end as u64 - range.start as u64)?;
     let mut locals = 0u64;
     for local in body.get_locals_reader()? {
         locals += u64::from(local?.0);
     }
-    bounded("locals in one function", locals, LOCALS.into())?;
+    seen.see(LOCALS, locals)?;
     let mut operators = body.get_operators_reader()?;
     let (mut blocks, mut nesting, mut deepest) = (0u64, 0u64, 0u64);
     while !operators.eof() {
@@ -113,13 +144,13 @@ fn function(body: &FunctionBody<'_>, bound: &impl Fn(&str, u64, u64) -> Result<(
             Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => {
                 (blocks, nesting) = (blocks + 1, nesting + 1);
                 deepest = deepest.max(nesting);
-                bounded("nested blocks in one function", nesting, NESTING as u64)?;
-                bounded("blocks in one function", blocks, BLOCKS)?;
+                seen.see(NESTING, nesting)?;
+                seen.see(BLOCKS, blocks)?;
             }
             Operator::End => nesting = nesting.saturating_sub(1),
-            Operator::BrTable { targets } => bounded("targets of one branch", targets.len().into(), TARGETS.into())?,
+            Operator::BrTable { targets } => seen.see(TARGETS, targets.len().into())?,
             _ => {}
         }
     }
-    Ok(blocks * blocks + NESTING_WORK * deepest * deepest)
+    Ok(seen.add(WORK, blocks * blocks + NESTING_WORK * deepest * deepest)?)
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import difflib
 import functools
 import inspect
 import json
@@ -213,9 +214,13 @@ def _words(more: dict[str, Any]) -> dict[str, Any]:
         "park_on": "park_on",
         "when_exhausted": "when_exhausted",
     }
+    plain = [it.name for it in inspect.signature(task).parameters.values() if it.kind is it.KEYWORD_ONLY]
+    known = [*plain, *names]
     for name in more:
         if name not in names:
-            raise TypeError(f"there is no option `{name}`; known are {', '.join(names)}")
+            close = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean `{close[0]}`?" if close else f"known are {', '.join(known)}"
+            raise TypeError(f"there is no option `{name}`; {hint}")
     return {names[name]: it for name, it in more.items()}
 
 
@@ -231,9 +236,15 @@ def _options(
     return Options(timeout, _size(memory), bool(log_prints), persist_result, list(secrets), list(variables))
 
 
+def _place(fn: Any) -> tuple[Any, ...]:
+    code = getattr(fn, "__code__", None)
+    return (fn.__module__, fn.__qualname__, getattr(code, "co_firstlineno", 0))
+
+
 def _known(kind: str, all_of_them: dict[str, Any], it: Any) -> Any:
     other = all_of_them.get(it.name)
-    if other is not None and (other.fn.__module__, other.fn.__qualname__) != (it.fn.__module__, it.fn.__qualname__):
+    # A module that is loaded a second time declares the same ones again.
+    if other is not None and _place(other.fn) != _place(it.fn):
         raise ValueError(f"two {kind}s are called `{it.name}`: give one another `name`")
     all_of_them[it.name] = it
     return it

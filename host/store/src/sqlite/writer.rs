@@ -1,7 +1,9 @@
 //! The one writer: a thread that owns the write connection and takes all changes that wait into one transaction.
 //!
 //! An fsync is nearly the whole cost of a durable write, so it is shared: while one is under way, the next changes
-//! gather. Nobody waits for more to gather: a single submitter pays one fsync and nothing else.
+//! gather. A single submitter pays one fsync and nothing else. Only where every thread of the runtime has been busy
+//! for several commits does the writer wait for more to gather, for a moment: it leaves the processor to those who
+//! make what it waits for, and writes the pages that they share once instead of several times.
 //!
 //! ```text
 //! changes ──▶ BEGIN IMMEDIATE, each change, COMMIT ──▶ all are answered
@@ -19,13 +21,13 @@ use std::fs::OpenOptions;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rusqlite::wal::CheckpointMode;
 use rusqlite::{Connection, DEFAULT_NAME, ErrorCode};
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, RuntimeMetrics};
 use tokio::sync::{mpsc, oneshot};
 
 use super::open::BUSY;
@@ -38,6 +40,13 @@ const QUEUE: usize = 4096;
 const GROUP: usize = 2048;
 /// Bytes of values after which a transaction takes no more: bounds what one adds to the log.
 const GROUP_BYTES: usize = 8 << 20;
+/// Changes that are company enough: nothing more is waited for then.
+const COMPANY: usize = 32;
+/// How long company is waited for at most, and how often it is looked whether it has come.
+const COMPANY_WAIT: Duration = Duration::from_millis(1);
+const COMPANY_LOOK: Duration = Duration::from_micros(50);
+/// Commits between which no thread of the runtime had a rest, before company is waited for.
+const BUSY_COMMITS: u32 = 4;
 /// Pages that the log grows by between two checkpoints beside the writer: 4 MiB.
 const CHECKPOINT_PAGES: i32 = 1000;
 /// Pages from which on the writer itself writes back the little that is left, so that the log begins anew. Beside a
@@ -74,6 +83,20 @@ struct Shared {
     commits: AtomicU64,
     committing_us: AtomicU64,
     failed: AtomicBool,
+    /// Of the runtime that changes come from.
+    runtime: OnceLock<RuntimeMetrics>,
+}
+
+impl Shared {
+    /// Counts how often threads of the runtime have had nothing to do; `None` while one has nothing to do.
+    fn rests(&self) -> Option<u64> {
+        let runtime = self.runtime.get()?;
+        (0..runtime.num_workers()).try_fold(0, |sum, worker| {
+            // It counts both ends of a rest.
+            let ends = runtime.worker_park_unpark_count(worker);
+            (ends % 2 == 0).then_some(sum + ends / 2)
+        })
+    }
 }
 
 /// A change, and whoever waits for it.
@@ -164,7 +187,7 @@ impl Writer {
             next_restart: RESTART_PAGES,
             grown: false,
         }));
-        let thread = WriterThread { queue, committer: Arc::clone(&committer) };
+        let thread = WriterThread { queue, shared: Arc::clone(&shared), committer: Arc::clone(&committer) };
         let checkpointer = std::thread::Builder::new().name("checkpoints".into()).spawn(|| checkpointer.work())?;
         let writer = std::thread::Builder::new().name("store-writer".into()).spawn(|| thread.work())?;
         Ok(Self {
@@ -183,6 +206,12 @@ impl Writer {
         bytes: usize,
         make: impl FnMut(&Connection) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, StoreError> {
+        if self.shared.runtime.get().is_none()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            // Another may have been quicker.
+            let _ = self.shared.runtime.set(runtime.metrics());
+        }
         let (waits, answer) = oneshot::channel();
         let job = Box::new(Change { bytes, make, made: None, waits });
         let stopped = || StoreError::Unavailable(Box::new(Stopped));
@@ -262,6 +291,7 @@ impl Drop for Open<'_> {
 
 struct WriterThread {
     queue: mpsc::Receiver<Box<dyn Job>>,
+    shared: Arc<Shared>,
     committer: Arc<Mutex<Committer>>,
 }
 
@@ -282,17 +312,37 @@ struct Committer {
 impl WriterThread {
     fn work(mut self) {
         let mut jobs = Vec::new();
+        // After so many commits in a row nobody had had a rest since the one before.
+        let (mut rested, mut busy) = (None, 0);
         while let Some(first) = self.queue.blocking_recv() {
             let mut bytes = first.bytes();
             jobs.push(first);
-            while jobs.len() < GROUP
+            self.gather(&mut jobs, &mut bytes);
+            let began = Instant::now();
+            while busy >= BUSY_COMMITS
+                && self.shared.rests() == rested
+                && jobs.len() < COMPANY
                 && bytes < GROUP_BYTES
-                && let Ok(next) = self.queue.try_recv()
+                && began.elapsed() < COMPANY_WAIT
             {
-                bytes += next.bytes();
-                jobs.push(next);
+                std::thread::sleep(COMPANY_LOOK);
+                self.gather(&mut jobs, &mut bytes);
             }
             self.committer.lock().unwrap_or_else(PoisonError::into_inner).group(&mut jobs);
+            let rests = self.shared.rests();
+            busy = if rests.is_some() && rests == rested { u32::saturating_add(busy, 1) } else { 0 };
+            rested = rests;
+        }
+    }
+
+    /// Takes what waits, up to the bounds of a group.
+    fn gather(&mut self, jobs: &mut Vec<Box<dyn Job>>, bytes: &mut usize) {
+        while jobs.len() < GROUP
+            && *bytes < GROUP_BYTES
+            && let Ok(next) = self.queue.try_recv()
+        {
+            *bytes += next.bytes();
+            jobs.push(next);
         }
     }
 }
