@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import http from "node:http";
 import { after, before, test } from "node:test";
-import { close, done, open, shot } from "./browser.mjs";
+import { close, done, fits, open, shot } from "./browser.mjs";
 import { component, start, turn, until } from "./server.mjs";
 
 let server;
@@ -94,6 +94,41 @@ test("a flow is dropped, run, seen to fail, told of, and retried until it succee
   await page.getByRole("button", { name: "Test" }).click();
   await until(() => messages.length > 1);
   await shot(page, "notifications-delivered");
+  await done(page);
+});
+
+test("the same by thumb, on a narrow screen, in the dark", async () => {
+  const page = await open(server, { narrow: true, dark: true });
+  const tap = async (name, role = "button") => (await page.getByRole(role, { name, exact: true }).locator("visible=true").first()).tap();
+  const bar = page.locator(".bar");
+  await bar.getByRole("link", { name: "Upload" }).tap();
+  await page.locator("input[type=file]").setInputFiles(component("orders"));
+  await page.getByText("nothing is kept yet").waitFor();
+  await page.getByLabel("Name", { exact: true }).fill("thumb");
+  await fits(page, "an upload");
+  await tap("Deploy");
+  await page.getByRole("heading", { name: "orders/thumb" }).waitFor();
+  await bar.getByRole("link", { name: "Flows" }).tap();
+  await page.locator(".cards a", { hasText: "orders" }).first().tap();
+  const top = async (text) => (await page.getByText(text, { exact: true }).locator("visible=true").first().boundingBox()).y;
+  assert.ok((await top("Run it")) < (await top("When its attempts begin")), "what is done comes first");
+  await page.getByLabel("Through").selectOption({ label: "Deployment orders/thumb" });
+  await page.getByLabel("load").selectOption({ label: "fail-once: It fails in its first attempt, and succeeds when the flow is retried." });
+  await tap("Run");
+  await page.locator("h1 .pill", { hasText: "Failed" }).waitFor({ timeout: 20_000 });
+  await page.getByText("the warehouse refused the orders").first().waitFor();
+  await fits(page, "a failed run");
+  await shot(page, "thumb-failed");
+  await tap("Retry…");
+  await page.getByText("2 results fed back, 1 call runs again").waitFor();
+  await fits(page, "the plan");
+  await shot(page, "thumb-plan");
+  await tap("Retry now");
+  await page.locator("h1 .pill", { hasText: "Completed" }).waitFor({ timeout: 20_000 });
+  await page.getByRole("button", { name: /extract/ }).tap();
+  await page.locator(".call .pill", { hasText: "Cached" }).waitFor();
+  await fits(page, "a call");
+  await shot(page, "thumb-call");
   await done(page);
 });
 

@@ -184,7 +184,7 @@ export function Upload() {
       ${refused ? html`<p class="note">${refused}</p>` : html`<label class=${file ? "button" : "button primary"}>${file ? "Choose another" : "Choose a file"}<input type="file" accept=".wasm,application/wasm" onChange=${(event) => take(event.currentTarget.files?.[0])} /></label>`}
       <p class="muted" role="status">${inspecting.busy ? html`<${Gone} of=${sent} size=${file?.size ?? 0} />` : found && `${size(found.bytes)}, looked into: nothing is kept yet`}</p></div>
     <${WhatIsWrong} wrong=${inspecting.wrong} />
-    ${!file && html`<${Card} title="From a terminal"><p class="muted">A new project, in Rust or Python:</p><${Command} text="retake new hello --lang python" /><p class="muted">Build it, and deploy it here:</p><${Command} text="retake deploy hello -n dev" /><//>`}
+    ${!file && html`<${Card} title="From a terminal"><p class="muted">A new project, in Rust, Python, JavaScript, Go or C:</p><${Command} text="retake new hello --lang python" /><p class="muted">Build it, and deploy it here:</p><${Command} text="retake deploy hello -n dev" /><//>`}
     ${found && html`<${Card} title=${`${found.name} ${found.version}`} side=${html`<${Button} need="deployer" busy=${keeping.busy} onClick=${onlyKeep}>Only upload<//>`}><p>${found.description}</p>
         ${known?.some((it) => it.digest === found.digest) && html`<p class="note">This very component is here already. To upload it again makes it the newest of its name.</p>`}
         <${Facts} of=${[["Digest", html`<code>${found.digest.slice(0, 24)}…</code>`], ["Size", size(found.bytes)], ["Imports", `${found.imports.length} interfaces, all offered by this host`]]} />

@@ -78,7 +78,7 @@ export function DeploymentPage({ parts: [flow = "", name = ""] }) {
     };
     return html`<${Head} title=${html`${it.full_name}${it.paused && html`<${State} state="paused" />`}`} under=${it.description || html`of the flow <a href=${path("flows", flow)}>${flow}</a>`}>
         <${Button} icon=${it.paused ? "play" : "pause"} need="deployer" onClick=${pause}>${it.paused ? "Go on…" : "Pause…"}<//><${Button} need="deployer" onClick=${() => setChanging(true)}>Change…<//><${Button} need="deployer" onClick=${remove}>Forget…<//><//>
-      <div class="aside"><div><${Card}><${Facts} of=${[
+      <div class="aside act"><div><${Card}><${Facts} of=${[
           ["Code", html`${component ? `${component.name} ${component.version} ` : "gone "}${digest(it.component)}`], ["Work queue", it.queue], ["Runs at once", it.concurrency && String(it.concurrency)], ["Ended runs are kept", it.retention_ms && took(it.retention_ms)],
           ["Tags", it.tags.length > 0 && it.tags.map((tag) => html`<span class="tag">${tag}</span> `)], ["Grants", [...it.secrets, ...it.variables].join(", ") || "nothing"], ["Policy", policyWords(it.policy)], ["Changed", html`<${Time} at=${it.updated} />, version ${it.version}`],
         ]} /><//>

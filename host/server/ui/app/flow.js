@@ -132,7 +132,7 @@ export function FlowPage({ parts: [name = ""] }) {
     if (!flow || !component) return html`<${Empty} title=${`No component has a flow ${name}`} icon="flows"><p><a href="/flows">All flows</a></p><//>`;
     const schema = (/** @type {unknown} */ it) => /** @type {Json | undefined} */ (it ?? undefined);
     return html`<${Head} title=${name} under=${html`${flow.description} <a href=${path("components", flow.component)}>${flow.component_name} ${flow.component_version}</a>`}><a class="button" href=${"/runs" + query({ flow: name })}>Its runs</a><//>
-      <div class="aside"><div><${Tabs} label="About the flow" of=${FLOW_TABS} at=${tab} go=${(id) => search({ tab: id })} />
+      <div class="aside act"><div><${Tabs} label="About the flow" of=${FLOW_TABS} at=${tab} go=${(id) => search({ tab: id })} />
         ${tab === "policy" && html`<${Card} title="When its attempts begin"><${PolicyView} policy=${flow.retry} /><//>
           ${component.tasks.filter((it) => it.retry.retries > 0 || it.retry.rules.length > 0).map((it) => html`<${Card} title=${"Task " + it.name}><${PolicyView} policy=${it.retry} />
             ${flow.retry.retries > 0 && html`<p class="muted small">With those of the flow: ${count((it.retry.retries + 1) * (flow.retry.retries + 1), "attempt")} of it at most.</p>`}<//>`)}`}
