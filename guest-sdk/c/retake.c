@@ -313,6 +313,10 @@ static retake_flow_types_retry_policy_t policy(const retake_policy *from) {
 static retake_flow_types_limits_t limits(const retake_function *of) {
 	retake_flow_types_limits_t limits = {0};
 	if (of->memory_bytes) limits.memory_bytes = (flow_option_u64_t){true, of->memory_bytes};
+	if (of->cpu_ms) {
+		limits.cpu_time.is_some = true;
+		limits.cpu_time.val = of->cpu_ms;
+	}
 	if (of->timeout_ms) {
 		limits.timeout.is_some = true;
 		limits.timeout.val = of->timeout_ms;

@@ -114,7 +114,8 @@ typedef struct {
 	bool log_prints;               // Whether lines on stdout become log lines. Those on stderr do.
 	bool drop_result;              // Whether the result is not kept, so that it is run again in each attempt of its flow.
 	const char *version;           // Of a task: raised when kept results must not be used by new code. NULL is "1".
-	uint64_t timeout_ms, memory_bytes;    // When not 0: what one attempt may use.
+	uint64_t timeout_ms, memory_bytes;    // When not 0: what one attempt may use; 64 MiB otherwise.
+	uint64_t cpu_ms;                      // The same for processor time: 10,000 otherwise, and 300,000 at most.
 } retake_function;
 
 // Lists end with a function without a name.

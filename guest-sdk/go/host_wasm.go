@@ -121,6 +121,9 @@ func (o *options) limits() retake_flow_types.Limits {
 	if o.memory > 0 {
 		limits.MemoryBytes = witTypes.Some(o.memory)
 	}
+	if o.cpu > 0 {
+		limits.CpuTime = witTypes.Some(milliseconds(o.cpu))
+	}
 	if o.timeout > 0 {
 		limits.Timeout = witTypes.Some(milliseconds(o.timeout))
 	}

@@ -14,6 +14,7 @@ type options struct {
 	version     string
 	tags        []string
 	timeout     time.Duration
+	cpu         time.Duration
 	memory      uint64
 	logPrints   bool
 	dropResult  bool
@@ -69,6 +70,9 @@ func Tags(tags ...string) Option { return func(it *options) { it.tags = tags } }
 
 // Timeout is how long an attempt may take.
 func Timeout(timeout time.Duration) Option { return func(it *options) { it.timeout = timeout } }
+
+// CPU is how much processor time an attempt may use: 10 s unless it says so, and 300 s at most.
+func CPU(time time.Duration) Option { return func(it *options) { it.cpu = time } }
 
 // Memory is how many bytes an attempt may use.
 func Memory(bytes uint64) Option { return func(it *options) { it.memory = bytes } }

@@ -224,7 +224,7 @@ fn t15_what_would_take_minutes_to_compile_is_refused_at_once() {
     let nested = format!("{}{}", "loop ".repeat(20_000), "end ".repeat(20_000));
     bomb(nested).is_an_error_with_a_hint("nested blocks in one function");
     bomb(format!("(local {})", "i32 ".repeat(40_000))).is_an_error_with_a_hint("locals in one function");
-    bomb("i32.const 1 drop ".repeat(200_000)).is_an_error_with_a_hint("bytes in one function");
+    bomb("i32.const 1 drop ".repeat(300_000)).is_an_error_with_a_hint("bytes in one function");
     let targets = format!("block i32.const 0 br_table {} end", "0 ".repeat(100_000));
     bomb(targets).is_an_error_with_a_hint("targets of one branch");
     let side_by_side = |blocks| "i32.const 0 if end ".repeat(blocks);

@@ -61,7 +61,7 @@ function info({ about }) {
     description: about.description,
     returns: about.returns && JSON.stringify(about.returns),
     retry: wirePolicy(about.policy),
-    limits: { memoryBytes: big(about.memory), cpuTime: undefined, timeout: big(about.timeout) },
+    limits: { memoryBytes: big(about.memory), cpuTime: big(about.cpu), timeout: big(about.timeout) },
     capabilities,
     logPrints: about.logPrints,
     persistResult: about.persistResult,

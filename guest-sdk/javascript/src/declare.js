@@ -8,7 +8,7 @@ export const FLOWS = new Map();
 export const TASKS = new Map();
 
 const POLICY = ["retries", "delay", "delayMax", "jitter", "giveUpAfter", "failOn", "parkOn", "whenExhausted"];
-const COMMON = [...POLICY, "name", "description", "timeout", "memory", "logPrints", "persistResult", "secrets", "variables", "returns"];
+const COMMON = [...POLICY, "name", "description", "timeout", "cpu", "memory", "logPrints", "persistResult", "secrets", "variables", "returns"];
 const OWN = { flow: [...COMMON, "parameters"], task: [...COMMON, "input", "version", "tags"] };
 
 const picked = (from, names) => Object.fromEntries(names.filter((it) => it in from).map((it) => [it, from[it]]));
@@ -51,6 +51,7 @@ function declare(kind, all, options, body) {
     returns: options.returns?.schema,
     policy: policyOf(picked(options, POLICY)),
     timeout: options.timeout === undefined ? undefined : milliseconds("timeout", options.timeout),
+    cpu: options.cpu === undefined ? undefined : milliseconds("cpu", options.cpu),
     memory: options.memory === undefined ? undefined : bytes("memory", options.memory),
     logPrints: options.logPrints ?? false,
     persistResult: options.persistResult,

@@ -75,6 +75,8 @@ interface Common<R> extends Policy {
   description?: string;
   /** How long an attempt may take. */
   timeout?: Duration;
+  /** How much processor time an attempt may use: 10 s unless it says so, and 300 s at most. */
+  cpu?: Duration;
   /** What an attempt may use: `"64MiB"`, or a number of bytes. */
   memory?: string | number;
   /** Whether lines on stdout become log lines. Those on stderr do. */

@@ -10,7 +10,8 @@ use crate::steps::{Tell, command, peek, tools_dir, work};
 /// `why` says what they are for.
 pub(crate) fn ensure(packages: &[&str], program: &str, why: &str, dir: &Path, tell: Tell<'_>) -> Result<PathBuf> {
     if peek(command("python3", dir).args(["-m", "pip", "--version"])).is_none() {
-        let message = format!("Python with pip is needed to install {why}, and `python3 -m pip` does not answer");
+        let message =
+            format!("`python3 -m pip` does not answer, and is needed to install {}: {why}", packages.join(" and "));
         return Err(Error::new(
             Kind::Missing,
             message,

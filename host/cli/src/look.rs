@@ -216,11 +216,16 @@ fn tasks_table(tasks: &[TaskView]) -> comfy_table::Table {
     table
 }
 
-/// The frames of a trap, innermost first.
+/// The frames of a trap, innermost first, or the end of what an interpreter says of where it was.
 fn backtrace(failure: &retake_core::failure::Failure) -> Vec<String> {
+    const MOST: usize = 24;
     let Some(details) = failure.details.as_ref().map(|it| it.to_value()) else { return Vec::new() };
     let frames = details["backtrace"].as_array().cloned().unwrap_or_default();
-    frames.iter().filter_map(|it| it.as_str()).map(|it| format!("             at {}", one_line(it))).collect()
+    let frames = frames.iter().filter_map(|it| it.as_str()).map(|it| format!("             at {}", one_line(it)));
+    let text = details["traceback"].as_str().or(details["stack"].as_str()).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().filter(|it| !it.trim().is_empty()).collect();
+    let lines = lines[lines.len().saturating_sub(MOST)..].iter();
+    frames.chain(lines.map(|it| format!("             {}", out::plain(it)))).collect()
 }
 
 pub(crate) async fn logs(args: &Args, typed: &Logs) -> anyhow::Result<Exit> {

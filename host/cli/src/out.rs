@@ -206,6 +206,7 @@ fn within_bounds(bad: &BadField) -> String {
         "retry.retries" => format!("`--retries {}` is the most", limits::RETRIES),
         "retry.delay" => format!("`--retry-delay {}h` is the longest", limits::DELAY.as_secs() / 3600),
         "memory" => format!("`--memory {}MiB` is the most", limits::MEMORY_MAX >> 20),
+        "inject" => "`retake inspect` shows the tasks and flows of a component".into(),
         // Everything else stands in the metadata.
         _ => "change what is named, where the flow or task is declared, and build again".into(),
     }

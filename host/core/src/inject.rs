@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::component::ComponentInfo;
 use crate::failure::{Failure, code};
 use crate::limits;
 use crate::retry::BadField;
@@ -46,6 +47,20 @@ impl Injection {
     /// Returns what happens in place of an attempt, if anything does.
     pub fn of(&self, is_flow: bool, name: &str, attempt: u32) -> Option<&What> {
         (self.is_flow == is_flow && self.name == name && attempt <= self.times).then_some(&self.what)
+    }
+
+    /// Checks that a component has what is injected into: a name that is mistyped would test nothing.
+    pub fn check_names(all: &[Self], info: &ComponentInfo) -> Result<(), BadField> {
+        let flows = || info.flows.iter().map(|it| it.name.as_str());
+        let tasks = || info.tasks.iter().map(|it| it.name.as_str());
+        let is_there = |it: &Self| {
+            if it.is_flow { flows().any(|name| name == it.name) } else { tasks().any(|name| name == it.name) }
+        };
+        let Some(unknown) = all.iter().find(|it| !is_there(it)) else { return Ok(()) };
+        let (kind, names): (_, Vec<&str>) =
+            if unknown.is_flow { ("flow", flows().collect()) } else { ("task", tasks().collect()) };
+        let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        BadField::unless(false, "inject", || format!("there is no {kind} `{}`; there is {known}", unknown.name))
     }
 
     /// Checks the bounds of several.

@@ -21,6 +21,7 @@ use retake_core::deployment::DEFAULT_QUEUE;
 use retake_core::failure::Failure;
 use retake_core::grant::Grants;
 use retake_core::id::{ContentDigest, Fence, FlowRunId};
+use retake_core::inject::Injection;
 use retake_core::limits;
 use retake_core::port::{Runner, Sandboxes};
 use retake_core::retry::BadField;
@@ -361,6 +362,7 @@ impl Engine {
             flows: component.info.flows.iter().map(|it| it.name.clone()).collect(),
         })?;
         request.overrides.check(flow)?;
+        Injection::check_names(&request.overrides.inject, &component.info)?;
         let misfits = component.misfits_of_parameters(&request.flow, &request.parameters);
         match misfits.is_empty() {
             true => Ok(()),

@@ -41,7 +41,12 @@ pub(crate) fn failure(
         return match stop {
             Stop::Cpu => Failure::new(
                 code::CPU,
-                format!("used more than {:?} of processor time; raise it with `cpu` in the metadata", limits.cpu_time),
+                format!(
+                    "used more than {:?} of processor time; raise it with `cpu` (Python `cpu_seconds`, Go `CPU`, C \
+                     `cpu_ms`), {} s at most",
+                    limits.cpu_time,
+                    retake_core::limits::CPU_MAX.as_secs()
+                ),
             ),
             Stop::Failed(failure) => failure.clone(),
         };

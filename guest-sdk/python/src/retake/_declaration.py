@@ -26,6 +26,7 @@ FLOWS: dict[str, Flow[Any, Any]] = {}
 TASKS: dict[str, Task[Any, Any]] = {}
 
 _LONGEST_FLOW = 366 * 24 * 3600
+_MOST_CPU = 300
 _SIZES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
 
@@ -34,6 +35,7 @@ class Options:
     """What a flow or a task asks for beside its policy."""
 
     timeout: int | None = None
+    cpu: int | None = None
     memory: int | None = None
     log_prints: bool = False
     persist_result: bool | None = None
@@ -226,6 +228,7 @@ def _words(more: dict[str, Any]) -> dict[str, Any]:
 
 def _options(
     timeout_seconds: float | None,
+    cpu_seconds: float | None,
     memory: int | str | None,
     log_prints: bool | None,
     persist_result: bool | None,
@@ -233,7 +236,8 @@ def _options(
     variables: Iterable[str],
 ) -> Options:
     timeout = None if timeout_seconds is None else milliseconds("timeout_seconds", timeout_seconds, _LONGEST_FLOW)
-    return Options(timeout, _size(memory), bool(log_prints), persist_result, list(secrets), list(variables))
+    cpu = None if cpu_seconds is None else milliseconds("cpu_seconds", cpu_seconds, _MOST_CPU)
+    return Options(timeout, cpu, _size(memory), bool(log_prints), persist_result, list(secrets), list(variables))
 
 
 def _place(fn: Any) -> tuple[Any, ...]:
@@ -260,6 +264,7 @@ def flow(
     retries: int | None = None,
     retry_delay_seconds: Any = None,
     timeout_seconds: float | None = None,
+    cpu_seconds: float | None = None,
     log_prints: bool | None = None,
     persist_result: bool | None = None,
     memory: int | str | None = None,
@@ -276,6 +281,7 @@ def flow(
     retries: int | None = None,
     retry_delay_seconds: Any = None,
     timeout_seconds: float | None = None,
+    cpu_seconds: float | None = None,
     log_prints: bool | None = None,
     persist_result: bool | None = None,
     memory: int | str | None = None,
@@ -288,11 +294,12 @@ def flow(
     Its name is the function's, with `-` for `_`, and its description what is written below it. `retries` are attempts
     after the first; `retry_delay_seconds` is a number, a list of them, or `exponential_backoff(10)`. Further words of a
     policy: `retry_jitter_factor` (0 to 1), `retry_delay_max_seconds`, `give_up_after_seconds`, `fail_on` and `park_on`
-    (codes of failures, or exceptions), and `when_exhausted` ("fail" or "park").
+    (codes of failures, or exceptions), and `when_exhausted` ("fail" or "park"). An attempt may use 10 seconds of
+    processor time and 64 MiB, unless `cpu_seconds` (300 at most) and `memory` say more.
     """
     if fn is None:
         how = policy(retries, retry_delay_seconds, **_words(more))
-        options = _options(timeout_seconds, memory, log_prints, persist_result, secrets, variables)
+        options = _options(timeout_seconds, cpu_seconds, memory, log_prints, persist_result, secrets, variables)
         return lambda fn: _known("flow", FLOWS, Flow(fn, name, description, how, options))
     return _known("flow", FLOWS, Flow(fn, None, None, policy(None, None), Options()))
 
@@ -310,6 +317,7 @@ def task(
     retry_delay_seconds: Any = None,
     retry_condition_fn: Callable[..., bool] | None = None,
     timeout_seconds: float | None = None,
+    cpu_seconds: float | None = None,
     log_prints: bool | None = None,
     persist_result: bool | None = None,
     memory: int | str | None = None,
@@ -329,6 +337,7 @@ def task(
     retry_delay_seconds: Any = None,
     retry_condition_fn: Callable[..., bool] | None = None,
     timeout_seconds: float | None = None,
+    cpu_seconds: float | None = None,
     log_prints: bool | None = None,
     persist_result: bool | None = None,
     memory: int | str | None = None,
@@ -343,7 +352,7 @@ def task(
     """
 
     how = policy(retries, retry_delay_seconds, **_words(more))
-    options = _options(timeout_seconds, memory, log_prints, persist_result, secrets, variables)
+    options = _options(timeout_seconds, cpu_seconds, memory, log_prints, persist_result, secrets, variables)
 
     def made(fn: Any) -> Any:
         it = Task(fn, name, description, how, options)

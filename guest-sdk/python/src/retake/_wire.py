@@ -28,7 +28,7 @@ def retry_policy(of: Policy) -> Any:
 
 
 def _limits(of: Options) -> Any:
-    return _host.imported("types").Limits(of.memory, None, of.timeout)
+    return _host.imported("types").Limits(of.memory, of.cpu, of.timeout)
 
 
 def _capabilities(of: Options) -> list[Any]:
