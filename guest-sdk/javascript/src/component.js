@@ -8,6 +8,11 @@ import { FLOWS, TASKS } from "./declare.js";
 import { Failure, jsonOf, thrownFor } from "./failure.js";
 import { setHost } from "./host.js";
 
+// The engine has one, which would end the attempt without a word.
+globalThis.fetch = async () => {
+  throw new TypeError("a sandbox has no network: there is no fetch");
+};
+
 /** Calls the host; what it answers with as an error is thrown as a failure, or as the error that its code names. */
 function asked(call) {
   try {
