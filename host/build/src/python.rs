@@ -99,7 +99,12 @@ pub(crate) fn build(dir: &Path, how: How<'_>) -> Result<Built> {
     build.arg("--output").arg(&file);
     if !work_until(&mut build, how.stop)?.success() {
         let message = format!("`{}` does not build", dir.display());
-        let hint = "mend what Python says above, and try again; what is imported has to be pure Python";
+        let module = dir.join(about.module.replace('.', "/")).with_extension("py");
+        let text = std::fs::read_to_string(module).unwrap_or_default();
+        let hint = match text.lines().any(|it| it.starts_with("from prefect") || it.starts_with("import prefect")) {
+            true => "write `from retake import flow, task` instead of Prefect's import, and build again",
+            false => "mend what Python says above, and try again; what is imported has to be pure Python",
+        };
         return Err(Error::new(Kind::Sources, message, hint));
     }
     Ok(Built { file })
