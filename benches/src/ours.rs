@@ -399,9 +399,11 @@ async fn run_once(engine: &Engine, store: &Arc<dyn Store>, component: ContentDig
     let id = record.asked.id;
     let ended = engine.watch(id);
     // A run takes several commits, so that the watch is nearly always there before it ends.
-    while tokio::time::timeout(Duration::from_secs(1), ended.notified()).await.is_err() {
-        if store.run(id).await.unwrap().run.state.is_terminal() {
+    for _ in 0..60 {
+        let told = tokio::time::timeout(Duration::from_secs(1), ended.notified()).await.is_ok();
+        if told || store.run(id).await.unwrap().run.state.is_terminal() {
             return;
         }
     }
+    panic!("the run has not ended in a minute");
 }

@@ -60,7 +60,7 @@ pub(crate) async fn build(args: &Args, typed: &Build) -> anyhow::Result<Exit> {
     teller.wait_for_code("inspecting and compiling", content.len());
     let found = inspect::examine(args, content.clone()).await;
     teller.clear();
-    let info = found?.info;
+    let found = found?;
     let file = match &typed.out {
         Some(out) => {
             write(out, &content)?;
@@ -70,11 +70,11 @@ pub(crate) async fn build(args: &Args, typed: &Build) -> anyhow::Result<Exit> {
     };
     let component = Component {
         path: file.display().to_string(),
-        bytes: content.len() as u64,
-        digest: ContentDigest::of(&content),
+        bytes: found.bytes,
+        digest: found.digest,
         language: project.language.name(),
-        flows: info.flows.iter().map(|it| it.name.clone()).collect(),
-        tasks: info.tasks.iter().map(|it| it.name.clone()).collect(),
+        flows: found.info.flows.iter().map(|it| it.name.clone()).collect(),
+        tasks: found.info.tasks.iter().map(|it| it.name.clone()).collect(),
     };
     if !args.quiet && args.output == Format::Table {
         eprintln!("built {} ({}, {})", component.path, bytes(component.bytes), component.digest);

@@ -51,16 +51,15 @@ impl Injection {
 
     /// Checks that a component has what is injected into: a name that is mistyped would test nothing.
     pub fn check_names(all: &[Self], info: &ComponentInfo) -> Result<(), BadField> {
-        let flows = || info.flows.iter().map(|it| it.name.as_str());
-        let tasks = || info.tasks.iter().map(|it| it.name.as_str());
-        let is_there = |it: &Self| {
-            if it.is_flow { flows().any(|name| name == it.name) } else { tasks().any(|name| name == it.name) }
+        let is_there =
+            |it: &Self| if it.is_flow { info.flow(&it.name).is_some() } else { info.task(&it.name).is_some() };
+        let Some(Self { is_flow, name, .. }) = all.iter().find(|it| !is_there(it)) else { return Ok(()) };
+        let (kind, known): (_, Vec<&str>) = match is_flow {
+            true => ("flow", info.flows.iter().map(|it| it.name.as_str()).collect()),
+            false => ("task", info.tasks.iter().map(|it| it.name.as_str()).collect()),
         };
-        let Some(unknown) = all.iter().find(|it| !is_there(it)) else { return Ok(()) };
-        let (kind, names): (_, Vec<&str>) =
-            if unknown.is_flow { ("flow", flows().collect()) } else { ("task", tasks().collect()) };
-        let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-        BadField::unless(false, "inject", || format!("there is no {kind} `{}`; there is {known}", unknown.name))
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        Err(BadField { field: "inject".into(), problem: format!("there is no {kind} `{name}`; there is {known}") })
     }
 
     /// Checks the bounds of several.

@@ -7,28 +7,7 @@ use wasmparser::{Encoding, FunctionBody, Operator, Parser, Payload};
 
 use crate::inspect::Refusal;
 
-/// What is bounded, and at how much. What interpreters have, counted: docs/sandbox.md.
-const BOUNDS: [(&str, u64); 8] = [
-    ("functions", 100_000),
-    ("bytes in one function", 768 << 10),
-    ("nested blocks in one function", 1000),
-    // 50,000 one after the other, which are 250 KB, cost 9 seconds.
-    ("blocks in one function", 10_000),
-    // What grows faster than linearly, about 4 seconds: the square of a function's blocks, and of its nesting, which
-    // costs twenty times as much.
-    ("squares of blocks over all functions", 1_000_000_000),
-    ("locals in one function", 5000),
-    ("targets of one branch", 16 << 10),
-    ("modules and components", 64),
-];
-const FUNCTIONS: usize = 0;
-const BODY_BYTES: usize = 1;
-const NESTING: usize = 2;
-const BLOCKS: usize = 3;
-const WORK: usize = 4;
-const LOCALS: usize = 5;
-const TARGETS: usize = 6;
-const NESTED: usize = 7;
+/// How much more nesting costs than blocks side by side.
 const NESTING_WORK: u64 = 20;
 
 /// How much of a bound on what is compiled a component needs.
@@ -42,23 +21,59 @@ pub struct Used {
     pub most: u64,
 }
 
-/// The most of each that was seen.
-#[derive(Debug, Default)]
-pub(crate) struct Seen([u64; BOUNDS.len()]);
+impl Used {
+    const fn none_of(what: &'static str, most: u64) -> Self {
+        Self { what, got: 0, most }
+    }
+
+    fn see(&mut self, got: u64) -> Result<(), Refusal> {
+        self.got = self.got.max(got);
+        if got <= self.most {
+            Ok(())
+        } else {
+            Err(Refusal::TooMuch { what: self.what.to_owned(), got, most: self.most })
+        }
+    }
+
+    fn add(&mut self, more: u64) -> Result<(), Refusal> {
+        self.see(self.got + more)
+    }
+}
+
+/// What is bounded, at how much, and the most that was seen. What interpreters have, counted: docs/sandbox.md.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    functions: Used,
+    body_bytes: Used,
+    nesting: Used,
+    /// 50,000 one after the other, which are 250 KB, cost 9 seconds.
+    blocks: Used,
+    /// What grows faster than linearly, about 4 seconds: the square of a function's blocks, and of its nesting.
+    work: Used,
+    locals: Used,
+    targets: Used,
+    nested: Used,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self {
+            functions: Used::none_of("functions", 100_000),
+            body_bytes: Used::none_of("bytes in one function", 768 << 10),
+            nesting: Used::none_of("nested blocks in one function", 1000),
+            blocks: Used::none_of("blocks in one function", 10_000),
+            work: Used::none_of("squares of blocks over all functions", 1_000_000_000),
+            locals: Used::none_of("locals in one function", 5000),
+            targets: Used::none_of("targets of one branch", 16 << 10),
+            nested: Used::none_of("modules and components", 64),
+        }
+    }
+}
 
 impl Seen {
-    fn see(&mut self, bound: usize, got: u64) -> Result<(), Refusal> {
-        let (what, most) = BOUNDS[bound];
-        self.0[bound] = self.0[bound].max(got);
-        if got <= most { Ok(()) } else { Err(Refusal::TooMuch { what: what.to_owned(), got, most }) }
-    }
-
-    fn add(&mut self, bound: usize, more: u64) -> Result<(), Refusal> {
-        self.see(bound, self.0[bound] + more)
-    }
-
     pub(crate) fn used(&self) -> Vec<Used> {
-        BOUNDS.iter().zip(self.0).map(|(&(what, most), got)| Used { what, got, most }).collect()
+        let Self { functions, body_bytes, nesting, blocks, work, locals, targets, nested } = *self;
+        vec![functions, body_bytes, nesting, blocks, work, locals, targets, nested]
     }
 }
 
@@ -88,10 +103,10 @@ pub(crate) fn scan(bytes: &[u8]) -> Result<Scanned, Refusal> {
                 if depth == 1 && encoding == Encoding::Module {
                     return Err(Refusal::CoreModule);
                 }
-                scanned.seen.add(NESTED, 1)?;
+                scanned.seen.nested.add(1)?;
             }
             Payload::End(_) => depth = depth.saturating_sub(1),
-            Payload::FunctionSection(section) => scanned.seen.add(FUNCTIONS, section.count().into())?,
+            Payload::FunctionSection(section) => scanned.seen.functions.add(section.count().into())?,
             Payload::CodeSectionEntry(body) => function(&body, &mut scanned.seen).map_err(|it| match it {
                 Walk::Read(error) => malformed(error),
                 Walk::Bound(refusal) => refusal,
@@ -131,12 +146,12 @@ impl From<Refusal> for Walk {
 
 fn function(body: &FunctionBody<'_>, seen: &mut Seen) -> Result<(), Walk> {
     let range = body.range();
-    seen.see(BODY_BYTES, range.end as u64 - range.start as u64)?;
+    seen.body_bytes.see(range.end as u64 - range.start as u64)?;
     let mut locals = 0u64;
     for local in body.get_locals_reader()? {
         locals += u64::from(local?.0);
     }
-    seen.see(LOCALS, locals)?;
+    seen.locals.see(locals)?;
     let mut operators = body.get_operators_reader()?;
     let (mut blocks, mut nesting, mut deepest) = (0u64, 0u64, 0u64);
     while !operators.eof() {
@@ -144,13 +159,13 @@ fn function(body: &FunctionBody<'_>, seen: &mut Seen) -> Result<(), Walk> {
             Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => {
                 (blocks, nesting) = (blocks + 1, nesting + 1);
                 deepest = deepest.max(nesting);
-                seen.see(NESTING, nesting)?;
-                seen.see(BLOCKS, blocks)?;
+                seen.nesting.see(nesting)?;
+                seen.blocks.see(blocks)?;
             }
             Operator::End => nesting = nesting.saturating_sub(1),
-            Operator::BrTable { targets } => seen.see(TARGETS, targets.len().into())?,
+            Operator::BrTable { targets } => seen.targets.see(targets.len().into())?,
             _ => {}
         }
     }
-    Ok(seen.add(WORK, blocks * blocks + NESTING_WORK * deepest * deepest)?)
+    Ok(seen.work.add(blocks * blocks + NESTING_WORK * deepest * deepest)?)
 }

@@ -216,10 +216,10 @@ def _words(more: dict[str, Any]) -> dict[str, Any]:
         "park_on": "park_on",
         "when_exhausted": "when_exhausted",
     }
-    plain = [it.name for it in inspect.signature(task).parameters.values() if it.kind is it.KEYWORD_ONLY]
-    known = [*plain, *names]
     for name in more:
         if name not in names:
+            plain = [it.name for it in inspect.signature(task).parameters.values() if it.kind is it.KEYWORD_ONLY]
+            known = [*plain, *names]
             close = difflib.get_close_matches(name, known, 1)
             hint = f"did you mean `{close[0]}`?" if close else f"known are {', '.join(known)}"
             raise TypeError(f"there is no option `{name}`; {hint}")

@@ -104,7 +104,7 @@ Examples:
 
 The directory holds all that it needs, the SDK too: compilers, tests and editors work in it as in any project.")]
     New(New),
-    /// Build the component of a project; stdout has the path of the file
+    /// Build the component of a project, and inspect it; stdout has the path of the file
     #[command(after_help = "\
 Examples:
   retake build

@@ -191,7 +191,8 @@ async fn chosen(
 async fn bulk(
     host: Host,
     actor: Actor,
-    (filter, runs): (RunsFilter, Vec<String>),
+    filter: RunsFilter,
+    runs: Vec<String>,
     dry_run: bool,
     what: Bulk,
 ) -> Result<Json<BulkDone>, ApiError> {
@@ -220,7 +221,7 @@ pub(super) async fn bulk_retry(
 ) -> Result<Json<BulkDone>, ApiError> {
     let BulkRetry { filter, runs, from, rerun, all, version, parameters, policy, dry_run } = body;
     let retry = RetryBody { from, rerun, all, version, parameters, policy, ..RetryBody::default() };
-    bulk(host, actor, (filter, runs), dry_run, Bulk::Retry(retry)).await
+    bulk(host, actor, filter, runs, dry_run, Bulk::Retry(retry)).await
 }
 
 /// Cancel every run that a filter finds, or that is named
@@ -230,5 +231,5 @@ pub(super) async fn bulk_cancel(
     Extension(actor): Extension<Actor>,
     Body(body): Body<BulkCancel>,
 ) -> Result<Json<BulkDone>, ApiError> {
-    bulk(host, actor, (body.filter, body.runs), body.dry_run, Bulk::Cancel).await
+    bulk(host, actor, body.filter, body.runs, body.dry_run, Bulk::Cancel).await
 }

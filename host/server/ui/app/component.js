@@ -1,11 +1,11 @@
 // @ts-check
 // Components: what code says about itself and asks for, how it differs from other code, uploading it and deploying it.
-import { html, useEffect, useMemo, useRef, useState } from "../vendor/preact.js";
+import { html, useMemo, useRef, useState } from "../vendor/preact.js";
 import { PolicyView } from "./flow.js";
 import { Check, Fields, Parameters, POLICY, read, Text } from "./forms.js";
 import { Button, Card, Command, confirm, Copy, Facts, Head, removes, say, shown, table, WhatIsWrong } from "./kit.js";
-import { brief, count, Icon, size, Time, took } from "./look.js";
-import { go, useAct, useLists, useLoad } from "./page.js";
+import { brief, count, Icon, now, size, Time, took } from "./look.js";
+import { go, useAct, useCell, useLists, useLoad } from "./page.js";
 import { ask, get, path, refusal, send } from "./server.js";
 /** @import { Capability, Change, Component, Deployed, Deployment, FlowInfo, Inspection, Json, TaskInfo } from "../wire" */
 /** @import { FieldOf, Written } from "./forms.js" */
@@ -135,14 +135,10 @@ export function ComponentPage({ parts: [digest = ""] }) {
 
 /** How far an upload is: what takes long after it is compiling. @param {{ of: { share: number, at: number }, size: number }} props */
 function Gone({ of: { share, at }, size: bytes }) {
-  const [now, setNow] = useState(at);
-  useEffect(() => {
-    const timer = setInterval(() => setNow(Date.now()), 1000);
-    return () => clearInterval(timer);
-  }, []);
+  const seen = useCell(now);
   const sending = share < 1;
   return html`<progress value=${sending ? share : undefined} aria-label=${sending ? "Uploading" : "Compiling"}></progress>
-    ${sending ? `${size(share * bytes)} of ${size(bytes)} uploaded` : `Inspecting and compiling, ${took(Math.max(0, now - at))}. A large component takes up to a minute, once.`}`;
+    ${sending ? `${size(share * bytes)} of ${size(bytes)} uploaded` : `Inspecting and compiling, ${took(Math.max(0, seen - at))}. A large component takes up to a minute, once.`}`;
 }
 
 /** Uploading: a file is looked into before anything is kept. */

@@ -80,8 +80,8 @@ export function useUpToDate(refresh, recount, patch) {
       const changed = new Map();
       for (const { event, data } of all) {
         if (event === "resync") both();
-        // Lines and tasks are many, and change no row.
         if (data.includes('"kind":"changed"')) both();
+        // Lines and tasks are many, and change no row.
         if (!data.includes('"kind":"attempt-')) continue;
         const it = /** @type {Live} */ (JSON.parse(data));
         changed.set(it.run, it);
