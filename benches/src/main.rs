@@ -52,6 +52,9 @@ struct Args {
     /// Measure the API of a server instead, with this binary
     #[arg(long, value_name = "RETAKE", conflicts_with_all = ["profile", "write"])]
     api: Option<PathBuf>,
+    /// Measure the sandboxes of every language instead: the smallest task of its example, raw and ours
+    #[arg(long, conflicts_with_all = ["profile", "write", "api"])]
+    languages: bool,
     /// Write the figures to benches/RESULTS.md
     #[arg(long)]
     write: bool,
@@ -83,6 +86,10 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
         println!("{}", if fine { "every target is met" } else { "a target is missed" });
         return Ok(std::process::ExitCode::from(u8::from(args.check && !fine)));
     }
+    if args.languages {
+        let fine = languages(&args, length)?;
+        return Ok(std::process::ExitCode::from(u8::from(args.check && !fine)));
+    }
     if let Some(profiled) = args.profile {
         profile(&args, profiled, &guest, length)?;
         return Ok(std::process::ExitCode::SUCCESS);
@@ -95,7 +102,8 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
     let ours = ours::Ours::new(&guest, &args.dir, args.threads)?;
     let raw = raw::Raw::new(&guest)?;
     for _ in 0..args.repeats {
-        let pair = (raw.sandboxes(length / 2)?, ours.sandboxes(length / 2)?);
+        let (task, input) = ("step", "{\"number\":1}");
+        let pair = (raw.sandboxes(task, input, length / 2)?, ours.sandboxes(task, input, length / 2)?);
         report.sandboxes.push(pair);
     }
     report.flows = Some(ours.flow_sandboxes(length / 2)?);
@@ -129,6 +137,25 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
         std::fs::write("benches/RESULTS.md", report.markdown(&args.guest, args.raw_threads, args.threads))?;
     }
     Ok(std::process::ExitCode::from(u8::from(args.check && !fine)))
+}
+
+/// Measures P1 for a component of each language: its interpreter is in each sandbox, so that what is ours must vanish
+/// beside it.
+fn languages(args: &Args, length: Duration) -> anyhow::Result<bool> {
+    let mut fine = true;
+    for (language, component) in
+        [("Rust", "behaviours"), ("C", "c"), ("Go", "go"), ("JavaScript", "javascript"), ("Python", "python")]
+    {
+        let guest = std::fs::read(args.guest.with_file_name(format!("{component}.wasm")))?;
+        let (raw, ours) = (raw::Raw::new(&guest)?, ours::Ours::new(&guest, &args.dir, 1)?);
+        let (task, input) = ("double", "{\"n\":1}");
+        let mut pairs = Vec::new();
+        for _ in 0..args.repeats {
+            pairs.push((raw.sandboxes(task, input, length / 2)?, ours.sandboxes(task, input, length / 2)?));
+        }
+        fine &= report::sandboxes_of(language, &pairs);
+    }
+    Ok(fine)
 }
 
 fn profile(args: &Args, profiled: Profiled, guest: &[u8], length: Duration) -> anyhow::Result<()> {

@@ -153,13 +153,13 @@ impl Ours {
         Self { runner: Arc::new(Unsandboxed), ..self }
     }
 
-    /// A fresh task sandbox with its call, over and over on one thread.
-    pub(crate) fn sandboxes(&self, length: Duration) -> anyhow::Result<Cost> {
+    /// A fresh sandbox with a call of a task, over and over on one thread.
+    pub(crate) fn sandboxes(&self, task: &str, input: &str, length: Duration) -> anyhow::Result<Cost> {
         let asked = Asked::Input(ContentDigest::of(b"1"));
-        let step = Occurrences::default().identify(CallKind::Task, "step", "1", asked);
+        let identity = Occurrences::default().identify(CallKind::Task, task, "1", asked);
         let attempt = Attempt {
-            task: Some(TaskAttempt { number: 1, identity: Arc::new(step) }),
-            input: Json::trusted("{\"number\":1}"),
+            task: Some(TaskAttempt { number: 1, identity: Arc::new(identity) }),
+            input: Json::trusted(input),
             limits: AskedLimits::default().for_task(),
             ..self.attempt("ten-tasks")
         };

@@ -163,7 +163,17 @@ impl values::Host for State {
 
 impl context::Host for State {
     fn current(&mut self) -> wasmtime::Result<context::Run> {
-        Err(wasmtime::Error::msg("not part of the raw line"))
+        Ok(context::Run {
+            flow_run_id: String::new(),
+            flow: String::new(),
+            deployment: None,
+            task: None,
+            task_run_id: None,
+            attempt: 1,
+            retries_left: 0,
+            idempotency_key: String::new(),
+            scheduled_for: 0,
+        })
     }
 }
 
@@ -211,20 +221,19 @@ impl Raw {
         Ok(Arc::new(shared))
     }
 
-    /// A fresh instance and one task call, over and over on one thread.
-    pub(crate) fn sandboxes(&self, length: Duration) -> anyhow::Result<Cost> {
+    /// A fresh instance and one call of a task, over and over on one thread.
+    pub(crate) fn sandboxes(&self, task: &str, input: &str, length: Duration) -> anyhow::Result<Cost> {
         let shared = self.shared(None).map_err(|it| anyhow::anyhow!("{it:#}"))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            let input = "{\"number\":1}";
             for _ in 0..200 {
-                shared.task("step", input).await.map_err(|it| anyhow::anyhow!("{it:#}"))?;
+                shared.task(task, input).await.map_err(|it| anyhow::anyhow!("{it:#}"))?;
             }
             let (meter, end) = (Meter::start(), Instant::now() + length);
             let mut lasted = Vec::new();
             while Instant::now() < end {
                 let began = Instant::now();
-                shared.task("step", input).await.map_err(|it| anyhow::anyhow!("{it:#}"))?;
+                shared.task(task, input).await.map_err(|it| anyhow::anyhow!("{it:#}"))?;
                 lasted.push(began.elapsed());
             }
             Ok(meter.end(lasted))

@@ -93,9 +93,10 @@ the user's cache directory. RETAKE_WASI_TOOLCHAIN=rustup or =debian chooses one.
         more: "\
 Builds the components, the benchmarks and the binary with optimisations, and runs them.
 
-  --api     the API of a server instead: while it is saturated with runs, and with a million runs in its database
-  --check   fail when a target is missed
-  --help    what else there is",
+  --api        the API of a server instead: while it is saturated with runs, and with a million runs in its database
+  --languages  the sandboxes of every language instead, raw and ours
+  --check      fail when a target is missed
+  --help       what else there is",
         run: suite::bench,
     },
     Verb {
