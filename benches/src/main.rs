@@ -17,7 +17,7 @@ use clap::Parser;
 use report::Report;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: retake_allocator::MiMalloc = retake_allocator::MiMalloc;
 
 /// Measures Retake against the raw limits of this machine.
 #[derive(Parser)]
@@ -76,6 +76,7 @@ const SUSPENDED: usize = 100_000;
 const FILLING: usize = 150_000;
 
 fn main() -> anyhow::Result<std::process::ExitCode> {
+    retake_allocator::keep_free_pages();
     let args = Args::parse();
     let guest = std::fs::read(&args.guest)
         .map_err(|error| anyhow::anyhow!("`{}`: {error}; `cargo xtask guests` builds it", args.guest.display()))?;

@@ -56,7 +56,7 @@ impl Pages {
 
 impl Runner for Pages {
     fn run_task<'a>(&'a self, attempt: &'a Attempt, _: Arc<dyn Logs>) -> BoxFuture<'a, Report> {
-        self.ran.lock().unwrap().push(attempt.task.as_ref().unwrap().identity.name.clone());
+        self.ran.lock().unwrap().push(attempt.task.as_ref().unwrap().identity.name.to_string());
         Box::pin(async { Report { outcome: Ok(Json::null()), evidence: Evidence::default() } })
     }
 

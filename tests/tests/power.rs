@@ -264,7 +264,7 @@ fn holds(data: &Path, said: &str, cut: &str) {
         let found = runs.iter().find(|(run, _)| run.asked.id.friendly_name() == told.name);
         let (run, tasks) = found.unwrap_or_else(|| panic!("{cut}: run {} is lost", told.name));
         for name in &told.kept {
-            let task = tasks.iter().find(|it| it.identity.name == *name);
+            let task = tasks.iter().find(|it| *it.identity.name == **name);
             let task = task.unwrap_or_else(|| panic!("{cut}: the result of {name} is lost"));
             assert!(task.state == TaskState::Completed && task.result.is_some(), "{cut}: {task:?}");
         }

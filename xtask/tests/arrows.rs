@@ -9,6 +9,7 @@ use serde_json::Value;
 
 /// What each package may use of ours.
 const ARROWS: &[(&str, &[&str])] = &[
+    ("retake-allocator", &[]),
     ("retake-build", &[]),
     ("retake-core", &[]),
     ("retake-store", &["retake-core"]),
@@ -17,14 +18,22 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("retake-server", &["retake-core", "retake-store", "retake-engine"]),
     (
         "retake-cli",
-        &["retake-build", "retake-core", "retake-store", "retake-sandbox", "retake-engine", "retake-server"],
+        &[
+            "retake-allocator",
+            "retake-build",
+            "retake-core",
+            "retake-store",
+            "retake-sandbox",
+            "retake-engine",
+            "retake-server",
+        ],
     ),
     ("retake", &["retake-macros"]),
     ("retake-macros", &[]),
     ("xtask", &["retake-build"]),
     ("xtask-wit", &[]),
     // They measure and test the whole: they are above everything, and nothing may use them.
-    ("retake-benches", &["retake-core", "retake-store", "retake-sandbox", "retake-engine"]),
+    ("retake-benches", &["retake-allocator", "retake-core", "retake-store", "retake-sandbox", "retake-engine"]),
     ("retake-tests", &["retake", "retake-core", "retake-store", "retake-sandbox", "retake-engine"]),
 ];
 

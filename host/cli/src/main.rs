@@ -34,9 +34,10 @@ use args::{Args, Command};
 use out::{Exit, Trouble};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: retake_allocator::MiMalloc = retake_allocator::MiMalloc;
 
 fn main() -> ExitCode {
+    retake_allocator::keep_free_pages();
     end_with_the_reader();
     let (args, config) = match config::parse(args::typed(std::env::args_os())) {
         Ok(read) => read,

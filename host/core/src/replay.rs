@@ -4,6 +4,7 @@
 //! every result that is the answer to the same question, and never the answer to another.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -38,9 +39,9 @@ pub struct Identity {
     /// Of what kind.
     pub kind: CallKind,
     /// The name of the task or the flow.
-    pub name: String,
+    pub name: Arc<str>,
     /// The task's version.
-    pub version: String,
+    pub version: Arc<str>,
     /// With what.
     pub asked: Asked,
     /// Which call of this same kind this is, from 1, in the order of `submit`: two equal calls stay two.
@@ -65,7 +66,7 @@ impl Identity {
             Asked::Input(digest) => ("input", digest.to_string()),
             Asked::Key(key) => ("key", key.clone()),
         };
-        let question = (run.to_bytes(), &self.name, &self.version, by, asked, self.occurrence);
+        let question = (run.to_bytes(), &*self.name, &*self.version, by, asked, self.occurrence);
         ContentDigest::of(Json::of(&question).as_str().as_bytes())
     }
 }
@@ -77,7 +78,7 @@ pub struct Occurrences(HashMap<Identity, u32>);
 impl Occurrences {
     /// Gives the next call of this kind its occurrence.
     pub fn identify(&mut self, kind: CallKind, name: &str, version: &str, asked: Asked) -> Identity {
-        let mut identity = Identity { kind, name: name.to_owned(), version: version.to_owned(), asked, occurrence: 0 };
+        let mut identity = Identity { kind, name: name.into(), version: version.into(), asked, occurrence: 0 };
         let count = self.0.entry(identity.clone()).or_default();
         *count += 1;
         identity.occurrence = *count;

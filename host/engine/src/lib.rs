@@ -473,7 +473,7 @@ impl Engine {
             let component = self.0.catalog.get(record.asked.component).await?;
             let misfits = component.misfits_of_result(call.identity.kind, &call.identity.name, &result);
             if !misfits.is_empty() {
-                return Err(AskError::Result(call.identity.name.clone(), misfits));
+                return Err(AskError::Result(call.identity.name.to_string(), misfits));
             }
         }
         store.set_result(id, number, result, now).await?;

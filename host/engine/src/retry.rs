@@ -146,7 +146,7 @@ impl Engine {
             {
                 fate = Fate::FedBack { from_attempt: task.flow_attempt };
             }
-            let (name, label) = (task.identity.name.clone(), task.label.clone());
+            let (name, label) = (task.identity.name.to_string(), task.label.clone());
             let (number, kind, keyed) = (task.number, task.identity.kind, is_keyed(task));
             calls.push(PlannedCall { number, kind, name, label, keyed, fate });
         }
@@ -223,7 +223,7 @@ fn call_of(child: &RunRecord) -> u32 {
 
 fn forgotten(tasks: &[TaskRun], unanswered: &[&RunRecord], ask: &RetryAsk) -> Result<Forgotten, AskError> {
     let names = || {
-        let of_tasks = tasks.iter().map(|it| (it.number, it.identity.name.as_str(), it.label.as_deref()));
+        let of_tasks = tasks.iter().map(|it| (it.number, &*it.identity.name, it.label.as_deref()));
         of_tasks.chain(unanswered.iter().map(|it| (call_of(it), it.asked.flow.as_str(), None)))
     };
     let named = |text: &str| -> Result<Vec<u32>, AskError> {
@@ -263,8 +263,8 @@ fn fate(task: &TaskRun, is_forgotten: bool, attempt: u32, component: &Component,
     match task.identity.kind {
         CallKind::Task => match component.info.task(name) {
             None => return Fate::Gone,
-            Some(info) if info.version != task.identity.version => {
-                let (was, is) = (task.identity.version.clone(), info.version.clone());
+            Some(info) if *info.version != *task.identity.version => {
+                let (was, is) = (task.identity.version.to_string(), info.version.clone());
                 return Fate::RunsAgain(Why::NewVersion { was, is });
             }
             Some(_) => {}

@@ -133,7 +133,7 @@ impl Sink {
 
 impl Kept {
     fn stamp(&self, level: Level, message: String, fields: Option<Json>) -> LogLine {
-        let task = self.identity.as_ref().map(|it| it.name.as_str().into());
+        let task = self.identity.as_ref().map(|it| it.name.clone());
         LogLine { at: self.clock.now(), call: self.call, attempt: self.attempt, level, message, fields, task }
     }
 

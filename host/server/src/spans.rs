@@ -284,7 +284,7 @@ mod sending {
         // A child keeps its place however often it is run: it has to know what is above it.
         let round = if task.identity.kind == CallKind::Flow { 0 } else { task.round };
         let id = span_id(run, [CALL, task.number, round, 0]);
-        let name = task.label.as_ref().unwrap_or(&task.identity.name).clone();
+        let name = task.label.as_deref().unwrap_or(&task.identity.name).to_owned();
         let mut span = trace.span(id, Some((above, false)), name, (task.round_began, task.ended));
         let kind = match task.identity.kind {
             CallKind::Task => "task",

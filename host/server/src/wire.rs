@@ -529,7 +529,7 @@ impl TaskView {
             id,
             number: task.number,
             kind: task.identity.kind,
-            task: task.identity.name.clone(),
+            task: task.identity.name.to_string(),
             label: task.label.clone(),
             child: (task.identity.kind == CallKind::Flow).then(|| task.identity.child_of(id.run)),
             state: state(record, task).to_owned(),

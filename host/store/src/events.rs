@@ -54,7 +54,7 @@ pub(crate) fn command(before: &Run, command: Command) -> Told {
 
 /// Somebody set a result by hand.
 pub(crate) fn set_result(task: &TaskRun, result: &Kept) -> Told {
-    let details = json!({ "call": task.number, "task": task.identity.name, "result": kept(result) });
+    let details = json!({ "call": task.number, "task": &*task.identity.name, "result": kept(result) });
     ("set-result", Json::of(&details))
 }
 

@@ -287,7 +287,7 @@ impl Calls {
             task.round_began = began;
         }
         self.began(index, &task, began, previous.as_ref());
-        let name = task.label.clone().unwrap_or_else(|| task.identity.name.clone());
+        let name = task.label.clone().unwrap_or_else(|| task.identity.name.to_string());
         self.observe(|| Progress::TaskBegan { number: task.number, name: name.clone(), attempt: task.attempts });
         self.observe(|| Progress::Child(child));
         let outcome = self.child_outcome(index, run).await;
@@ -320,7 +320,7 @@ impl Calls {
         NewRun {
             id: task.identity.child_of(asked.id),
             component: asked.component,
-            flow: task.identity.name.clone(),
+            flow: task.identity.name.to_string(),
             deployment: None,
             queue: asked.queue.clone(),
             parameters: Kept::Inline(input.clone()),

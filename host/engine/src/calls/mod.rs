@@ -505,7 +505,7 @@ impl FlowHost for Calls {
             Answer::Result => {
                 let kept = task.result.clone().expect("what is fed back was kept");
                 table.bytes.add(kept.bytes())?;
-                let name = task.label.clone().unwrap_or_else(|| task.identity.name.clone());
+                let name = task.label.clone().unwrap_or_else(|| task.identity.name.to_string());
                 self.observe(|| Progress::Cached { number: task.number, name });
                 Status::Done(Given::Result(kept), task.ended)
             }

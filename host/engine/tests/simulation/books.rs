@@ -305,7 +305,7 @@ fn goes_on_below(kept: &MemStore, parent: FlowRunId) -> Result<(), String> {
 fn tasks_are_due(before: &[TaskRun], after: &[TaskRun], policies: &HashMap<String, RetryPolicy>) -> Result<(), String> {
     for task in after {
         let TaskState::AwaitingRetry(due) = task.state else { continue };
-        let Some(policy) = policies.get(&task.identity.name) else { continue };
+        let Some(policy) = policies.get(&*task.identity.name) else { continue };
         if before.contains(task) {
             continue;
         }
@@ -352,7 +352,7 @@ fn balance(
     for task in &after.tasks {
         let there = before.tasks.iter().find(|it| it.number == task.number);
         ensure!(there.is_none_or(|it| it.attempts <= task.attempts), "attempts of call {} were lost", task.number);
-        let is_kept = task.state != TaskState::Completed || task.result.is_some() || task.identity.name == "t3";
+        let is_kept = task.state != TaskState::Completed || task.result.is_some() || &*task.identity.name == "t3";
         ensure!(is_kept, "call {} is Completed without its result", task.number);
         let asked = matches!(op, Op::Retried { forget, .. } if forget.contains(&task.number));
         let forgotten = task.state == TaskState::Forgotten && there.is_some_and(|it| it.state != task.state);

@@ -312,7 +312,7 @@ impl context::Host for State {
             flow_run_id: run.to_string(),
             flow: attempt.flow.to_string(),
             deployment: attempt.deployment.as_deref().map(str::to_owned),
-            task: task.map(|it| it.identity.name.clone()),
+            task: task.map(|it| it.identity.name.to_string()),
             idempotency_key: key.unwrap_or_else(|| run.to_string()),
             task_run_id: task_run,
             attempt: attempt.attempt,
