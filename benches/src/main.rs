@@ -10,10 +10,13 @@ mod ours;
 mod raw;
 mod report;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Parser;
+use measure::Cost;
+use ours::Ours;
+use raw::Raw;
 use report::Report;
 
 #[global_allocator]
@@ -78,8 +81,6 @@ const FILLING: usize = 150_000;
 fn main() -> anyhow::Result<std::process::ExitCode> {
     retake_allocator::keep_free_pages();
     let args = Args::parse();
-    let guest = std::fs::read(&args.guest)
-        .map_err(|error| anyhow::anyhow!("`{}`: {error}; `cargo xtask guests` builds it", args.guest.display()))?;
     std::fs::create_dir_all(&args.dir)?;
     let length = Duration::from_secs_f64(args.seconds);
     if let Some(binary) = &args.api {
@@ -88,9 +89,10 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
         return Ok(std::process::ExitCode::from(u8::from(args.check && !fine)));
     }
     if args.languages {
-        let fine = languages(&args, length)?;
+        let fine = languages(&args)?;
         return Ok(std::process::ExitCode::from(u8::from(args.check && !fine)));
     }
+    let guest = component(&args.guest)?;
     if let Some(profiled) = args.profile {
         profile(&args, profiled, &guest, length)?;
         return Ok(std::process::ExitCode::SUCCESS);
@@ -100,13 +102,9 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
     report.sync = measure::fdatasync(&args.dir, length.min(Duration::from_secs(2)))?;
     report.line(format!("fdatasync of 4 KiB: p50 {:.3} ms, p99 {:.3} ms", report.sync.p50_ms, report.sync.p99_ms));
 
-    let ours = ours::Ours::new(&guest, &args.dir, args.threads)?;
-    let raw = raw::Raw::new(&guest)?;
-    for _ in 0..args.repeats {
-        let (task, input) = ("step", "{\"number\":1}");
-        let pair = (raw.sandboxes(task, input, length / 2)?, ours.sandboxes(task, input, length / 2)?);
-        report.sandboxes.push(pair);
-    }
+    let ours = Ours::new(&guest, &args.dir, args.threads)?;
+    let raw = Raw::new(&guest)?;
+    report.sandboxes = sandboxes(&raw, &ours, "step", "{\"number\":1}", &args)?;
     report.flows = Some(ours.flow_sandboxes(length / 2)?);
     report.sandbox_lines();
 
@@ -140,31 +138,38 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
     Ok(std::process::ExitCode::from(u8::from(args.check && !fine)))
 }
 
+fn component(path: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path)
+        .map_err(|error| anyhow::anyhow!("`{}`: {error}; `cargo xtask guests` builds it", path.display()))
+}
+
+/// Measures fresh sandboxes with a call of a task, raw and ours by turns.
+fn sandboxes(raw: &Raw, ours: &Ours, task: &str, input: &str, args: &Args) -> anyhow::Result<Vec<(Cost, Cost)>> {
+    let length = Duration::from_secs_f64(args.seconds / 2.0);
+    let pair = |_| Ok((raw.sandboxes(task, input, length)?, ours.sandboxes(task, input, length)?));
+    (0..args.repeats).map(pair).collect()
+}
+
 /// Measures P1 for a component of each language: its interpreter is in each sandbox, so that what is ours must vanish
 /// beside it.
-fn languages(args: &Args, length: Duration) -> anyhow::Result<bool> {
+fn languages(args: &Args) -> anyhow::Result<bool> {
     let mut fine = true;
-    for (language, component) in
+    for (language, name) in
         [("Rust", "behaviours"), ("C", "c"), ("Go", "go"), ("JavaScript", "javascript"), ("Python", "python")]
     {
-        let guest = std::fs::read(args.guest.with_file_name(format!("{component}.wasm")))?;
-        let (raw, ours) = (raw::Raw::new(&guest)?, ours::Ours::new(&guest, &args.dir, 1)?);
-        let (task, input) = ("double", "{\"n\":1}");
-        let mut pairs = Vec::new();
-        for _ in 0..args.repeats {
-            pairs.push((raw.sandboxes(task, input, length / 2)?, ours.sandboxes(task, input, length / 2)?));
-        }
-        fine &= report::sandboxes_of(language, &pairs);
+        let guest = component(&args.guest.with_file_name(format!("{name}.wasm")))?;
+        let (raw, ours) = (Raw::new(&guest)?, Ours::new(&guest, &args.dir, args.threads)?);
+        fine &= report::sandboxes_of(language, &sandboxes(&raw, &ours, "double", "{\"n\":1}", args)?);
     }
     Ok(fine)
 }
 
 fn profile(args: &Args, profiled: Profiled, guest: &[u8], length: Duration) -> anyhow::Result<()> {
-    let mut ours = ours::Ours::new(guest, &args.dir, args.threads)?;
+    let mut ours = Ours::new(guest, &args.dir, args.threads)?;
     if profiled == Profiled::Unsandboxed {
         ours = ours.unsandboxed();
     }
-    let raw = (profiled == Profiled::Raw).then(|| raw::Raw::new(guest)).transpose()?;
+    let raw = (profiled == Profiled::Raw).then(|| Raw::new(guest)).transpose()?;
     for &concurrency in &args.concurrency {
         let cost = match &raw {
             Some(raw) => raw.end_to_end(&args.dir, concurrency, args.raw_threads, length)?,

@@ -30,18 +30,23 @@ fn median(mut values: Vec<f64>) -> f64 {
 /// Most that a fresh task sandbox with its call may cost, of what the same costs raw.
 const SANDBOX: f64 = 1.5;
 
+fn word(fine: bool) -> &'static str {
+    if fine { "met" } else { "FALLS SHORT" }
+}
+
 /// Prints what a fresh sandbox with a call costs in a language, raw and ours for each repeat, and returns whether that
 /// is within the target.
 pub(crate) fn sandboxes_of(language: &str, pairs: &[(Cost, Cost)]) -> bool {
     let of = |pick: fn(&(Cost, Cost)) -> f64| median(pairs.iter().map(pick).collect());
     let (raw, ours) = (of(|it| it.0.cpu_us), of(|it| it.1.cpu_us));
     let ratio = of(|(raw, ours)| ours.cpu_us / raw.cpu_us);
-    let word = if ratio <= SANDBOX { "met" } else { "FALLS SHORT" };
+    let fine = ratio <= SANDBOX;
     println!(
         "{language:>10}: task sandbox with its call, raw {raw:7.1} µs CPU, ours {ours:7.1} µs CPU, ÷ raw {ratio:.2} \
-         (target ≤ {SANDBOX:.2}): {word}"
+         (target ≤ {SANDBOX:.2}): {}",
+        word(fine)
     );
-    ratio <= SANDBOX
+    fine
 }
 
 impl Report {
@@ -114,7 +119,7 @@ impl Report {
             let Some(figure) = figure else { return };
             let fine = if at_most { figure <= target } else { figure >= target };
             let sign = if at_most { "≤" } else { "≥" };
-            let word = if fine { "met" } else { "FALLS SHORT" };
+            let word = word(fine);
             rows.push((format!("{name}: {figure:.2}{unit} (target {sign} {target:.2}{unit}): {word}"), fine));
         };
         row("P1 CPU of a fresh task sandbox ÷ raw", Some(sandbox), "", SANDBOX, true);
