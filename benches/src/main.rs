@@ -20,7 +20,7 @@ use raw::Raw;
 use report::Report;
 
 #[global_allocator]
-static ALLOCATOR: retake_allocator::MiMalloc = retake_allocator::MiMalloc;
+static ALLOCATOR: retake_process::MiMalloc = retake_process::MiMalloc;
 
 /// Measures Retake against the raw limits of this machine.
 #[derive(Parser)]
@@ -79,7 +79,7 @@ const SUSPENDED: usize = 100_000;
 const FILLING: usize = 150_000;
 
 fn main() -> anyhow::Result<std::process::ExitCode> {
-    retake_allocator::keep_free_pages();
+    retake_process::keep_free_pages();
     let args = Args::parse();
     std::fs::create_dir_all(&args.dir)?;
     let length = Duration::from_secs_f64(args.seconds);
@@ -175,10 +175,14 @@ fn profile(args: &Args, profiled: Profiled, guest: &[u8], length: Duration) -> a
             Some(raw) => raw.end_to_end(&args.dir, concurrency, args.raw_threads, length)?,
             None => ours.end_to_end(concurrency, length)?,
         };
-        let measure::Cost { per_second, p50_ms, p99_ms, cpu_us, .. } = cost;
+        let measure::Cost { per_second, p50_ms, p99_ms, cpu_us, threads, .. } = cost;
         println!(
             "{concurrency} at once: {per_second:.0} runs/s, p50 {p50_ms:.2} ms, p99 {p99_ms:.2} ms, {cpu_us:.0} µs CPU a run"
         );
+        for (name, measure::Spent { ran, waited }) in threads.iter().filter(|(_, it)| it.ran.as_micros() > 0) {
+            let (ran, waited) = (ran.as_micros(), waited.as_micros());
+            println!("    {name}: {ran} µs a run, and {waited} µs waiting for a core");
+        }
     }
     Ok(())
 }

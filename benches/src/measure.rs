@@ -1,5 +1,6 @@
 //! Clocks, memory and quantiles.
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
@@ -18,6 +19,27 @@ pub(crate) fn resident() -> u64 {
     line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap_or(0) * 1024
 }
 
+/// Time that threads of one name have run, and have waited for a processor that they could have used.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Spent {
+    pub(crate) ran: Duration,
+    pub(crate) waited: Duration,
+}
+
+/// Returns what the threads that are there have spent, by their names. Of those that end nothing is known any more.
+fn threads() -> BTreeMap<String, Spent> {
+    let mut all = BTreeMap::<String, Spent>::new();
+    for thread in std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
+        let read = |file| std::fs::read_to_string(thread.path().join(file)).unwrap_or_default();
+        let nanos = read("schedstat");
+        let mut nanos = nanos.split_whitespace().map(|it| Duration::from_nanos(it.parse().unwrap_or(0)));
+        let of_name = all.entry(read("comm").trim_end().to_owned()).or_default();
+        of_name.ran += nanos.next().unwrap_or_default();
+        of_name.waited += nanos.next().unwrap_or_default();
+    }
+    all
+}
+
 /// What many repetitions of one thing cost.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Cost {
@@ -26,6 +48,8 @@ pub(crate) struct Cost {
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
     pub(crate) resident_mib: f64,
+    /// What the threads of each name spent on one of them, where that was looked at.
+    pub(crate) threads: BTreeMap<String, Spent>,
 }
 
 /// Counts from its making to its end.
@@ -56,6 +80,7 @@ impl Meter {
             p50_ms: quantile(0.5),
             p99_ms: quantile(0.99),
             resident_mib: resident() as f64 / 1048576.0,
+            threads: BTreeMap::new(),
         }
     }
 }
@@ -89,11 +114,17 @@ pub(crate) async fn many<F: Future<Output = ()> + Send + 'static>(
         });
     }
     tokio::time::sleep_until(start.into()).await;
-    let meter = Meter::start();
+    let (meter, before) = (Meter::start(), threads());
     tokio::time::sleep_until(end.into()).await;
-    let (wall, cpu) = (meter.began.elapsed(), cpu() - meter.cpu);
-    let lasted = clients.join_all().await.into_iter().flatten().collect();
-    Meter::cost(wall, cpu, lasted)
+    let (wall, cpu, mut threads) = (meter.began.elapsed(), cpu() - meter.cpu, threads());
+    let lasted: Vec<Duration> = clients.join_all().await.into_iter().flatten().collect();
+    for (name, spent) in &mut threads {
+        let before = before.get(name).copied().unwrap_or_default();
+        let ended = u32::try_from(lasted.len()).unwrap_or(u32::MAX).max(1);
+        spent.ran = spent.ran.saturating_sub(before.ran) / ended;
+        spent.waited = spent.waited.saturating_sub(before.waited) / ended;
+    }
+    Cost { threads, ..Meter::cost(wall, cpu, lasted) }
 }
 
 /// Measures what one durable write of 4 KiB costs on this disk, in a file that has its size already.

@@ -232,7 +232,7 @@ impl Ours {
     }
 
     fn runtime(&self) -> anyhow::Result<tokio::runtime::Runtime> {
-        Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(self.threads).enable_all().build()?)
+        Ok(retake_process::runtime(self.threads)?)
     }
 
     /// As many runs at once, each of ten tasks, from being asked for to having ended.

@@ -83,6 +83,18 @@ impl Server {
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
     }
 
+    /// Returns its threads by name, each with how far the kernel puts it behind others.
+    pub fn threads(&self) -> Vec<(String, i32)> {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let stat = |it: std::fs::DirEntry| std::fs::read_to_string(it.path().join("stat")).unwrap_or_default();
+        let of = |stat: String| {
+            // Between brackets stands the name, which may hold anything.
+            let (head, tail) = stat.rsplit_once(") ")?;
+            Some((head.split_once('(')?.1.to_owned(), tail.split(' ').nth(16)?.parse().ok()?))
+        };
+        threads.filter_map(|it| of(stat(it.ok()?))).collect()
+    }
+
     /// The bytes of memory that the server has written and shares with nothing, not even with itself.
     pub fn written(&self) -> u64 {
         let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.child.id())).unwrap();

@@ -610,3 +610,17 @@ fn a_deploy_leaves_the_rest_of_its_schedule() {
         .expect(6, &["deploy", &path("orders"), "-n", "prod", "--every", "1m"])
         .is_an_error_with_a_hint("is of the deployment `orders/dev`");
 }
+
+/// The store's writer is behind nobody, and no longer waits for as many equals as there are cores.
+#[test]
+fn one_thread_gives_way_to_the_writer() {
+    let retake = Retake::new();
+    let server = Server::start(&retake);
+    let threads = server.threads();
+    let niceness = |name| threads.iter().filter(|it| it.0 == name).map(|it| it.1).collect::<Vec<_>>();
+    let (writer, workers) = (niceness("store-writer"), niceness("tokio-rt-worker"));
+    assert_eq!(writer, niceness("retake"), "{threads:?}");
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let behind = workers.iter().filter(|it| **it > writer[0]).count();
+    assert!((cores == 1) == (behind == 0) && behind < workers.len(), "{threads:?}");
+}

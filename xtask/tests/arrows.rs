@@ -9,7 +9,7 @@ use serde_json::Value;
 
 /// What each package may use of ours.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("retake-allocator", &[]),
+    ("retake-process", &[]),
     ("retake-build", &[]),
     ("retake-core", &[]),
     ("retake-store", &["retake-core"]),
@@ -19,7 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "retake-cli",
         &[
-            "retake-allocator",
+            "retake-process",
             "retake-build",
             "retake-core",
             "retake-store",
@@ -33,7 +33,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("xtask", &["retake-build"]),
     ("xtask-wit", &[]),
     // They measure and test the whole: they are above everything, and nothing may use them.
-    ("retake-benches", &["retake-allocator", "retake-core", "retake-store", "retake-sandbox", "retake-engine"]),
+    ("retake-benches", &["retake-process", "retake-core", "retake-store", "retake-sandbox", "retake-engine"]),
     ("retake-tests", &["retake", "retake-core", "retake-store", "retake-sandbox", "retake-engine"]),
 ];
 

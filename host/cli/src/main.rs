@@ -34,10 +34,10 @@ use args::{Args, Command};
 use out::{Exit, Trouble};
 
 #[global_allocator]
-static ALLOCATOR: retake_allocator::MiMalloc = retake_allocator::MiMalloc;
+static ALLOCATOR: retake_process::MiMalloc = retake_process::MiMalloc;
 
 fn main() -> ExitCode {
-    retake_allocator::keep_free_pages();
+    retake_process::keep_free_pages();
     end_with_the_reader();
     let (args, config) = match config::parse(args::typed(std::env::args_os())) {
         Ok(read) => read,
@@ -152,14 +152,11 @@ fn dispatch(args: &Args) -> anyhow::Result<Exit> {
     }
 }
 
-/// As many threads as cores: measured, one less leaves a core idle while the store syncs.
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(cores).enable_all().build().map_err(|error| {
-            Trouble::new(Exit::Failed, format!("the runtime could not be started: {error}"))
-                .hint("`ulimit -u` says how many threads may be started, `ulimit -n` how many files may be open")
-        })?;
+    let runtime = retake_process::runtime(retake_process::threads()).map_err(|error| {
+        Trouble::new(Exit::Failed, format!("the runtime could not be started: {error}"))
+            .hint("`ulimit -u` says how many threads may be started, `ulimit -n` how many files may be open")
+    })?;
     Ok(runtime)
 }
 
