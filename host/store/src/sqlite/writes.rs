@@ -496,22 +496,29 @@ fn event(db: &Connection, row: i64, at: Timestamp, (kind, details): Told) -> Don
     Ok(())
 }
 
-/// Writes nothing when there is something already. Apart from the next one because it is short: statements are looked
-/// up by their text, and this one is looked up most.
+/// The places of the columns of [`TASK`] in both statements below.
+fn task_values() -> String {
+    (3..=33).map(|n| format!(", ?{n}")).collect()
+}
+
+/// Writes nothing when there is something already, nor when the fence is another: then `run` would be NULL. It is
+/// looked up most, and by its text; and as it makes one row at most, SQLite keeps no journal of it, which what takes
+/// its rows from a SELECT has.
 static NEW_TASK: LazyLock<String> = LazyLock::new(|| {
-    let values: String = (3..=33).map(|n| format!(", ?{n}")).collect();
     format!(
-        "INSERT INTO task_run (run, {TASK}) SELECT row{values} FROM flow_run \
-         WHERE id = ?1 AND fence = ?2 AND state IN (1, 2) ON CONFLICT (run, number) DO "
-    ) + "NOTHING"
+        "INSERT OR IGNORE INTO task_run (run, {TASK}) VALUES ((SELECT row FROM flow_run \
+         WHERE id = ?1 AND fence = ?2 AND state IN (1, 2)){})",
+        task_values()
+    )
 });
 /// Writes nothing when a result is kept already.
 static REPLACE_TASK: LazyLock<String> = LazyLock::new(|| {
     let set: Vec<String> = TASK.split(", ").map(|column| format!("{column} = excluded.{column}")).collect();
     format!(
-        "{}UPDATE SET {} WHERE NOT (task_run.state = 1 AND \
-         (task_run.result IS NOT NULL OR task_run.result_blob IS NOT NULL))",
-        NEW_TASK.trim_end_matches("NOTHING"),
+        "INSERT INTO task_run (run, {TASK}) SELECT row{} FROM flow_run \
+         WHERE id = ?1 AND fence = ?2 AND state IN (1, 2) ON CONFLICT (run, number) DO UPDATE SET {} \
+         WHERE NOT (task_run.state = 1 AND (task_run.result IS NOT NULL OR task_run.result_blob IS NOT NULL))",
+        task_values(),
         set.join(", ")
     )
 });
