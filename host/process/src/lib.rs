@@ -33,15 +33,15 @@ pub fn threads() -> usize {
 }
 
 /// Starts a runtime of so many threads. Where they are as many as cores, one of them gives way to every other thread of
-/// the process.
+/// the process, on Linux: elsewhere niceness is of a whole process.
 ///
 /// All of the others wait for the store's writer sooner or later. Were they all equal, it would wait for a core as long
 /// as it works, and they for it: docs/decisions/0018.
 pub fn runtime(threads: usize) -> io::Result<Runtime> {
-    let one_gives_way = AtomicBool::new(threads > 1 && threads >= self::threads());
+    let one_gives_way = AtomicBool::new(cfg!(target_os = "linux") && threads > 1 && threads >= self::threads());
     let started = move || {
         if one_gives_way.swap(false, Ordering::Relaxed) {
-            // Of this thread alone, on Linux. Where that is refused all stay equal, which is slower and nothing else.
+            // Where that is refused all stay equal, which is slower and nothing else.
             let _ = rustix::process::nice(GIVES_WAY);
         }
     };
@@ -63,6 +63,7 @@ mod tests {
     }
 
     /// How many threads of the runtime are below the one that asks.
+    #[cfg(target_os = "linux")]
     fn below(threads: usize) -> usize {
         let nice = || rustix::process::getpriority_process(None).unwrap();
         let runtime = runtime(threads).unwrap();
@@ -81,6 +82,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(target_os = "linux")]
     fn one_thread_of_a_full_set_gives_way() {
         assert_eq!(below(threads().max(2)), 1);
         assert_eq!(below(1), 0, "it would be the whole process");
