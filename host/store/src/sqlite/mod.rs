@@ -113,7 +113,17 @@ impl SqliteStore {
         bytes: usize,
         make: impl FnMut(&Connection) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.writer()?.change(bytes, make).await
+        self.writer()?.change(None, bytes, make).await
+    }
+
+    /// A change by whoever works on `run`.
+    async fn change_of<T: Send + 'static>(
+        &self,
+        run: FlowRunId,
+        bytes: usize,
+        make: impl FnMut(&Connection) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.writer()?.change(Some(run), bytes, make).await
     }
 
     /// Makes a value ready to be kept: a large one is a durable file before any row speaks of it (F06).
@@ -248,7 +258,7 @@ impl Store for SqliteStore {
         }
         let values = [Some(&commit.task.input), commit.task.result.as_ref()];
         let bytes = values.into_iter().flatten().map(inline_bytes).sum::<usize>() + log_bytes(&commit.logs);
-        self.change(bytes, move |db| writes::commit_task(db, run, fence, &commit)).await
+        self.change_of(run, bytes, move |db| writes::commit_task(db, run, fence, &commit)).await
     }
 
     async fn append_logs(&self, run: FlowRunId, fence: Fence, logs: Vec<LogLine>) -> Result<(), StoreError> {
@@ -264,7 +274,7 @@ impl Store for SqliteStore {
         let bytes = result.as_ref().map_or(0, inline_bytes) + log_bytes(&logs);
         let end = End { end, result, evidence, logs, cancel, now };
         let rules = self.rules.clone();
-        self.change(bytes, move |db| writes::end_attempt(db, &rules, run, fence, &end)).await
+        self.change_of(run, bytes, move |db| writes::end_attempt(db, &rules, run, fence, &end)).await
     }
 
     async fn retry(&self, run: FlowRunId, request: RetryRequest) -> Result<Run, StoreError> {

@@ -1,9 +1,9 @@
 //! The one writer: a thread that owns the write connection and takes all changes that wait into one transaction.
 //!
 //! An fsync is nearly the whole cost of a durable write, so it is shared: while one is under way, the next changes
-//! gather. A single submitter pays one fsync and nothing else. Only where every thread of the runtime has been busy
-//! for several commits does the writer wait for more to gather, for a moment: it leaves the processor to those who
-//! make what it waits for, and writes the pages that they share once instead of several times.
+//! gather. A single submitter pays one fsync and nothing else. Only where many runs are worked on, and every thread of
+//! the runtime has been busy for several commits, does the writer wait for more to gather, for a moment: it leaves the
+//! processor to those who make what it waits for, and writes the pages that they share once instead of several times.
 //!
 //! ```text
 //! changes ──▶ BEGIN IMMEDIATE, each change, COMMIT ──▶ all are answered
@@ -30,6 +30,8 @@ use rusqlite::{Connection, DEFAULT_NAME, ErrorCode};
 use tokio::runtime::{Handle, RuntimeMetrics};
 use tokio::sync::{mpsc, oneshot};
 
+use retake_core::id::FlowRunId;
+
 use super::open::BUSY;
 use super::writes::Fault;
 use crate::StoreError;
@@ -45,6 +47,8 @@ const COMPANY: usize = 32;
 /// How long company is waited for at most, and how often it is looked whether it has come.
 const COMPANY_WAIT: Duration = Duration::from_millis(1);
 const COMPANY_LOOK: Duration = Duration::from_micros(50);
+/// Of how many runs the last changes must have been, as [`Runs`] counts them: of a few, most wait for this very commit.
+const COMPANY_RUNS: u32 = 30;
 /// Commits between which no thread of the runtime had a rest, before company is waited for.
 const BUSY_COMMITS: u32 = 4;
 /// Pages that the log grows by between two checkpoints beside the writer: 4 MiB.
@@ -103,6 +107,8 @@ impl Shared {
 trait Job: Send {
     /// Returns about how many bytes it writes.
     fn bytes(&self) -> usize;
+    /// Returns the run that is worked on, if it is by whoever does.
+    fn of(&self) -> Option<FlowRunId>;
     /// Makes the change, once or, when the transaction was rolled back, again.
     fn make(&mut self, db: &Connection) -> rusqlite::Result<()>;
     /// Tells whoever waits what became of it. The transaction is durable.
@@ -112,6 +118,7 @@ trait Job: Send {
 }
 
 struct Change<T, F> {
+    of: Option<FlowRunId>,
     bytes: usize,
     make: F,
     made: Option<Result<T, StoreError>>,
@@ -121,6 +128,10 @@ struct Change<T, F> {
 impl<T: Send, F: FnMut(&Connection) -> Result<T, Fault> + Send> Job for Change<T, F> {
     fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    fn of(&self) -> Option<FlowRunId> {
+        self.of
     }
 
     fn make(&mut self, db: &Connection) -> rusqlite::Result<()> {
@@ -187,7 +198,12 @@ impl Writer {
             next_restart: RESTART_PAGES,
             grown: false,
         }));
-        let thread = WriterThread { queue, shared: Arc::clone(&shared), committer: Arc::clone(&committer) };
+        let thread = WriterThread {
+            queue,
+            shared: Arc::clone(&shared),
+            committer: Arc::clone(&committer),
+            runs: Runs::default(),
+        };
         let checkpointer = std::thread::Builder::new().name("checkpoints".into()).spawn(|| checkpointer.work())?;
         let writer = std::thread::Builder::new().name("store-writer".into()).spawn(|| thread.work())?;
         Ok(Self {
@@ -203,6 +219,7 @@ impl Writer {
     /// transaction.
     pub(super) async fn change<T: Send + 'static>(
         &self,
+        of: Option<FlowRunId>,
         bytes: usize,
         make: impl FnMut(&Connection) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -213,7 +230,7 @@ impl Writer {
             let _ = self.shared.runtime.set(runtime.metrics());
         }
         let (waits, answer) = oneshot::channel();
-        let job = Box::new(Change { bytes, make, made: None, waits });
+        let job = Box::new(Change { of, bytes, make, made: None, waits });
         let stopped = || StoreError::Unavailable(Box::new(Stopped));
         let open = Open::count(&self.open);
         let Some(job) = (if open.is_alone { self.make_alone(job) } else { Some(job as Box<dyn Job>) }) else {
@@ -293,6 +310,27 @@ struct WriterThread {
     queue: mpsc::Receiver<Box<dyn Job>>,
     shared: Arc<Shared>,
     committer: Arc<Mutex<Committer>>,
+    runs: Runs,
+}
+
+/// Counts of how many runs the last changes were, roughly: of ten runs it sees nine, of 30 some 22, of 100 33 to 40.
+#[derive(Default)]
+struct Runs {
+    /// A bit for each run of the changes that are being counted, by what is random in its id.
+    seen: u64,
+    changes: u32,
+    /// Of the 64 changes before those.
+    before: u32,
+}
+
+impl Runs {
+    fn count(&mut self, run: FlowRunId) {
+        self.seen |= 1 << (run.to_bytes()[15] % 64);
+        self.changes += 1;
+        if self.changes == 64 {
+            *self = Self { before: self.seen.count_ones(), ..Self::default() };
+        }
+    }
 }
 
 /// Makes groups of changes durable.
@@ -320,6 +358,7 @@ impl WriterThread {
             self.gather(&mut jobs, &mut bytes);
             let began = Instant::now();
             while busy >= BUSY_COMMITS
+                && self.runs.before >= COMPANY_RUNS
                 && self.shared.rests() == rested
                 && jobs.len() < COMPANY
                 && bytes < GROUP_BYTES
@@ -328,6 +367,7 @@ impl WriterThread {
                 std::thread::sleep(COMPANY_LOOK);
                 self.gather(&mut jobs, &mut bytes);
             }
+            jobs.iter().filter_map(|it| it.of()).for_each(|run| self.runs.count(run));
             self.committer.lock().unwrap_or_else(PoisonError::into_inner).group(&mut jobs);
             let rests = self.shared.rests();
             busy = if rests.is_some() && rests == rested { u32::saturating_add(busy, 1) } else { 0 };
@@ -531,6 +571,25 @@ impl Checkpointer {
             if let Err(error) = self.db.wal_checkpoint_v2(DEFAULT_NAME, CheckpointMode::PASSIVE) {
                 self.shared.checkpoint_failed(&error);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use retake_core::time::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn many_runs_are_told_from_a_few() {
+        for (runs, many) in [(1, false), (10, false), (30, false), (100, true), (1000, true)] {
+            let mut counted = Runs::default();
+            for change in 0..128_u128 {
+                let random = (change % runs + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+                counted.count(FlowRunId::new(Timestamp::default(), random ^ (random >> 64)));
+            }
+            assert_eq!(counted.before >= COMPANY_RUNS, many, "{runs} runs: {}", counted.before);
         }
     }
 }
