@@ -48,7 +48,7 @@ const COMPANY: usize = 32;
 const COMPANY_WAIT: Duration = Duration::from_millis(1);
 const COMPANY_LOOK: Duration = Duration::from_micros(50);
 /// Of how many runs the last changes must have been, as [`Runs`] counts them: of a few, most wait for this very commit.
-const COMPANY_RUNS: u32 = 30;
+const COMPANY_RUNS: u32 = 40;
 /// Commits between which no thread of the runtime had a rest, before company is waited for.
 const BUSY_COMMITS: u32 = 4;
 /// Pages that the log grows by between two checkpoints beside the writer: 4 MiB.
@@ -313,21 +313,21 @@ struct WriterThread {
     runs: Runs,
 }
 
-/// Counts of how many runs the last changes were, roughly: of ten runs it sees nine, of 30 some 22, of 100 33 to 40.
+/// Counts of how many runs the last changes were, roughly: of ten runs it sees ten, of 30 some 27, of 100 55 to 70.
 #[derive(Default)]
 struct Runs {
     /// A bit for each run of the changes that are being counted, by what is random in its id.
-    seen: u64,
+    seen: u128,
     changes: u32,
-    /// Of the 64 changes before those.
+    /// Of the 128 changes before those.
     before: u32,
 }
 
 impl Runs {
     fn count(&mut self, run: FlowRunId) {
-        self.seen |= 1 << (run.to_bytes()[15] % 64);
+        self.seen |= 1 << (run.to_bytes()[15] % 128);
         self.changes += 1;
-        if self.changes == 64 {
+        if self.changes == 128 {
             *self = Self { before: self.seen.count_ones(), ..Self::default() };
         }
     }
@@ -585,7 +585,7 @@ mod tests {
     fn many_runs_are_told_from_a_few() {
         for (runs, many) in [(1, false), (10, false), (30, false), (100, true), (1000, true)] {
             let mut counted = Runs::default();
-            for change in 0..128_u128 {
+            for change in 0..256_u128 {
                 let random = (change % runs + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
                 counted.count(FlowRunId::new(Timestamp::default(), random ^ (random >> 64)));
             }
