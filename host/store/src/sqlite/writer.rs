@@ -25,12 +25,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use retake_core::id::FlowRunId;
 use rusqlite::wal::CheckpointMode;
 use rusqlite::{Connection, DEFAULT_NAME, ErrorCode};
 use tokio::runtime::{Handle, RuntimeMetrics};
 use tokio::sync::{mpsc, oneshot};
-
-use retake_core::id::FlowRunId;
 
 use super::open::BUSY;
 use super::writes::Fault;
