@@ -40,7 +40,7 @@ pub(crate) async fn follow(local: &Local, id: FlowRunId, wait: &Wait) -> anyhow:
     work(local, Scope { root: Some(root), queues: [].into() }, asked_for).await?;
     let why = told.await.unwrap_or(Why::Ended);
     let record = Box::new(local.store.run(id).await?);
-    let ended = record.run.state.is_terminal() || record.run.state == RunState::Parked;
+    let ended = record.run.state.answers();
     Ok(match why {
         _ if ended => Over::Ended(record),
         _ if matches!(record.run.state, RunState::Paused { .. }) => Over::Paused(record),
@@ -102,17 +102,35 @@ async fn until_nothing_to_do(local: &Local, id: FlowRunId, stay: bool) -> Why {
     loop {
         let changed = notify.notified();
         let Ok(record) = local.store.run(id).await else { return Why::Ended };
+        let later = local.clock.now() + limits::SUSPEND_AFTER;
+        // The time limit is for what changes a run without telling.
+        let mut look = Duration::from_secs(1);
         match record.run.state {
-            state if state.is_terminal() => return Why::Ended,
-            RunState::Parked | RunState::Paused { .. } => return Why::Ended,
-            RunState::Scheduled { due, .. } if !stay && due >= local.clock.now() + limits::SUSPEND_AFTER => {
-                return Why::Idle(due);
+            state if state.answers() => return Why::Ended,
+            RunState::Paused { .. } => return Why::Ended,
+            RunState::Scheduled { due, .. } if !stay && due >= later => {
+                if is_idle(local, &record, later).await {
+                    return Why::Idle(due);
+                }
+                // It is told of before whoever worked on it has gone.
+                look = Duration::from_millis(10);
             }
             _ => {}
         }
-        // The time limit is for what changes a run without telling.
-        let _ = tokio::time::timeout(Duration::from_secs(1), changed).await;
+        let _ = tokio::time::timeout(look, changed).await;
     }
+}
+
+/// Whether nothing of a run's tree happens before `later`: a child that begins before that lets it go on.
+async fn is_idle(local: &Local, record: &RunRecord, later: Timestamp) -> bool {
+    if !local.engine.is_at_rest() {
+        return false;
+    }
+    let next = local.store.next_due(Some(record.asked.root)).await.unwrap_or(None);
+    // What was claimed and has ended since we began to look has changed the run, if it concerns it.
+    next.is_none_or(|it| it >= later)
+        && local.engine.is_at_rest()
+        && local.store.run(record.asked.id).await.is_ok_and(|it| it.run == record.run)
 }
 
 /// Waits for Ctrl-C, or for a request to terminate.

@@ -93,6 +93,11 @@ impl RunState {
         matches!(self, Self::Completed | Self::Failed { .. } | Self::Crashed | Self::Cancelled)
     }
 
+    /// Whether a parent that waits for it has its answer: it has ended, or is left to a person.
+    pub fn answers(&self) -> bool {
+        self.is_terminal() || *self == Self::Parked
+    }
+
     /// Whether a worker holds it.
     pub fn is_active(&self) -> bool {
         matches!(self, Self::Running { .. } | Self::Cancelling { .. })
@@ -333,6 +338,22 @@ impl Run {
             }
         };
         Ok(run)
+    }
+
+    /// Lets a suspended attempt go on at once, because what it waits for has come to its end before it was due. One that
+    /// is paused goes on so when it is resumed. Nothing when it does not wait for a timer, or is due already.
+    pub fn wake(&self, now: Timestamp) -> Option<Run> {
+        let waiting = Waiting::Suspended;
+        let state = match self.state {
+            RunState::Scheduled { due, waiting: Waiting::Suspended } if due > now => {
+                RunState::Scheduled { due: now, waiting }
+            }
+            RunState::Paused { due, waiting: Waiting::Suspended } if due > now => {
+                RunState::Paused { due: now, waiting }
+            }
+            _ => return None,
+        };
+        Some(Run { state, ..self.clone() })
     }
 
     /// Takes the run from a worker that is gone. The third time in a row it is Crashed.

@@ -315,6 +315,11 @@ impl Engine {
         }
     }
 
+    /// Whether no run is worked on here, or being claimed.
+    pub fn is_at_rest(&self) -> bool {
+        self.0.is_at_rest()
+    }
+
     /// Lets no run without a parent begin or go on from now on, or lets them again. What is worked on goes on to its
     /// end, or until it is put aside.
     pub fn drain(&self, draining: bool) {
@@ -562,6 +567,7 @@ impl Inner {
     async fn cancel(&self, id: FlowRunId) -> Result<Run, StoreError> {
         let cancelled = self.outside.store.command(id, Command::Cancel, self.outside.clock.now()).await;
         if cancelled.is_ok() {
+            self.timers_changed();
             self.stop_tree(id).await;
         }
         cancelled

@@ -23,6 +23,21 @@ use crate::{Inner, Progress};
 /// How long log lines wait for company before they are written.
 const LOG_WAIT: Duration = Duration::from_millis(300);
 
+/// A run that is worked on, and what shows that it is by us.
+#[derive(Clone, Copy)]
+struct Held {
+    id: FlowRunId,
+    fence: Fence,
+    is_child: bool,
+}
+
+impl Held {
+    fn of(record: &RunRecord) -> Option<Self> {
+        let (fence, _) = record.run.state.claim()?;
+        Some(Self { id: record.asked.id, fence, is_child: record.asked.parent.is_some() })
+    }
+}
+
 /// How the driver's wait ended.
 enum Stopped {
     Reported(Report),
@@ -32,35 +47,39 @@ enum Stopped {
 
 /// Works on a claimed run until its attempt ends or is put aside. A panic is our bug, and ends the attempt.
 pub(crate) async fn drive(engine: Arc<Inner>, record: RunRecord, claimed: Timestamp, is_new: bool, stop: Stop) {
-    let (id, claim) = (record.asked.id, record.run.state.claim());
+    let held = Held::of(&record);
     let attempt = attempt(engine.clone(), record, claimed, is_new, stop);
     if AssertUnwindSafe(attempt).catch_unwind().await.is_err()
-        && let Some((fence, _)) = claim
+        && let Some(held) = held
     {
         let failure = Failure::new(code::INTERNAL, "working on the run panicked");
-        let end = AttemptEnd::Failed { failure, policy: RetryPolicy::default() };
-        finish(&engine, id, fence, end, Last::default()).await;
+        fail(&engine, held, failure, RetryPolicy::default()).await;
     }
 }
 
+/// Ends an attempt of which the body did not run, or is not known how far it came. Which of its children the body would
+/// have waited for is not known, so none of them goes on.
+async fn fail(engine: &Inner, held: Held, failure: Failure, policy: RetryPolicy) {
+    let open = children(engine, held.id).await.iter().map(|it| it.asked.id).collect();
+    finish(engine, held, AttemptEnd::Failed { failure, policy }, Last { open, ..Last::default() }).await;
+}
+
 async fn attempt(engine: Arc<Inner>, record: RunRecord, claimed: Timestamp, is_new: bool, stop: Stop) {
-    let id = record.asked.id;
-    let Some((fence, _)) = record.run.state.claim() else { return };
+    let Some(held) = Held::of(&record) else { return };
+    let Held { id, fence, .. } = held;
     let resumed = record.run.lost > 0 || record.run.attempt_began != Some(claimed);
     let prepared = prepare(&engine, &record, is_new, resumed).await;
     let (parameters, known) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => {
             let failure = Failure::new(code::INTERNAL, error.to_string());
-            let end = AttemptEnd::Failed { failure, policy: RetryPolicy::default() };
-            return finish(&engine, id, fence, end, Last::default()).await;
+            return fail(&engine, held, failure, RetryPolicy::default()).await;
         }
     };
     let component = known.component.clone();
     let Some(flow) = component.info.flow(&record.asked.flow) else {
         let message = format!("the component has no flow `{}`", record.asked.flow);
-        let end = AttemptEnd::Failed { failure: Failure::new(code::UNKNOWN, message), policy: RetryPolicy::default() };
-        return finish(&engine, id, fence, end, Last::default()).await;
+        return fail(&engine, held, Failure::new(code::UNKNOWN, message), RetryPolicy::default()).await;
     };
     engine.observe(id, || Progress::Began { attempt: record.run.attempt, resumed });
     let policy = record.asked.overrides.policy(flow);
@@ -69,10 +88,7 @@ async fn attempt(engine: Arc<Inner>, record: RunRecord, claimed: Timestamp, is_n
     let began = record.run.attempt_began.unwrap_or(claimed);
     let elapsed = claimed.since(began);
     if limits.timeout.is_some_and(|it| it <= elapsed) {
-        let end = AttemptEnd::Failed { failure: limits.timed_out(), policy };
-        // Which of them the body would have waited for is not known, as it did not run.
-        let open = children(&engine, id).await.iter().map(|it| it.asked.id).collect();
-        return finish(&engine, id, fence, end, Last { open, ..Last::default() }).await;
+        return fail(&engine, held, limits.timed_out(), policy).await;
     }
     let deadline = limits.timeout.map(|it| began + it);
     let attempt = Attempt {
@@ -119,19 +135,20 @@ async fn attempt(engine: Arc<Inner>, record: RunRecord, claimed: Timestamp, is_n
         Stopped::Shutdown => (AttemptEnd::Released, None, Evidence::default()),
     };
     // What is still on its way to be made is refused then, because its parent does not run.
-    let mut open = calls.abort();
+    let (mut open, mut waits_for) = (calls.abort(), Vec::new());
     match end {
-        AttemptEnd::Suspended { .. } | AttemptEnd::Released | AttemptEnd::Paused => open.clear(),
+        AttemptEnd::Suspended { .. } => waits_for = std::mem::take(&mut open),
+        AttemptEnd::Released | AttemptEnd::Paused => open.clear(),
         _ if resumed => open.extend(not_asked_again(&engine, id, &calls).await),
         _ => {}
     }
-    finish(&engine, id, fence, end, Last { result, evidence, logs: calls.take_logs(), open }).await;
+    finish(&engine, held, end, Last { result, evidence, logs: calls.take_logs(), open, waits_for }).await;
 }
 
 /// Returns the children that an earlier go at the attempt made and this one did not ask for: it took another way, because
 /// a result that is not kept was another. Nobody waits for them.
 async fn not_asked_again(engine: &Inner, id: FlowRunId, calls: &Calls) -> Vec<FlowRunId> {
-    let goes_on = |it: &&RunRecord| !it.run.state.is_terminal() && it.run.state != RunState::Parked;
+    let goes_on = |it: &&RunRecord| !it.run.state.answers();
     children(engine, id).await.iter().filter(goes_on).map(|it| it.asked.id).filter(|it| !calls.asked_for(*it)).collect()
 }
 
@@ -261,16 +278,19 @@ struct Last {
     logs: Vec<LogLine>,
     /// Children that are cancelled with it.
     open: Vec<FlowRunId>,
+    /// Children that it waits for while it is suspended.
+    waits_for: Vec<FlowRunId>,
 }
 
 /// Keeps how an attempt ended, however long that takes, and tells who waits for it.
-async fn finish(engine: &Inner, id: FlowRunId, fence: Fence, end: AttemptEnd, last: Last) {
+async fn finish(engine: &Inner, Held { id, fence, is_child }: Held, end: AttemptEnd, last: Last) {
     let failure = match &end {
         AttemptEnd::Failed { failure, .. } | AttemptEnd::Parked { failure } => Some(failure.clone()),
         _ => None,
     };
-    let Last { result, evidence, logs, open } = last;
-    let commit = AttemptCommit { end, result, evidence, logs, cancel: open, now: engine.outside.clock.now() };
+    let Last { result, evidence, logs, open, waits_for } = last;
+    let now = engine.outside.clock.now();
+    let commit = AttemptCommit { end, result, evidence, logs, cancel: open, waits_for, now };
     let end = || engine.outside.store.end_attempt(id, fence, commit.clone());
     let run = match engine.until_answered(id, "keeping the end of an attempt", end).await {
         Ok(run) => run,
@@ -285,7 +305,8 @@ async fn finish(engine: &Inner, id: FlowRunId, fence: Fence, end: AttemptEnd, la
         RunState::Scheduled { due, .. } => Some(due),
         _ => None,
     };
-    if due.is_some() {
+    // A parent that is suspended until later goes on with the answer.
+    if due.is_some() || is_child && run.state.answers() {
         engine.timers_changed();
     }
     let shown = run.shown(commit.now);

@@ -78,7 +78,8 @@ mod tests {
             })
             .collect();
         let found: Vec<i32> = asked.into_iter().map(|it| runtime.block_on(it).unwrap()).collect();
-        found.into_iter().filter(|it| *it == own + GIVES_WAY).count()
+        // The kernel puts nobody further behind than 19.
+        found.into_iter().filter(|it| *it > own && *it == (own + GIVES_WAY).min(19)).count()
     }
 
     #[test]

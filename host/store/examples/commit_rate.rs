@@ -234,6 +234,7 @@ async fn room(dir: &Path, runs: u64) -> Result<()> {
                     evidence: Evidence::default(),
                     logs: vec![],
                     cancel: vec![],
+                    waits_for: vec![],
                     now: time(n),
                 };
                 store.end_attempt(run, fence, commit).await?;

@@ -50,6 +50,7 @@ macro_rules! contract_tests {
             a_child_is_made_only_while_its_parent_runs
             a_run_is_cancelled_with_what_is_below_it
             an_attempt_ends_with_the_children_it_names
+            a_suspended_parent_goes_on_when_a_child_has_ended
             what_is_below_a_run_that_ends_with_its_hosts_is_cancelled
             a_forgotten_child_is_so_until_it_is_retried
             a_run_that_is_cancelled_at_once_has_ended_then
@@ -259,7 +260,15 @@ pub fn failure(code: &str) -> Failure {
 
 /// The end of an attempt, and nothing else.
 pub fn end(end: AttemptEnd, now: u64) -> AttemptCommit {
-    AttemptCommit { end, result: None, evidence: Evidence::default(), logs: vec![], cancel: vec![], now: at(now) }
+    AttemptCommit {
+        end,
+        result: None,
+        evidence: Evidence::default(),
+        logs: vec![],
+        cancel: vec![],
+        waits_for: vec![],
+        now: at(now),
+    }
 }
 
 /// The end of an attempt that failed, `retries` of which are tried again a second later.

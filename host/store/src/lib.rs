@@ -235,6 +235,9 @@ pub struct AttemptCommit {
     pub logs: Vec<LogLine>,
     /// Children to be cancelled in the same breath, each with what is below it.
     pub cancel: Vec<FlowRunId>,
+    /// Children that a suspended attempt waits for: if one of them has come to its end meanwhile, the attempt goes on at
+    /// once.
+    pub waits_for: Vec<FlowRunId>,
     /// The present instant.
     pub now: Timestamp,
 }

@@ -7,52 +7,26 @@ use std::time::Duration;
 use async_trait::async_trait;
 use retake_core::failure::{Failure, code};
 use retake_core::id::{ContentDigest, Fence, FlowRunId};
-use retake_core::limits;
 use retake_core::run::{AttemptEnd, Command, Refused, Run, RunState, Shown, Waiting};
 use retake_core::task::{Evidence, Kept, LogLine, PastAttempt, TaskRun, TaskState};
 use retake_core::time::Timestamp;
 use retake_core::value::Json;
 
-use crate::events::{self, Told};
-use crate::share::{Busy, Due, shares};
+use crate::events;
 use crate::{
     AttemptCommit, AuditEntry, ClaimRequest, ComponentRecord, Definition, Delivery, Event, NewRun, Notice, OldRuns,
-    RetryRequest, RunFilter, RunRecord, Store, StoreError, TaskCommit, first_state, in_use, is_open, kind,
-    makes_notice, take_room,
+    RetryRequest, RunFilter, RunRecord, Store, StoreError, TaskCommit, first_state, in_use, is_open, take_room,
 };
+
+mod everything;
+
+use everything::{Everything, MemRun};
 
 /// A store that forgets everything when it is dropped.
 #[derive(Debug)]
 pub struct MemStore {
     boot: u64,
     kept: Mutex<Everything>,
-}
-
-#[derive(Debug, Clone, Default)]
-struct Everything {
-    components: Vec<(ComponentRecord, Arc<[u8]>)>,
-    values: HashMap<ContentDigest, Json>,
-    /// In the order of making.
-    runs: Vec<MemRun>,
-    /// Where in `runs`.
-    places: HashMap<FlowRunId, usize>,
-    log_lines: u64,
-    /// By kind and name.
-    definitions: BTreeMap<(&'static str, String), Definition>,
-    audit: Vec<(u64, AuditEntry)>,
-    notices: Vec<Notice>,
-    /// That were ever made.
-    noticed: u64,
-    deliveries: Vec<Delivery>,
-}
-
-#[derive(Debug, Clone)]
-struct MemRun {
-    record: RunRecord,
-    tasks: BTreeMap<u32, TaskRun>,
-    past: BTreeMap<(u32, u32), PastAttempt>,
-    logs: Vec<(u64, LogLine)>,
-    events: Vec<Event>,
 }
 
 impl Default for MemStore {
@@ -73,122 +47,14 @@ impl MemStore {
         Self { boot: self.boot + 1, kept: Mutex::new(self.kept().clone()) }
     }
 
+    /// Returns a store that goes its own way from here on.
+    #[cfg(test)]
+    pub(crate) fn copy(&self) -> Self {
+        Self { boot: self.boot, kept: Mutex::new(self.kept().clone()) }
+    }
+
     fn kept(&self) -> MutexGuard<'_, Everything> {
         self.kept.lock().expect("nothing panics while it holds the store")
-    }
-}
-
-impl Everything {
-    fn run(&self, id: FlowRunId) -> Result<&MemRun, StoreError> {
-        self.index(id).map(|index| &self.runs[index])
-    }
-
-    fn index(&self, id: FlowRunId) -> Result<usize, StoreError> {
-        self.places.get(&id).copied().ok_or(StoreError::NoRun(id))
-    }
-
-    fn has_component(&self, digest: ContentDigest) -> Result<(), StoreError> {
-        let there = self.components.iter().any(|(it, _)| it.digest == digest);
-        if there { Ok(()) } else { Err(StoreError::NoComponent(digest)) }
-    }
-
-    fn keep(&mut self, kept: Kept) -> Kept {
-        match kept {
-            Kept::Inline(json) if json.as_str().len() > limits::INLINE_BYTES => {
-                let digest = ContentDigest::of(json.as_str().as_bytes());
-                let bytes = json.as_str().len() as u64;
-                self.values.insert(digest, json);
-                Kept::Blob { digest, bytes }
-            }
-            other => other,
-        }
-    }
-
-    fn event(&mut self, index: usize, at: Timestamp, (kind, details): Told) {
-        self.runs[index].events.push(Event { at, kind: kind.to_owned(), details });
-    }
-
-    fn logs(&mut self, index: usize, lines: Vec<LogLine>) {
-        for line in lines {
-            self.log_lines += 1;
-            self.runs[index].logs.push((self.log_lines, line));
-        }
-    }
-
-    fn past(&mut self, index: usize, past: PastAttempt) {
-        self.runs[index].past.entry((past.call, past.attempt)).or_insert(past);
-    }
-
-    fn commanded(&mut self, index: usize, before: &Run, after: &Run, command: Command, now: Timestamp) {
-        let record = &mut self.runs[index].record;
-        record.run = after.clone();
-        if after.state.is_terminal() {
-            record.ended = Some(now);
-        }
-        self.event(index, now, events::command(before, command));
-    }
-
-    fn cancel_tree(&mut self, index: usize, now: Timestamp) {
-        let RunRecord { asked, run: before, .. } = self.runs[index].record.clone();
-        if let Ok(after) = before.command(Command::Cancel, now)
-            && after != before
-        {
-            self.commanded(index, &before, &after, Command::Cancel, now);
-            self.cancel_below(asked.id, now);
-        }
-    }
-
-    fn cancel_below(&mut self, id: FlowRunId, now: Timestamp) {
-        for index in 0..self.runs.len() {
-            let RunRecord { asked, run, .. } = &self.runs[index].record;
-            if asked.parent.is_some_and(|it| it.run == id) && !run.state.is_terminal() {
-                self.cancel_tree(index, now);
-            }
-        }
-    }
-
-    /// Leaves each deployment its share of what is due.
-    fn shared(&self, due: Vec<(Timestamp, usize)>, busy: &Busy, request: &ClaimRequest) -> Vec<(Timestamp, usize)> {
-        let mut of_one: BTreeMap<Option<String>, Vec<(Timestamp, usize)>> = BTreeMap::new();
-        for it in due {
-            of_one.entry(self.runs[it.1].record.asked.deployment.clone()).or_default().push(it);
-        }
-        for (deployment, waiting) in &mut of_one {
-            waiting.truncate(request.most_of(deployment.as_ref()));
-        }
-        let all: Vec<Due> = of_one
-            .iter()
-            .filter(|(_, waiting)| !waiting.is_empty())
-            .map(|(deployment, waiting)| Due {
-                deployment: deployment.clone(),
-                since: waiting[0].0,
-                waiting: waiting.len(),
-            })
-            .collect();
-        let shares = shares(&all, busy, request.fences.len());
-        let mut due: Vec<_> =
-            all.iter().zip(shares).flat_map(|(it, share)| of_one[&it.deployment][..share].to_vec()).collect();
-        due.sort_unstable();
-        due
-    }
-
-    /// Keeps a notice of where a run stands now, if it has no parent and somebody may want to be told.
-    fn notice(&mut self, index: usize, now: Timestamp) {
-        let RunRecord { asked, run, .. } = &self.runs[index].record;
-        let shown = run.shown(now);
-        let is_rule = self.definitions.values().any(|it| it.kind == kind::NOTIFICATION);
-        if asked.parent.is_none() && makes_notice(shown) && is_rule {
-            self.noticed += 1;
-            self.notices.push(Notice { seq: self.noticed, run: asked.id, at: now, shown, attempt: run.attempt });
-        }
-    }
-
-    fn attempt_ended(&mut self, index: usize, now: Timestamp, failure: Option<Failure>, evidence: Evidence) {
-        let record = &mut self.runs[index].record;
-        record.ended = Some(now);
-        record.failure = failure.clone();
-        let (attempt, began) = (record.run.attempt, record.run.attempt_began.unwrap_or(now));
-        self.past(index, PastAttempt { call: 0, attempt, began, ended: now, failure, evidence });
     }
 }
 
@@ -416,7 +282,10 @@ impl Store for MemStore {
         let mut kept = self.kept();
         let index = kept.index(run)?;
         let before = kept.runs[index].record.run.clone();
+        let has_ended = |it: &FlowRunId| kept.run(*it).is_ok_and(|it| it.record.run.state.answers());
+        let needs_not_wait = commit.waits_for.iter().any(has_ended);
         let after = match before.end(run, fence, &commit.end, commit.now) {
+            Ok(after) if needs_not_wait => after.wake(commit.now).unwrap_or(after),
             Ok(after) => after,
             Err(refused) => {
                 kept.event(index, commit.now, events::late_end(before.attempt, &commit.end));
@@ -439,6 +308,7 @@ impl Store for MemStore {
             _ => kept.attempt_ended(index, commit.now, cancelled(), commit.evidence),
         }
         kept.notice(index, commit.now);
+        kept.wake_parent(index, commit.now);
         kept.logs(index, commit.logs);
         for child in commit.cancel {
             if let Ok(child) = kept.index(child) {
@@ -535,6 +405,7 @@ impl Store for MemStore {
                 _ => {}
             }
             kept.notice(index, now);
+            kept.wake_parent(index, now);
             kept.event(index, now, events::lost(&before, &after));
             recovered.push((asked.id, after));
         }

@@ -1,4 +1,8 @@
 //! The same random operations on the model and on SQLite: every answer and all that is kept must be the same.
+//!
+//! Of what several clients ask at once, the answers must be those of one order or another, and so must be what is kept.
+
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use retake_core::failure::code;
@@ -101,6 +105,7 @@ fn result(n: u8) -> Option<retake_core::value::Json> {
 }
 
 /// What both stores are asked with.
+#[derive(Clone, Copy)]
 struct World {
     now: u64,
     /// The next fence to be given out.
@@ -317,6 +322,70 @@ async fn answer_beside(store: &dyn Store, now: u64, op: Op) -> String {
     }
 }
 
+/// Whether an operation is one question to a store, which answers it at one instant.
+fn is_one(op: &Op) -> bool {
+    !matches!(op, Op::Look { .. } | Op::Delivered { .. } | Op::Reopen)
+}
+
+/// Returns all orders of so many.
+fn orders(of: usize) -> Vec<Vec<usize>> {
+    let mut all = vec![vec![]];
+    for next in 0..of {
+        let with = |order: &Vec<usize>| {
+            (0..=order.len()).map(|at| [&order[..at], &[next], &order[at..]].concat()).collect::<Vec<_>>()
+        };
+        all = all.iter().flat_map(with).collect();
+    }
+    all
+}
+
+/// Asks as several clients do who do not wait for each other. What came of it must be what comes of asking the model in
+/// some order: that one is returned.
+async fn at_once(
+    sqlite: &Arc<SqliteStore>,
+    model: &MemStore,
+    world: &World,
+    ops: &[Op],
+) -> Result<MemStore, TestCaseError> {
+    let own = |place: usize| World { next: world.next + 10 * place as u64, ..*world };
+    let mut clients = tokio::task::JoinSet::new();
+    for (place, op) in ops.iter().cloned().enumerate() {
+        let (store, world) = (sqlite.clone(), own(place));
+        clients.spawn(async move { (place, answer(&*store, &world, &op).await) });
+    }
+    let mut answers = clients.join_all().await;
+    answers.sort();
+    let answers: Vec<String> = answers.into_iter().map(|(_, it)| it).collect();
+    let is = everything(&**sqlite).await;
+    for order in orders(ops.len()) {
+        let model = model.copy();
+        let mut same = true;
+        for place in order {
+            same = same && answer(&model, &own(place), &ops[place]).await == answers[place];
+        }
+        if same && everything(&model).await == is {
+            return Ok(model);
+        }
+    }
+    Err(TestCaseError::fail(format!("in no order does the model answer so: {ops:#?} {answers:#?}")))
+}
+
+async fn compare_clients(groups: Vec<Vec<Op>>) -> Result<(), TestCaseError> {
+    let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let sqlite = Arc::new(SqliteStore::open(dir.path()).unwrap());
+    let mut model = MemStore::new();
+    let mut world = World { now: 1, next: 1, held: [0; RUNS as usize + 1] };
+    for store in [&*sqlite as &dyn Store, &model] {
+        store.put_component(component(1), bytes(1)).await.unwrap();
+    }
+    for ops in groups {
+        model = at_once(&sqlite, &model, &world, &ops).await?;
+        note_claims(&model, &mut world).await;
+        world.next += 10 * ops.len() as u64;
+    }
+    Ok(())
+}
+
 /// The runs that were claimed, to report under their fences from now on.
 async fn note_claims(store: &dyn Store, world: &mut World) {
     for run in 1..=RUNS {
@@ -384,5 +453,13 @@ proptest! {
     #[test]
     fn sqlite_does_as_the_model_does(ops in prop::collection::vec(op(), 1..60)) {
         wait_for(compare(ops))?;
+    }
+
+    #[test]
+    fn clients_who_ask_at_once_are_answered_in_some_order(
+        groups in prop::collection::vec(prop::collection::vec(op().prop_filter("one question", is_one), 1..5), 1..12)
+    ) {
+        let clients = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+        clients.block_on(compare_clients(groups))?;
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use retake_core::failure::{Failure, code};
 use retake_core::id::FlowRunId;
-use retake_core::port::{Attempt, Logs, TaskAttempt};
+use retake_core::port::{Attempt, FlowHost, Logs, TaskAttempt};
 use retake_core::replay::CallKind;
 use retake_core::retry::{FailedAttempt, Spent, Verdict};
 use retake_core::run::RunState;
@@ -119,7 +119,7 @@ impl Calls {
                         }
                         Verdict::Park => {
                             task.state = TaskState::Failed;
-                            return Box::pin(self.park(task, previous, failure)).await;
+                            return Box::pin(self.park(index, task, previous, failure)).await;
                         }
                     }
                 }
@@ -138,21 +138,43 @@ impl Calls {
                 self.finish(index, task, previous, given).await;
                 return tell(told);
             };
-            let logs = self.take_logs();
-            let commit = TaskCommit { task: Arc::new((*task).clone()), past: previous.into_iter().collect(), logs };
-            Box::pin(self.commit(commit)).await;
-            {
-                let call = &mut self.table().calls[index as usize];
-                (call.task, call.past) = ((*task).clone(), None);
-            }
+            Box::pin(self.keep_failed(index, (*task).clone(), previous)).await;
             tell(told);
             self.wait_for(index, due).await;
         }
     }
 
+    /// Keeps that an attempt failed and when the next is due. What the body cancels meanwhile is cancelled after that,
+    /// so that the store is told of both in this order.
+    async fn keep_failed(&self, index: u32, task: TaskRun, previous: Option<PastAttempt>) {
+        let logs = {
+            let mut table = self.table();
+            let keeps = table.calls[index as usize].go_on(Status::Keeping { cancelled: false });
+            keeps.then(|| table.take_logs())
+        };
+        let Some(logs) = logs else { return std::future::pending().await };
+        self.commit(TaskCommit { task: Arc::new(task.clone()), past: previous.into_iter().collect(), logs }).await;
+        let cancelled = {
+            let call = &mut self.table().calls[index as usize];
+            (call.task, call.past) = (task, None);
+            let cancelled = matches!(call.status, Status::Keeping { cancelled: true });
+            call.status = Status::Active;
+            cancelled
+        };
+        if cancelled {
+            self.cancel(index);
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// Keeps that a task gave up and has the run parked, before the body is told.
-    async fn park(&self, task: Box<TaskRun>, previous: Option<PastAttempt>, failure: Failure) {
-        let logs = self.take_logs();
+    async fn park(&self, index: u32, task: Box<TaskRun>, previous: Option<PastAttempt>, failure: Failure) {
+        let logs = {
+            let mut table = self.table();
+            let keeps = table.calls[index as usize].go_on(Status::Committing);
+            keeps.then(|| table.take_logs())
+        };
+        let Some(logs) = logs else { return std::future::pending().await };
         self.commit(TaskCommit { task: task.into(), past: previous.into_iter().collect(), logs }).await;
         self.table().parked = Some(failure);
         self.interrupt(Interrupt::Parked);
@@ -189,39 +211,44 @@ impl Calls {
         self.done.notify_waiters();
     }
 
+    /// Waits until a call is due to go on; forever once the body has cancelled it.
     async fn wait_for(&self, index: u32, due: Timestamp) {
-        {
+        let waits = {
             let mut table = self.table();
-            table.calls[index as usize].status = Status::Waiting(due);
-            table.busy = table.busy.saturating_sub(1);
-            self.maybe_suspend(&mut table);
+            let waits = table.calls[index as usize].go_on(Status::Waiting(due));
+            if waits {
+                table.busy = table.busy.saturating_sub(1);
+                self.maybe_suspend(&mut table);
+            }
+            waits
+        };
+        if waits {
+            self.done.notify_waiters();
+            self.engine.until(due).await;
+            let mut table = self.table();
+            if table.calls[index as usize].go_on(Status::Active) {
+                table.busy += 1;
+                return;
+            }
         }
-        self.done.notify_waiters();
-        self.engine.until(due).await;
-        let mut table = self.table();
-        table.calls[index as usize].status = Status::Active;
-        table.busy += 1;
+        std::future::pending().await
     }
 
     /// Keeps what a call came to, unless the body cancelled it in that instant: then that is what is kept.
     async fn finish(&self, index: u32, mut task: Box<TaskRun>, past: Option<PastAttempt>, mut given: Given) {
-        let cancelled = {
+        let keeps = {
             let mut table = self.table();
-            let table = &mut *table;
-            let status = &mut table.calls[index as usize].status;
-            let cancelled = matches!(status, Status::Committing | Status::Done(..));
-            if !cancelled {
-                *status = Status::Committing;
-                if let Given::Result(result) = &given
-                    && let Err(failure) = table.bytes.add(result.bytes())
-                {
-                    (task.state, task.result, task.failure) = (TaskState::Failed, None, Some(failure.clone()));
-                    given = Given::Failure(failure);
-                }
+            let keeps = table.calls[index as usize].go_on(Status::Committing);
+            if keeps
+                && let Given::Result(result) = &given
+                && let Err(failure) = table.bytes.add(result.bytes())
+            {
+                (task.state, task.result, task.failure) = (TaskState::Failed, None, Some(failure.clone()));
+                given = Given::Failure(failure);
             }
-            cancelled
+            keeps
         };
-        if cancelled {
+        if !keeps {
             std::future::pending::<()>().await;
         }
         self.keep(index, task, past, given).await;
@@ -290,7 +317,7 @@ impl Calls {
         let name = task.label.clone().unwrap_or_else(|| task.identity.name.to_string());
         self.observe(|| Progress::TaskBegan { number: task.number, name: name.clone(), attempt: task.attempts });
         self.observe(|| Progress::Child(child));
-        let outcome = self.child_outcome(index, run).await;
+        let outcome = self.child_outcome(index, run, previous.as_ref().map(|it| it.ended)).await;
         let ended = self.engine.outside.clock.now();
         (task.began, task.ended) = (began, ended);
         let given = match outcome {
@@ -357,14 +384,16 @@ impl Calls {
         answer.map_err(|error| Failure::new(code::INTERNAL, format!("the child run: {error}")))
     }
 
-    async fn child_outcome(&self, index: u32, run: NewRun) -> Result<Kept, Failure> {
+    /// `seen`: when an earlier attempt of ours kept what its child came to.
+    async fn child_outcome(&self, index: u32, run: NewRun, seen: Option<Timestamp>) -> Result<Kept, Failure> {
         let (engine, store, id) = (&self.engine, &self.engine.outside.store, run.id);
         let depth = run.depth;
         let (record, _) = self.until_answered(id, || engine.make(run.clone())).await?;
         let forgotten = self.table().calls[index as usize].forgotten || record.forgotten;
         // What it came to in an earlier attempt of ours is not this one's answer; what it came to since then is.
         let began = self.record.run.attempt_began;
-        let earlier = record.ended.is_some_and(|ended| Some(ended) < began);
+        // The clock may have been set back since: what an earlier attempt saw is told by when it did, too.
+        let earlier = record.ended.is_some_and(|ended| Some(ended) < began || Some(ended) <= seen);
         // The attempt that made it has cancelled it, perhaps so late that it stops only now.
         let is_old = earlier || (Some(record.asked.created) < began && record.run.state.is_cancelled());
         let old_round = is_old.then_some(record.run.round);
@@ -373,10 +402,13 @@ impl Calls {
                 self.idle();
                 return std::future::pending().await;
             }
+            if self.table().calls[index as usize].is_closed() {
+                return std::future::pending().await;
+            }
             let notify = engine.watch(id);
             let changed = notify.notified();
             let record = self.until_answered(id, || store.run(id)).await?;
-            let has_ended = record.run.state.is_terminal() || record.run.state == RunState::Parked;
+            let has_ended = record.run.state.answers();
             let to_be_used = record.run.state == RunState::Completed && !forgotten;
             if has_ended && old_round == Some(record.run.round) && !to_be_used {
                 self.retry_child(&record, forgotten).await?;

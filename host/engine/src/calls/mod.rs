@@ -599,7 +599,11 @@ impl FlowHost for Calls {
         let (mut task, past, never_begun) = {
             let mut table = self.table();
             let found = &mut table.calls[call as usize];
-            if matches!(found.status, Status::Done(..) | Status::Committing) {
+            if found.is_closed() {
+                return;
+            }
+            if let Status::Keeping { cancelled } = &mut found.status {
+                *cancelled = true;
                 return;
             }
             let was_waiting = matches!(found.status, Status::Waiting(_));

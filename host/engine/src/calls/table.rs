@@ -79,6 +79,8 @@ pub(super) enum Status {
     Pending,
     /// Being made.
     Active,
+    /// That an attempt failed is on its way to the store; `cancelled`: the body has cancelled it meanwhile.
+    Keeping { cancelled: bool },
     /// Its result is on its way to the store, and nothing stops it any more.
     Committing,
     /// Waits for its next attempt.
@@ -103,6 +105,23 @@ pub(super) enum On {
 pub(super) enum Given {
     Result(Kept),
     Failure(Failure),
+}
+
+impl Call {
+    /// Whether nothing changes what it comes to any more.
+    pub(super) fn is_closed(&self) -> bool {
+        matches!(self.status, Status::Committing | Status::Done(..))
+    }
+
+    /// Changes where it stands, on behalf of who makes it. Returns false when the body has cancelled it: who makes it
+    /// is to do nothing more.
+    pub(super) fn go_on(&mut self, status: Status) -> bool {
+        let goes_on = !self.is_closed();
+        if goes_on {
+            self.status = status;
+        }
+        goes_on
+    }
 }
 
 impl Table {

@@ -7,7 +7,7 @@ use retake_core::component::{AskedLimits, ComponentInfo, FlowInfo, TaskInfo};
 use retake_core::failure::{Failure, RetryAdvice};
 use retake_core::id::FlowRunId;
 use retake_core::port::{Attempt, BoxFuture, CallRequest, FlowHost, Logs, Report, Runner};
-use retake_core::retry::{Delay, RetryPolicy};
+use retake_core::retry::{Delay, RetryPolicy, WhenExhausted};
 use retake_core::task::{Evidence, Level, LogLine};
 use retake_core::time::Clock;
 use retake_core::value::Json;
@@ -63,7 +63,12 @@ fn policy(rng: &mut fastrand::Rng, most: u32) -> RetryPolicy {
         1 => Delay::Listed((0..rng.usize(1..4)).map(|_| ms(rng)).collect()),
         _ => Delay::Exponential { initial: Duration::from_millis(ms(rng) / 4), factor_permille: 2000 },
     };
-    RetryPolicy { retries: rng.u32(..=most), delay, ..RetryPolicy::default() }
+    // Without a draw of its own, so that seeds go on to mean what they meant.
+    let when_exhausted = match rng.clone().u64(..6) {
+        0 => WhenExhausted::Park,
+        _ => WhenExhausted::Fail,
+    };
+    RetryPolicy { retries: rng.u32(..=most), delay, when_exhausted, ..RetryPolicy::default() }
 }
 
 impl Scripts {

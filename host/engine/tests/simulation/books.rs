@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use retake_core::failure::{Failure, RetryAdvice, code};
 use retake_core::id::{ContentDigest, Fence, FlowRunId};
-use retake_core::retry::{Delay, RetryPolicy};
+use retake_core::retry::{Delay, RetryPolicy, WhenExhausted};
 use retake_core::run::{AttemptEnd, RunState, Waiting};
 use retake_core::task::{Kept, TaskRun, TaskState};
 use retake_core::time::Timestamp;
@@ -46,6 +46,8 @@ pub(crate) enum Op {
     },
     /// Something was done to a run above it.
     Cascaded,
+    /// Something was done to a run below it.
+    Woken,
     Recovered,
 }
 
@@ -130,7 +132,7 @@ impl Books {
             Op::Read => return Ok(()),
             Op::Committed { run, .. } | Op::Logged { run, .. } | Op::Ended { run, .. } => Some(*run),
             Op::Retried { run, .. } | Op::Commanded { run } => Some(*run),
-            Op::Made | Op::Claimed | Op::Recovered | Op::Cascaded => None,
+            Op::Made | Op::Claimed | Op::Recovered | Op::Cascaded | Op::Woken => None,
         };
         let mut runs: Vec<FlowRunId> = touched.iter().copied().chain(one).collect();
         runs.sort_unstable();
@@ -139,8 +141,15 @@ impl Books {
             Op::Ended { .. } | Op::Commanded { .. } | Op::Recovered => below(kept, &runs),
             _ => Vec::new(),
         };
+        let mut above = Vec::new();
+        let may_wake = matches!(op, Op::Ended { .. } | Op::Commanded { .. } | Op::Recovered);
+        for id in runs.iter().chain(&cascade).filter(|_| may_wake) {
+            let parent = now(kept.run(*id)).ok().and_then(|it| it.asked.parent).map(|it| it.run);
+            above.extend(parent.filter(|it| !runs.contains(it) && !cascade.contains(it) && !above.contains(it)));
+        }
         let touched = runs.into_iter().map(|id| (id, op.clone()));
-        for (id, op) in touched.chain(cascade.into_iter().map(|id| (id, Op::Cascaded))) {
+        let touched = touched.chain(cascade.into_iter().map(|id| (id, Op::Cascaded)));
+        for (id, op) in touched.chain(above.into_iter().map(|id| (id, Op::Woken))) {
             let op = &op;
             let Ok(record) = now(kept.run(id)) else { continue };
             let tasks = now(kept.task_runs(id)).unwrap();
@@ -161,6 +170,8 @@ impl Books {
             let balanced = tasks_are_due(&before.tasks, &seen.tasks, &self.task_policies)
                 .and_then(|()| balance(&before, seen, policy, op, at, orphaned));
             let balanced = balanced.and_then(|after| left_behind(kept, &before, &after).map(|()| after));
+            let balanced =
+                balanced.and_then(|after| rightly_parked(&before, &after, op, &self.task_policies).map(|()| after));
             let after = balanced.map_err(|wrong| format!("{id} ({}) at {op:?}: {wrong}", id.friendly_name()))?;
             self.runs.insert(id, after);
         }
@@ -256,8 +267,7 @@ impl Books {
         for id in self.runs() {
             let record = now(kept.run(id)).map_err(|it| format!("{id} was lost: {it}"))?;
             let state = record.run.state;
-            let done = state.is_terminal() || state == RunState::Parked;
-            ensure!(done, "{} ({id}) hangs: {state:?}", id.friendly_name());
+            ensure!(state.answers(), "{} ({id}) hangs: {state:?}", id.friendly_name());
             if state == RunState::Completed {
                 let returned = self.returned.get(&(id, record.run.attempt)).map(inline);
                 ensure!(record.result == returned, "{id} shows {:?} and returned {returned:?}", record.result);
@@ -391,6 +401,20 @@ fn balance(
     match op {
         Op::Retried { .. } if was != is => (after.failures, after.lost) = (0, 0),
         Op::Recovered => after.lost = recovered(before, &after, orphaned)?,
+        Op::Woken if was != is => {
+            let waiting = Waiting::Suspended;
+            let earlier = |due, was, state| due < was && is.state == state;
+            let woken = match (was.state, is.state) {
+                (RunState::Scheduled { due: was, waiting: Waiting::Suspended }, RunState::Scheduled { due, .. }) => {
+                    earlier(due, was, RunState::Scheduled { due, waiting })
+                }
+                (RunState::Paused { due: was, waiting: Waiting::Suspended }, RunState::Paused { due, .. }) => {
+                    earlier(due, was, RunState::Paused { due, waiting })
+                }
+                _ => false,
+            };
+            ensure!(woken, "what is below it ended: it was {:?} and is {:?}", was.state, is.state);
+        }
         Op::Cascaded if was != is => {
             let cancelled = matches!(is.state, RunState::Cancelled | RunState::Cancelling { .. });
             ensure!(cancelled, "what is above it ended, and it is {:?}", is.state);
@@ -410,7 +434,11 @@ fn balance(
                         // The end of an attempt is timed by whoever reports it, not by the store.
                         ensure!(due == *ended + wait, "it is retried at {due}, after a wait of {wait:?} from {ended}");
                     }
-                    RunState::Failed { .. } => ensure!(!left, "it was given up after {} failures", after.failures),
+                    RunState::Failed { .. } | RunState::Parked => {
+                        ensure!(!left, "it was given up after {} failures", after.failures);
+                        let parks = !is_final && policy.when_exhausted == WhenExhausted::Park;
+                        ensure!(parks == (is.state == RunState::Parked), "it was given up and is {:?}", is.state);
+                    }
                     other => return Err(format!("it failed and is {other:?}")),
                 }
             }
@@ -418,6 +446,21 @@ fn balance(
         _ => {}
     }
     Ok(after)
+}
+
+/// A run is parked in the midst of an attempt only for a task that gave up and is left to a person.
+fn rightly_parked(before: &Seen, after: &Seen, op: &Op, policies: &HashMap<String, RetryPolicy>) -> Result<(), String> {
+    let Op::Ended { end: AttemptEnd::Parked { .. }, .. } = op else { return Ok(()) };
+    if after.record.run.state != RunState::Parked || before.record.run == after.record.run {
+        return Ok(());
+    }
+    let parks = |it: &TaskRun| {
+        let policy = policies.get(&*it.identity.name);
+        let is_left = policy.is_some_and(|it| it.when_exhausted == WhenExhausted::Park);
+        it.state == TaskState::Failed && it.flow_attempt == after.record.run.attempt && is_left
+    };
+    ensure!(after.tasks.iter().any(parks), "it is parked, and none of its tasks is left to a person");
+    Ok(())
 }
 
 /// Whether a run was rightly taken from a host that is gone. Returns how many it has lost in a row.

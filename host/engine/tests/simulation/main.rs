@@ -154,7 +154,7 @@ async fn end_of_the_world(world: &Arc<World>, engine: &Engine, kept: &Arc<MemSto
                 drop(engine.resume(*run).await);
             }
         }
-        let is_over = |id: &FlowRunId| state(id).is_ok_and(|it| it.is_terminal());
+        let is_over = |id: &FlowRunId| state(id).is_ok_and(|it| it.answers());
         if runs.iter().all(is_over) || Instant::now() > latest {
             break;
         }

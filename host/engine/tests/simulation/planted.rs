@@ -49,6 +49,8 @@ pub(crate) enum Bug {
     OldFailuresFedBack,
     /// An attempt that goes on runs again what had failed in it.
     FailuresRunAgain,
+    /// A retry is waited for that is not kept: its timer fires before anybody knows of it.
+    TimerNotKept,
     /// The budget of a round is never used up.
     BudgetForgotten,
     /// The next attempt begins sooner than its policy says.
@@ -58,7 +60,7 @@ pub(crate) enum Bug {
 }
 
 impl Bug {
-    pub(crate) const ALL: [Bug; 18] = [
+    pub(crate) const ALL: [Bug; 19] = [
         Self::NoFence,
         Self::OneFence,
         Self::AnswerBeforeCommit,
@@ -74,6 +76,7 @@ impl Bug {
         Self::OrderLost,
         Self::OldFailuresFedBack,
         Self::FailuresRunAgain,
+        Self::TimerNotKept,
         Self::BudgetForgotten,
         Self::DelayIgnored,
         Self::ChildrenLeft,
@@ -114,6 +117,7 @@ pub(crate) async fn commit_task(
             life.deferred.lock().unwrap().push(Late::Task(run, fence, Box::new(commit)));
             return Ok(());
         }
+        Some(Bug::TimerNotKept) if matches!(commit.task.state, TaskState::AwaitingRetry(_)) => return Ok(()),
         Some(Bug::TwoTransactions) if commit.task.result.is_some() => {
             let mut first = commit.clone();
             Arc::make_mut(&mut first.task).result = None;

@@ -51,6 +51,7 @@ pub(crate) struct Tally {
     pub(crate) suspended: u64,
     pub(crate) fed_back: u64,
     pub(crate) paused: u64,
+    pub(crate) parked: u64,
 }
 
 impl Tally {
@@ -62,12 +63,14 @@ impl Tally {
     fn each(&mut self, mut change: impl FnMut(&mut u64)) {
         let Self { seeds, runs, calls, errors_before, errors_after, crashes, shutdowns, late, .. } = self;
         [seeds, runs, calls, errors_before, errors_after, crashes, shutdowns, late].into_iter().for_each(&mut change);
-        let Self { stalls, outages, resumed, retried, cancelled, suspended, fed_back, paused, .. } = self;
-        [stalls, outages, resumed, retried, cancelled, suspended, fed_back, paused].into_iter().for_each(change);
+        let Self { stalls, outages, resumed, retried, cancelled, suspended, fed_back, paused, parked, .. } = self;
+        [stalls, outages, resumed, retried, cancelled, suspended, fed_back, paused, parked]
+            .into_iter()
+            .for_each(change);
     }
 
     /// Everything that is counted, by name, in the order of the fields.
-    pub(crate) fn all(&self) -> [(&'static str, u64); 16] {
+    pub(crate) fn all(&self) -> [(&'static str, u64); 17] {
         [
             ("seeds", self.seeds),
             ("runs", self.runs),
@@ -85,6 +88,7 @@ impl Tally {
             ("suspensions", self.suspended),
             ("results fed back", self.fed_back),
             ("pauses", self.paused),
+            ("parked", self.parked),
         ]
     }
 }
@@ -227,6 +231,7 @@ impl Observer for World {
             Progress::Began { resumed: true, .. } => self.tally().resumed += 1,
             Progress::Cached { .. } => self.tally().fed_back += 1,
             Progress::Ended { shown: Shown::Suspended, .. } => self.tally().suspended += 1,
+            Progress::Ended { shown: Shown::Parked, .. } => self.tally().parked += 1,
             _ => {}
         }
     }

@@ -94,6 +94,40 @@ pub async fn an_attempt_ends_with_the_children_it_names(home: impl Home) {
     assert_eq!(words(store).await[2], Running);
 }
 
+pub async fn a_suspended_parent_goes_on_when_a_child_has_ended(home: impl Home) {
+    let store = home.store();
+    family(store).await;
+    let due = async || match store.run(id(1)).await.unwrap().run.state {
+        RunState::Scheduled { due, waiting: Waiting::Suspended } => due,
+        RunState::Paused { due, waiting: Waiting::Suspended } => due,
+        other => panic!("{other:?}"),
+    };
+    let suspend = async |n, waits_for, now| {
+        let commit = AttemptCommit { waits_for, ..end(AttemptEnd::Suspended { until: at(900) }, now) };
+        store.end_attempt(id(1), fence(n), commit).await.unwrap();
+    };
+    suspend(1, vec![id(2), id(3), id(77)], 10).await;
+    assert_eq!(due().await, at(900));
+    // One that will be tried again has not ended, and what is below a child is not its parent's business.
+    store.end_attempt(id(3), fence(3), end(failed("e", 1), 20)).await.unwrap();
+    store.end_attempt(id(4), fence(4), end(AttemptEnd::Completed, 25)).await.unwrap();
+    assert_eq!(due().await, at(900));
+    store.command(id(3), Command::Cancel, at(30)).await.unwrap();
+    assert_eq!(due().await, at(30));
+    // It ended before the attempt was suspended: told by whoever suspends it.
+    store.claim(claim(40, 40..41)).await.unwrap();
+    suspend(40, vec![id(2), id(3)], 50).await;
+    assert_eq!(due().await, at(50));
+    store.claim(claim(60, 60..61)).await.unwrap();
+    suspend(60, vec![id(2)], 70).await;
+    assert_eq!(due().await, at(900));
+    // Paused, it stays so.
+    store.command(id(1), Command::Pause, at(75)).await.unwrap();
+    store.end_attempt(id(2), fence(2), end(AttemptEnd::Completed, 80)).await.unwrap();
+    assert_eq!(due().await, at(80));
+    assert_eq!(words(store).await[0], Shown::Paused);
+}
+
 pub async fn what_is_below_a_run_that_ends_with_its_hosts_is_cancelled(home: impl Home) {
     use Shown::{Cancelled, Scheduled};
     family(home.store()).await;

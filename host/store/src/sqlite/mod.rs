@@ -266,13 +266,13 @@ impl Store for SqliteStore {
     }
 
     async fn end_attempt(&self, run: FlowRunId, fence: Fence, commit: AttemptCommit) -> Result<Run, StoreError> {
-        let AttemptCommit { end, result, evidence, logs, cancel, now } = commit;
+        let AttemptCommit { end, result, evidence, logs, cancel, waits_for, now } = commit;
         let mut result = result.map(Kept::Inline);
         if let Some(result) = &mut result {
             self.keep(result).await?;
         }
         let bytes = result.as_ref().map_or(0, inline_bytes) + log_bytes(&logs);
-        let end = End { end, result, evidence, logs, cancel, now };
+        let end = End { end, result, evidence, logs, cancel, waits_for, now };
         let rules = self.rules.clone();
         self.change_of(run, bytes, move |db| writes::end_attempt(db, &rules, run, fence, &end)).await
     }

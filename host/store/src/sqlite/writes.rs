@@ -62,6 +62,7 @@ pub(super) struct End {
     pub(super) evidence: Evidence,
     pub(super) logs: Vec<LogLine>,
     pub(super) cancel: Vec<FlowRunId>,
+    pub(super) waits_for: Vec<FlowRunId>,
     pub(super) now: Timestamp,
 }
 
@@ -200,28 +201,37 @@ pub(super) fn append_logs(db: &Connection, id: FlowRunId, fence: Fence, lines: &
 }
 
 pub(super) fn end_attempt(db: &Connection, rules: &Rules, id: FlowRunId, fence: Fence, commit: &End) -> Done<Run> {
-    let (row, before) = needed(load(db, id)?, id)?;
+    let sql = with_columns("SELECT row, parent, ", RUN, " FROM flow_run WHERE id = ?1");
+    let found = db
+        .prepare_cached(&sql)?
+        .query_one([id.to_bytes()], |row| Ok((row.get(0)?, row.get(1)?, Columns::after(2, row).run()?)))
+        .optional()?;
+    let (row, parent, before): (i64, Option<[u8; 16]>, Run) = needed(found, id)?;
     let after = match before.end(id, fence, &commit.end, commit.now) {
-        Ok(after) => after,
+        Ok(after) => needs_not_wait(db, after, commit)?,
         Err(refused) => {
             event(db, row, commit.now, events::late_end(before.attempt, &commit.end))?;
             return Err(refused.into());
         }
     };
-    write_run(db, row, &after)?;
     let goes_on = matches!(
         after.state,
         RunState::Scheduled { waiting: Waiting::Suspended | Waiting::Worker, .. } | RunState::Paused { .. }
     );
-    if !goes_on {
+    if goes_on {
+        write_run(db, row, &after)?;
+    } else {
         let failure = match (&commit.end, &after.state) {
             (_, RunState::Completed) => None,
             (AttemptEnd::Failed { failure, .. } | AttemptEnd::Parked { failure }, _) => Some(failure.clone()),
             _ => Some(Failure::new(code::CANCELLED, "cancelled")),
         };
         let result = commit.result.as_ref().filter(|_| after.state == RunState::Completed);
-        attempt_ended(db, row, &before, commit.now, failure, result, commit.evidence)?;
+        attempt_ended(db, row, [&before, &after], commit.now, failure, result, commit.evidence)?;
         notice(db, rules, row, &after, commit.now)?;
+        if let Some(parent) = parent {
+            wake_parent(db, FlowRunId::from_bytes(parent), &after, commit.now)?;
+        }
     }
     logs(db, row, &commit.logs)?;
     for child in &commit.cancel {
@@ -230,6 +240,39 @@ pub(super) fn end_attempt(db: &Connection, rules: &Rules, id: FlowRunId, fence: 
         }
     }
     Ok(after)
+}
+
+/// Lets an attempt that suspends itself go on at once when one of the children it waits for has ended meanwhile.
+fn needs_not_wait(db: &Connection, after: Run, commit: &End) -> Done<Run> {
+    for child in &commit.waits_for {
+        if let Some((_, child)) = load(db, *child)?
+            && child.state.answers()
+        {
+            return Ok(after.wake(commit.now).unwrap_or(after));
+        }
+    }
+    Ok(after)
+}
+
+/// Lets a parent that is suspended go on when its child has come to its end before it was due.
+fn wake_parent(db: &Connection, parent: FlowRunId, child: &Run, now: Timestamp) -> Done<()> {
+    if child.state.answers()
+        && let Some((row, parent)) = load(db, parent)?
+        && let Some(woken) = parent.wake(now)
+    {
+        write_run(db, row, &woken)?;
+    }
+    Ok(())
+}
+
+/// The same, where the parent is not known yet, or there is none.
+fn wake_parent_of(db: &Connection, row: i64, child: &Run, now: Timestamp) -> Done<()> {
+    if !child.state.answers() {
+        return Ok(());
+    }
+    let parent: Option<[u8; 16]> =
+        db.prepare_cached("SELECT parent FROM flow_run WHERE row = ?1")?.query_one([row], |row| row.get(0))?;
+    parent.map_or(Ok(()), |parent| wake_parent(db, FlowRunId::from_bytes(parent), child, now))
 }
 
 /// Cancels a run and what is below it. One that is being cancelled was so with what is below it.
@@ -313,6 +356,7 @@ fn commanded(db: &Connection, row: i64, before: &Run, after: &Run, command: Comm
     if after.state.is_terminal() {
         db.prepare_cached("UPDATE flow_run SET ended = ?2 WHERE row = ?1")?.execute(params![row, now.as_micros()])?;
     }
+    wake_parent_of(db, row, after, now)?;
     event(db, row, now, events::command(before, command))
 }
 
@@ -346,15 +390,17 @@ pub(super) fn recover(db: &Connection, rules: &Rules, now: Timestamp, boot: u64)
     let mut recovered = Vec::with_capacity(lost.len());
     for (row, id, before) in lost {
         let after = before.lose(now)?;
-        write_run(db, row, &after)?;
         let failure = match after.state {
             RunState::Crashed => Some(Failure::new(code::LOST, "its host died again and again")),
             RunState::Cancelled => Some(Failure::new(code::CANCELLED, "cancelled")),
             _ => None,
         };
-        if failure.is_some() {
-            attempt_ended(db, row, &before, now, failure, None, Evidence::default())?;
+        if failure.is_none() {
+            write_run(db, row, &after)?;
+        } else {
+            attempt_ended(db, row, [&before, &after], now, failure, None, Evidence::default())?;
             notice(db, rules, row, &after, now)?;
+            wake_parent_of(db, row, &after, now)?;
         }
         event(db, row, now, events::lost(&before, &after))?;
         recovered.push((id, after));
@@ -421,21 +467,38 @@ fn write_run(db: &Connection, row: i64, run: &Run) -> Done<()> {
     Ok(())
 }
 
-/// Keeps that the flow's attempt ended, and how.
+/// Keeps that the flow's attempt ended, and how: where the run stands now, and what is known of the attempt.
 fn attempt_ended(
     db: &Connection,
     row: i64,
-    before: &Run,
+    [before, after]: [&Run; 2],
     now: Timestamp,
     failure: Option<Failure>,
     result: Option<&Kept>,
     evidence: Evidence,
 ) -> Done<()> {
+    let to = RunColumns::from(after);
     let (text, blob, bytes) = kept_columns(result);
+    // What a claim has set, an end leaves as it is.
     db.prepare_cached(
-        "UPDATE flow_run SET ended = ?2, failure = ?3, result = ?4, result_blob = ?5, result_bytes = ?6 WHERE row = ?1",
+        "UPDATE flow_run SET state = ?2, waiting = ?3, due = ?4, fence = ?5, boot = ?6, spent = ?7, lost = ?8, \
+         ended = ?9, failure = ?10, result = ?11, result_blob = ?12, result_bytes = ?13 WHERE row = ?1",
     )?
-    .execute(params![row, now.as_micros(), failure.as_ref().map(json), text, blob, bytes])?;
+    .execute(params![
+        row,
+        to.state,
+        to.waiting,
+        to.due,
+        to.fence,
+        to.boot,
+        to.spent,
+        to.lost,
+        now.as_micros(),
+        failure.as_ref().map(json),
+        text,
+        blob,
+        bytes
+    ])?;
     let (attempt, began) = (before.attempt, before.attempt_began.unwrap_or(now));
     past(db, row, &PastAttempt { call: 0, attempt, began, ended: now, failure, evidence })
 }

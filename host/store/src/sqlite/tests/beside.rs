@@ -51,8 +51,8 @@ async fn a_rule_whose_removal_is_rolled_back_still_counts() {
     let rules = store.rules.clone();
     let spoilt = store.change(0, move |db| {
         defined::undefine(db, kind::NOTIFICATION, "a")?;
-        let AttemptCommit { end, evidence, logs, cancel, now, .. } = end(AttemptEnd::Completed, 1);
-        let end = End { end, result: None, evidence, logs, cancel, now };
+        let AttemptCommit { end, evidence, logs, cancel, waits_for, now, .. } = end(AttemptEnd::Completed, 1);
+        let end = End { end, result: None, evidence, logs, cancel, waits_for, now };
         writes::end_attempt(db, &rules, id(1), fence(1), &end)?;
         assert!(!rules.may_be_one());
         db.execute("INSERT INTO nowhere VALUES (1)", [])?;
