@@ -578,6 +578,8 @@ impl Drop for Small {
     }
 }
 
+const REPLAY: &str = "cargo test -p retake-tests --test faults -- f12 --nocapture";
+
 #[test]
 fn f12_a_disk_that_fills_up_and_is_freed_again_loses_nothing() {
     let began = Instant::now();
@@ -595,7 +597,9 @@ fn f12_a_disk_that_fills_up_and_is_freed_again_loses_nothing() {
     };
     let say = |args: &[&str]| on_it(args).output().unwrap();
     assert!(say(&["run", flow.to_str().unwrap(), "-p", "n=1"]).status.success());
-    let (mut chance, mut exits) = (fastrand::Rng::with_seed(1), std::collections::BTreeMap::<_, u32>::new());
+    let seed = std::env::var("RETAKE_SEED").map_or(1, |it| it.parse().unwrap());
+    eprintln!("faults: full disks again with RETAKE_SEED={seed} RETAKE_CYCLES={cycles} {REPLAY}");
+    let (mut chance, mut exits) = (fastrand::Rng::with_seed(seed), std::collections::BTreeMap::<_, u32>::new());
     for cycle in 0..cycles {
         let key = format!("cycle-{cycle}");
         let run = ["run", "fan-out", "-p", "n=300", "--key", &key];

@@ -72,6 +72,12 @@ fn t12_a_stack_overflow_and_a_panic_are_traps_with_a_backtrace() {
 }
 
 #[test]
+fn a_program_that_ends_itself_has_not_returned() {
+    misbehaves("exit", &["-p", "n=3"], "sandbox.trap", "ended its program with status 1");
+    misbehaves("exit", &["-p", "n=0"], "sandbox.trap", "ended its program with status 0");
+}
+
+#[test]
 fn t13_deep_or_broken_json_is_refused() {
     misbehaves("nested-result", &[], "sandbox.output", "64 levels");
     misbehaves("invalid-result", &[], "sandbox.output", "not JSON");
@@ -165,9 +171,25 @@ fn calls_that_cannot_be_made_fail_by_name() {
     assert_eq!(behaves("cancel-a-task", &[])["code"], "host.cancelled");
     assert_eq!(behaves("ask-for-secrets", &[])["secret"], "sandbox.denied");
     assert_eq!(behaves("submit-many", &[]), 100);
+    assert_eq!(behaves("huge-input", &["-p", "n=2"])["code"], "input.invalid");
     let retake = Retake::new();
     let run = retake.json(&["run", &hostile(), "--flow", "long-name"]);
     assert_eq!(run["failure"]["code"], "input.invalid", "{run:#}");
+}
+
+#[test]
+fn calls_of_one_run_are_bounded_and_those_left_open_are_waited_for() {
+    let retake = Retake::new();
+    let run = retake.json(&["run", &hostile(), "--flow", "submit-many", "-p", "n=10001"]);
+    assert_eq!(run["failure"]["code"], "sandbox.output", "{run:#}");
+    assert!(run["failure"]["message"].as_str().unwrap().contains("more than 10000 calls"), "{run:#}");
+    let run = retake.json(&["run", &hostile(), "--flow", "wait-for-nothing"]);
+    assert_eq!(run["failure"]["code"], "input.invalid", "{run:#}");
+    retake.expect(0, &["run", &hostile(), "--flow", "walk-away", "-p", "milliseconds=300"]);
+    let name = retake.json(&["ps"])[0]["name"].as_str().unwrap().to_owned();
+    let walked = retake.json(&["show", &name]);
+    let tasks = walked["tasks"].as_array().unwrap();
+    assert!(tasks.len() == 3 && tasks.iter().all(|it| it["state"] == "Completed"), "{walked:#}");
 }
 
 #[test]
@@ -200,6 +222,7 @@ fn what_is_no_component_of_ours_is_refused_with_a_hint() {
         (component("nonsense_metadata"), "the metadata is out of bounds: `"),
         (component("describe_differs"), "two different answers"),
         (component("describe_traps"), "`describe` failed: sandbox.trap"),
+        (component("describe_loops"), "`describe` failed: sandbox."),
         (component("describe_calls"), "`describe` failed: sandbox.denied"),
     ] {
         let path = path.to_str().unwrap();

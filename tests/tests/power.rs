@@ -285,6 +285,8 @@ fn recorded(retake: &Retake) -> (PathBuf, Vec<Entry>) {
     (data, entries(&std::fs::read(record).unwrap()))
 }
 
+const REPLAY: &str = "cargo test -p retake-tests --test power -- --nocapture";
+
 #[test]
 fn f11_a_power_cut_loses_nothing_that_was_said_to_be_kept() {
     let began = Instant::now();
@@ -298,7 +300,7 @@ fn f11_a_power_cut_loses_nothing_that_was_said_to_be_kept() {
     for seed in first..first + cuts {
         let mut chance = fastrand::Rng::with_seed(seed);
         let at = chance.usize(..=record.len());
-        let cut = format!("cut {at} of {}; replay: RETAKE_SEED={seed} RETAKE_CUTS=1", record.len());
+        let cut = format!("cut {at} of {}; replay: RETAKE_SEED={seed} RETAKE_CUTS=1 {REPLAY}", record.len());
         let disk = Disk::of(&data, &record[..at]);
         lost += disk.files.iter().map(|it| it.since.len()).sum::<usize>() + disk.since.len();
         // In memory where there is room: it is thrown away at once, and syncing it would prove nothing.
