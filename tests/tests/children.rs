@@ -46,8 +46,29 @@ fn a_child_that_somebody_begins_early_does_not_let_its_parent_sleep_on() {
 fn a_child_that_somebody_cancels_does_not_let_its_parent_sleep_on() {
     let retake = Retake::new();
     let root = sleeping(&retake);
-    retake.expect(0, &["cancel", &of_flow(&retake, "failing")]);
-    ends(&retake, &root);
+    let child = of_flow(&retake, "failing");
+    retake.expect(0, &["cancel", &child]);
+    // Not what the child had failed with before that.
+    assert_eq!(ends(&retake, &root)["failure"]["code"], "host.cancelled");
+
+    // All of it once more. It is the same child, in another round, and cancelled for good again.
+    retake.expect(124, &["retry", &root]);
+    assert_eq!(retake.json(&["show", &child])["state"], "AwaitingRetry");
+    retake.expect(0, &["cancel", &child]);
+    assert_eq!(ends(&retake, &root)["failure"]["code"], "host.cancelled");
+    let child = retake.json(&["show", &child]);
+    assert_eq!((&child["state"], &child["attempt"]), (&"Cancelled".into(), &2.into()), "{child:#}");
+}
+
+#[test]
+fn children_that_were_cancelled_with_their_parent_run_again_with_it() {
+    let retake = Retake::new();
+    let root = sleeping(&retake);
+    retake.expect(0, &["cancel", &root]);
+    retake.expect(124, &["retry", &root]);
+    for (flow, state) in [("failing", "AwaitingRetry"), ("middle", "Suspended"), ("sleeper", "Suspended")] {
+        assert_eq!(retake.json(&["show", &of_flow(&retake, flow)])["state"], state, "{flow}");
+    }
 }
 
 /// What cannot even be begun ends its attempt, and with it what an earlier go at that attempt has made.

@@ -129,6 +129,15 @@ fn no_attempt_begins_later_than_the_policy_allows() {
     assert_eq!(run["state"], "Failed");
 }
 
+#[test]
+fn a_failure_that_the_flow_did_not_look_at_is_told_and_changes_nothing() {
+    let retake = Retake::new();
+    let done = run(&retake, 0, "looks-away", &[]);
+    assert_eq!((&done["state"], &task(&done, "ruled-task")["state"]), (&"Completed".into(), &"Failed".into()));
+    let logs = retake.expect(0, &["logs", done["name"].as_str().unwrap()]).out;
+    assert!(logs.contains("a call failed that the flow did not look at; it does not change its outcome"), "{logs}");
+}
+
 /// A cancel that comes at the instant at which what it cancels goes on: neither the run nor the host is left behind.
 #[test]
 fn calls_that_are_just_about_to_go_on_are_cancelled_once() {

@@ -396,8 +396,9 @@ fn a_schedule_makes_one_run_of_each_slot_also_across_kills() {
     let mut server = Server::start(&retake);
     retake.expect(0, &["deploy", &path("manual_retry"), "-n", "dev", "-p", "fail_times=0"]);
     retake.expect(0, &["schedules", "add", "often", "Manual retry/dev", "--every", "1s", "--catch-up", "all"]);
-    for _ in 0..4 {
-        std::thread::sleep(Duration::from_millis(1300));
+    let mut chance = fastrand::Rng::with_seed(4);
+    for _ in 0..12 {
+        std::thread::sleep(Duration::from_millis(chance.u64(50..1100)));
         server.kill();
         server = Server::start(&retake);
     }

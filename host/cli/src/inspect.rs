@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use retake_core::component::{AskedLimits, Capability, FlowInfo, TaskInfo};
 use retake_core::limits;
-use retake_core::retry::{Delay, RetryPolicy, WhenExhausted};
+use retake_core::retry::{Action, Delay, RetryPolicy, Rule, WhenExhausted};
 use retake_core::value::Json;
 use retake_sandbox::{Inspection, Refusal};
 use retake_store::MemStore;
@@ -221,13 +221,25 @@ pub(crate) fn policy(policy: &RetryPolicy) -> String {
     if let Some(within) = policy.give_up_after {
         text += &format!(", given up after {}", took(within));
     }
-    if !policy.rules.is_empty() {
-        text += &format!(", {} rules by failure code", policy.rules.len());
-    }
     if policy.when_exhausted == WhenExhausted::Park {
         text += ", then parked for a person";
     }
+    for rule in &policy.rules {
+        text += &format!("; {}", self::rule(rule));
+    }
     text
+}
+
+/// A rule in a few words.
+pub(crate) fn rule(rule: &Rule) -> String {
+    let codes: Vec<String> = rule.codes.iter().map(|it| out::one_line(it)).collect();
+    let action = match &rule.action {
+        Action::Retry(None) => "tried again".to_owned(),
+        Action::Retry(Some(own)) => format!("{} retries of its own, {}", own.retries, delay(&own.delay)),
+        Action::Fail => "not tried again".to_owned(),
+        Action::Park => "parked for a person at once".to_owned(),
+    };
+    format!("{}: {action}", codes.join(", "))
 }
 
 fn delay(delay: &Delay) -> String {

@@ -28,6 +28,10 @@ pub(crate) fn version(format: Format) -> anyhow::Result<Exit> {
 pub(crate) async fn ps(args: &Args, typed: &Ps) -> anyhow::Result<Exit> {
     out::choose_color(args.color);
     let client = server::found(args)?;
+    if typed.tag.is_some() && client.is_none() {
+        let trouble = Trouble::new(Exit::Unreachable, "`--tag` asks a server, and none works on this data directory");
+        return Err(trouble.hint("start one with `retake server`, or leave `--tag` out").into());
+    }
     let shown = typed.state.iter().map(|it| state(it)).collect::<Result<Vec<_>, _>>()?;
     loop {
         let now = SystemClock.now();

@@ -29,30 +29,40 @@ pub(crate) async fn policy(args: &Args, typed: &crate::args::Policy) -> anyhow::
     let of_flow = overrides.policy(flow);
     let mut views = vec![view("flow", &flow.name, &of_flow, None)];
     for task in &info.tasks {
-        let all = u64::from(of_flow.retries + 1) * u64::from(task.retry.retries + 1);
+        let all = u64::from(attempts(&of_flow)) * u64::from(attempts(&task.retry));
         views.push(view("task", &task.name, &task.retry, Some(all)));
     }
+    let policies: Vec<&RetryPolicy> = std::iter::once(&of_flow).chain(info.tasks.iter().map(|it| &it.retry)).collect();
     out::one(
         args.output,
         &views,
         || flow.name.clone(),
         || {
-            let text: Vec<String> = views.iter().map(table).collect();
+            let text: Vec<String> = views.iter().zip(policies).map(|(view, policy)| table(view, policy)).collect();
             out::plain(&text.join("\n"))
         },
     );
     Ok(Exit::Ok)
 }
 
+/// How many attempts there may be in a round, rules apart.
+fn attempts(policy: &RetryPolicy) -> u32 {
+    let Some(within) = policy.give_up_after else { return policy.retries + 1 };
+    let mut earliest = Duration::ZERO;
+    let in_time = policy.waits(policy.retries as usize).into_iter().take_while(|wait| {
+        earliest = earliest.saturating_add(*wait);
+        earliest <= within
+    });
+    in_time.count() as u32 + 1
+}
+
 fn view(kind: &'static str, name: &str, policy: &RetryPolicy, attempts_with_flow: Option<u64>) -> PolicyView {
     let mut schedule = vec![PolicyAttempt { attempt: 1, delay_ms: 0, earliest_ms: 0, latest_ms: 0 }];
     let (mut earliest, mut latest) = (Duration::ZERO, Duration::ZERO);
-    for (attempt, delay) in (2u32..).zip(policy.waits(LISTED)) {
+    let listed = LISTED.min(attempts(policy) as usize - 1);
+    for (attempt, delay) in (2u32..).zip(policy.waits(listed)) {
         earliest = earliest.saturating_add(delay);
         latest = latest.saturating_add(policy.jittered(delay, u64::MAX));
-        if policy.give_up_after.is_some_and(|within| earliest > within) {
-            break;
-        }
         schedule.push(PolicyAttempt {
             attempt,
             delay_ms: millis(delay),
@@ -63,14 +73,14 @@ fn view(kind: &'static str, name: &str, policy: &RetryPolicy, attempts_with_flow
     PolicyView {
         kind: kind.to_owned(),
         name: name.to_owned(),
-        attempts: policy.retries + 1,
+        attempts: attempts(policy),
         attempts_with_flow,
         when_exhausted: policy.when_exhausted,
         schedule,
     }
 }
 
-fn table(view: &PolicyView) -> String {
+fn table(view: &PolicyView, policy: &RetryPolicy) -> String {
     let attempts = |n: u32| if n == 1 { "1 attempt".to_owned() } else { format!("up to {n} attempts") };
     let mut text = format!("{} {}: {}", view.kind, view.name, attempts(view.attempts));
     if let Some(all) = view.attempts_with_flow
@@ -80,6 +90,9 @@ fn table(view: &PolicyView) -> String {
     }
     if view.when_exhausted == WhenExhausted::Park {
         text += "; then parked";
+    }
+    for rule in &policy.rules {
+        text += &format!("\n  {}", inspect::rule(rule));
     }
     if view.schedule.len() > 1 {
         let mut rows = out::table(&["  ATTEMPT", "AFTER", "BEGINS AT", "AT THE LATEST"]);

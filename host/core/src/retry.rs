@@ -124,7 +124,8 @@ pub struct Rule {
 }
 
 impl Rule {
-    fn matches(&self, code: &str) -> bool {
+    /// Whether it decides about failures with this code, if no rule before it does.
+    pub fn matches(&self, code: &str) -> bool {
         self.codes.iter().any(|pattern| match pattern.strip_suffix(".*") {
             Some(prefix) => code.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('.')),
             None => pattern == code,

@@ -3,7 +3,7 @@
 use retake_core::failure::{RetryAdvice, code};
 use retake_core::id::FlowRunId;
 use retake_core::replay::CallKind;
-use retake_core::retry::RetryPolicy;
+use retake_core::retry::{RetryPolicy, WhenExhausted};
 use retake_core::run::{RunState, Waiting};
 use retake_core::task::{TaskRun, TaskState};
 use retake_core::time::Timestamp;
@@ -41,7 +41,7 @@ impl Explanation {
         told.calls(record, &tasks);
         told.children(store, record).await?;
         told.past(store, record).await?;
-        Ok(Self { run: record.asked.id, explained: told.sentences, hint: hint(host_gone, record) })
+        Ok(Self { run: record.asked.id, explained: told.sentences, hint: hint(host_gone, record, now) })
     }
 }
 
@@ -69,14 +69,18 @@ impl Told {
         let attempt = run.attempt;
         match run.state {
             RunState::Scheduled { due, waiting } => {
+                let is_due = due <= self.now;
                 let due = due_words(due, self.now);
                 self.say(match waiting {
+                    Waiting::Start | Waiting::Retry if is_due => format!(
+                        "{of} is due: attempt {} begins when somebody works on it.", attempt + 1
+                    ),
                     Waiting::Start if attempt == 0 => format!("{of} has not begun: it may begin at {due}."),
                     Waiting::Start => format!("{of} was retried by hand: attempt {} may begin at {due}.", attempt + 1),
                     Waiting::Retry => format!("{of} awaits its retry: attempt {} begins at {due}.", attempt + 1),
                     Waiting::Suspended => format!(
-                        "{of} is Suspended in attempt {attempt}: it waits for nothing but a timer, holds no sandbox, \
-                         and goes on at {due}."
+                        "{of} is Suspended in attempt {attempt}: it waits for nothing but timers, its own or its \
+                         children's, holds no sandbox, and goes on at {due} at the latest."
                     ),
                     Waiting::Worker => format!(
                         "{of} was put aside in attempt {attempt}, because its host stopped or was lost; the same \
@@ -110,7 +114,7 @@ impl Told {
             let parks = |it: &&TaskRun| it.state == TaskState::Failed && it.failure.as_ref() == last;
             let why = match last {
                 _ if run.state == RunState::Parked && tasks.iter().any(|it| parks(&it)) => {
-                    "A task of it has used up its attempts, and its policy asks for a person then.".to_owned()
+                    "A task of it is not tried again by itself: its policy asks for a person then.".to_owned()
                 }
                 Some(it) if it.retry == RetryAdvice::Never => {
                     "It was not tried again: the flow said that trying again cannot help.".to_owned()
@@ -121,12 +125,23 @@ impl Told {
                         it.code
                     )
                 }
-                _ if policy.retries == 0 => "It was not tried again: its policy has no retries.".to_owned(),
+                _ if run.state == RunState::Parked
+                    && policy.when_exhausted == WhenExhausted::Fail
+                    && policy.rules.is_empty() =>
+                {
+                    "A task of it was left to a person.".to_owned()
+                }
+                _ if policy.retries == 0 && policy.rules.is_empty() => {
+                    "It was not tried again: its policy has no retries.".to_owned()
+                }
                 _ if run.spent.policy > policy.retries => {
                     let retries = counted(policy.retries, "retry", "retries");
                     format!("It was not tried again: of {retries} in a round none is left.")
                 }
-                _ => "It was not tried again: a rule of its policy, or its time to give up, decided so.".to_owned(),
+                Some(it) if policy.rules.iter().any(|rule| rule.matches(&it.code)) => {
+                    format!("It was not tried again: a rule of its policy decides so for `{}`.", it.code)
+                }
+                _ => "It was not tried again: its next attempt would begin later than its policy allows.".to_owned(),
             };
             self.say(why);
         }
@@ -205,10 +220,10 @@ impl Told {
     }
 }
 
-fn hint(host_gone: bool, record: &RunRecord) -> String {
+fn hint(host_gone: bool, record: &RunRecord, now: Timestamp) -> String {
     let name = record.asked.id.friendly_name();
     match record.run.state {
-        RunState::Scheduled { waiting: Waiting::Retry, .. } => {
+        RunState::Scheduled { waiting: Waiting::Retry, due } if due > now => {
             format!("retake run-now {name}; retake watch {name}")
         }
         RunState::Scheduled { .. } => format!("retake watch {name}"),

@@ -63,7 +63,8 @@ pub(crate) fn with_result(task: &TaskRun, result: Kept, done: u32, now: Timestam
     if task.state == TaskState::Completed && task.result.is_some() {
         return Err(Refused::HasResult);
     }
-    let began = if task.attempts == 0 { now } else { task.began };
+    // Setting it took no time; when the attempts were made is told by themselves.
+    let began = now;
     let (state, result) = (TaskState::Completed, Some(result));
     Ok(TaskRun { state, result, by_hand: true, failure: None, began, ended: now, done, ..task.clone() })
 }

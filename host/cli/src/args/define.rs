@@ -63,7 +63,7 @@ pub(crate) struct Server {
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub(crate) log_format: LogFormat,
     /// How long task attempts may go on when the server is to end
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration, allow_hyphen_values = true)]
     pub(crate) grace: Duration,
 }
 
@@ -98,7 +98,7 @@ pub(crate) struct Deploy {
     /// A component file, the directory of a project, or the beginning of the digest of a component that is kept
     #[arg(value_name = "FILE.wasm|DIR|DIGEST")]
     pub(crate) target: String,
-    /// Which flow of the component, when it has several
+    /// Which flow of the component, when it has several [default: the one that is called like the component]
     #[arg(long, value_name = "NAME")]
     pub(crate) flow: Option<String>,
     /// The deployment's name
@@ -118,7 +118,7 @@ pub(crate) struct Deploy {
     #[command(flatten)]
     pub(crate) policy: PolicyOverrides,
     /// Wall clock of one attempt of the flow, such as 10m
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
     pub(crate) timeout: Option<Duration>,
     /// Memory of one attempt, such as 128MiB
     #[arg(long, value_name = "SIZE", value_parser = size)]
@@ -127,7 +127,7 @@ pub(crate) struct Deploy {
     #[arg(long, value_name = "N")]
     pub(crate) concurrency: Option<u32>,
     /// How long its runs are kept after they have ended, such as 30d; 0s for as long as the server keeps them
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
     pub(crate) retention: Option<Duration>,
     /// A secret that its runs may have; may be given again. `--secret ''` takes all away
     #[arg(long, value_name = "NAME")]
@@ -164,7 +164,7 @@ pub(crate) struct Slots {
     #[arg(long, value_name = "WHAT", value_enum)]
     pub(crate) catch_up: Option<CatchUpWord>,
     /// Begin each run later by up to this long [default: 0s]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
     pub(crate) jitter: Option<Duration>,
 }
 
@@ -228,7 +228,7 @@ A server does so by itself every ten minutes, from an hour after the retention w
         #[arg(value_name = "FLOW/NAME")]
         name: String,
         /// Those that ended longer ago than this [default: its retention]
-        #[arg(long, value_name = "DURATION", value_parser = duration)]
+        #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
         ended_before: Option<Duration>,
         /// Say how many, and remove none
         #[arg(long)]
@@ -479,7 +479,7 @@ pub(crate) enum Tokens {
         #[arg(long, value_enum, default_value_t = RoleWord::Operator)]
         role: RoleWord,
         /// How long it may be used
-        #[arg(long, value_name = "DURATION", value_parser = duration)]
+        #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
         expires_in: Option<Duration>,
     },
     /// Revoke one

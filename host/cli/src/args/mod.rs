@@ -147,7 +147,8 @@ Examples:
     Retry(Retry),
     /// Stop a run and its children for good; what they have done is kept
     Cancel(Several),
-    /// Let runs wait until they are resumed; task attempts that run may end first, and children go on
+    /// Let runs wait until they are resumed; task attempts that run may end within the grace time of the server (30 s),
+    /// and begin again later if they do not; children go on
     Pause(Several),
     /// Let paused runs go on
     Resume(Several),
@@ -296,7 +297,7 @@ pub(crate) struct Run {
     /// FLOW/NAME
     #[arg(value_name = "FILE.wasm|DIR|FLOW|FLOW/NAME")]
     pub(crate) target: String,
-    /// Which flow of the component, when it has several
+    /// Which flow of the component, when it has several [default: the one that is called like the component]
     #[arg(long, value_name = "NAME")]
     pub(crate) flow: Option<String>,
     #[command(flatten)]
@@ -314,7 +315,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "TIME", conflicts_with = "in_", value_parser = instant)]
     pub(crate) at: Option<jiff::Timestamp>,
     /// Start the run after this long, such as 10m
-    #[arg(long = "in", id = "in_", value_name = "DURATION", value_parser = duration)]
+    #[arg(long = "in", id = "in_", value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
     pub(crate) in_: Option<Duration>,
     /// Do not make a second run under the same key
     #[arg(long, value_name = "KEY")]
@@ -349,7 +350,7 @@ pub(crate) struct Wait {
     #[arg(short, long)]
     pub(crate) wait: bool,
     /// Stay at most this long, then leave the run where it is (exit code 124)
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
     pub(crate) timeout: Option<Duration>,
 }
 
@@ -407,7 +408,7 @@ pub(crate) struct Which {
     #[arg(long, value_name = "NAME")]
     pub(crate) flow: Option<String>,
     /// ended within this time, such as 2h
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
     pub(crate) since: Option<Duration>,
     /// failed with this code; `http.*` is every code that begins with `http.`
     #[arg(long, value_name = "CODE")]
@@ -504,7 +505,7 @@ pub(crate) struct Ps {
     #[arg(long, value_name = "STATES", value_delimiter = ',')]
     pub(crate) state: Vec<String>,
     /// Only runs made within this time, such as 24h
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
     pub(crate) since: Option<Duration>,
     /// At most this many
     #[arg(short = 'n', long, default_value_t = 20, allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=10_000))]
@@ -539,7 +540,7 @@ pub(crate) struct Logs {
     #[arg(long, value_name = "N")]
     pub(crate) attempt: Option<u32>,
     /// Only lines written within this time, such as 10m
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
     pub(crate) since: Option<Duration>,
 }
 
@@ -555,7 +556,7 @@ pub(crate) struct Policy {
     /// A component file (has a `.wasm` at its end), the directory of a project, or the name of a flow
     #[arg(value_name = "FILE.wasm|DIR|FLOW")]
     pub(crate) target: String,
-    /// Which flow of the component, when it has several
+    /// Which flow of the component, when it has several [default: the one that is called like the component]
     #[arg(long, value_name = "NAME")]
     pub(crate) flow: Option<String>,
     #[command(flatten)]

@@ -394,8 +394,10 @@ impl Calls {
         let began = self.record.run.attempt_began;
         // The clock may have been set back since: what an earlier attempt saw is told by when it did, too.
         let earlier = record.ended.is_some_and(|ended| Some(ended) < began || Some(ended) <= seen);
-        // The attempt that made it has cancelled it, perhaps so late that it stops only now.
-        let is_old = earlier || (Some(record.asked.created) < began && record.run.state.is_cancelled());
+        // An earlier attempt has cancelled it, perhaps so late that it stops only now. What a person has cancelled since
+        // this attempt asked for it again is cancelled for good.
+        let began_before = record.run.round_began.is_some_and(|it| Some(it) < began);
+        let is_old = earlier || (began_before && record.run.state.is_cancelled());
         let old_round = is_old.then_some(record.run.round);
         loop {
             if self.stopping.load(Ordering::Acquire) {
@@ -419,9 +421,11 @@ impl Calls {
                     // A flow whose result is not kept answers with null.
                     return Ok(record.result.unwrap_or_else(|| Kept::Inline(Json::null())));
                 }
-                RunState::Failed { .. } | RunState::Crashed | RunState::Cancelled | RunState::Parked => {
+                // Whatever it had failed with before.
+                RunState::Cancelled => return Err(Failure::new(code::CANCELLED, "the child run was cancelled")),
+                RunState::Failed { .. } | RunState::Crashed | RunState::Parked => {
                     let shown = record.run.shown(engine.outside.clock.now());
-                    let unknown = || Failure::new(code::CANCELLED, format!("the child run is {shown}"));
+                    let unknown = || Failure::new(code::INTERNAL, format!("the child run is {shown}"));
                     return Err(record.failure.unwrap_or_else(unknown));
                 }
                 RunState::Scheduled { due, .. } if due > engine.outside.clock.now() => {

@@ -529,6 +529,7 @@ impl FlowHost for Calls {
                 task.told = told_before.then_some(task.told.unwrap_or(task.ended));
                 promised = told_before.then_some(task.done);
                 task.round += 1;
+                task.by_hand = false;
                 task.spent = Spent::default();
                 task.round_began = Timestamp::default();
                 task.state = TaskState::Cancelled;

@@ -46,6 +46,13 @@ fn ruled(code: String, times: u32) -> Result<u32> {
     fail_first(code, times)
 }
 
+/// Looks at none of its calls, one of which fails.
+#[flow(name = "looks-away")]
+fn looks_away() {
+    drop(steady::submit());
+    drop(ruled_task::submit("http.404".to_owned(), 9));
+}
+
 /// Is left to a person when its retry is used up.
 #[flow(name = "parks", retries = 1, delay = "10ms", when_exhausted = "park")]
 fn parks(times: u32) -> Result<u32> {
@@ -93,6 +100,6 @@ fn cancels(n: u32) -> u32 {
 
 retake::component!(
     name: "policies",
-    flows: [asks, cancels, gives_up, jittered, parent_of_parks, parks, ruled],
+    flows: [asks, cancels, gives_up, jittered, looks_away, parent_of_parks, parks, ruled],
     tasks: [flickers, ruled_task, steady],
 );
