@@ -113,7 +113,7 @@ fn f09_a_compiler_that_is_killed_takes_nothing_with_it() {
 fn a_run_that_is_worked_on_is_paused_and_goes_on_without_doing_anything_twice() {
     let retake = Retake::new();
     let _server = Server::start(&retake);
-    retake.expect(0, &["deploy", &path("orders"), "-n", "dev", "-p", "pause_ms=700"]);
+    retake.expect(0, &["deploy", &path("orders"), "-n", "dev", "-p", "pause_ms=3000"]);
     let run = retake.expect(0, &["run", "orders/dev", "-o", "id"]).out.trim().to_owned();
     let shown = || retake.json(&["show", &run]);
     let began = Instant::now();
@@ -127,7 +127,7 @@ fn a_run_that_is_worked_on_is_paused_and_goes_on_without_doing_anything_twice() 
     assert_eq!(paused["state"], "Paused", "{paused:#}");
     let completed = |it: &Value| it["tasks"].as_array().unwrap().iter().filter(|it| it["state"] == "Completed").count();
     assert!((1..3).contains(&completed(&paused)), "{paused:#}");
-    std::thread::sleep(Duration::from_millis(900));
+    std::thread::sleep(Duration::from_millis(3500));
     assert_eq!(completed(&shown()), completed(&paused), "it is paused");
     retake.expect(0, &["resume", &run]);
     retake.expect(0, &["watch", &run, "-q"]);

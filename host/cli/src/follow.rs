@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use retake_core::id::FlowRunId;
 use retake_core::limits;
-use retake_core::run::RunState;
+use retake_core::run::{Run, RunState};
 use retake_core::time::Timestamp;
 use retake_engine::Scope;
-use retake_store::RunRecord;
+use retake_store::{RunFilter, RunRecord, StoreError};
 
 use crate::args::Wait;
 use crate::local::{Local, database_failed};
@@ -99,6 +99,7 @@ async fn until_over(local: &Local, id: FlowRunId, wait: &Wait) -> Why {
 
 async fn until_nothing_to_do(local: &Local, id: FlowRunId, stay: bool) -> Why {
     let notify = local.engine.watch(id);
+    let mut again = Duration::from_millis(10);
     loop {
         let changed = notify.notified();
         let Ok(record) = local.store.run(id).await else { return Why::Ended };
@@ -112,25 +113,37 @@ async fn until_nothing_to_do(local: &Local, id: FlowRunId, stay: bool) -> Why {
                 if is_idle(local, &record, later).await {
                     return Why::Idle(due);
                 }
-                // It is told of before whoever worked on it has gone.
-                look = Duration::from_millis(10);
+                // What happens below it does not tell.
+                look = again;
+                again = (again * 2).min(Duration::from_secs(1));
             }
-            _ => {}
+            _ => again = Duration::from_millis(10),
         }
         let _ = tokio::time::timeout(look, changed).await;
     }
 }
 
-/// Whether nothing of a run's tree happens before `later`: a child that begins before that lets it go on.
+/// Whether nothing happens to a run and what is below it before `later`: a child that ends lets it go on.
 async fn is_idle(local: &Local, record: &RunRecord, later: Timestamp) -> bool {
-    if !local.engine.is_at_rest() {
-        return false;
+    let happens = |it: &Run| match it.state {
+        RunState::Scheduled { due, .. } => due < later,
+        state => state.is_active(),
+    };
+    // What ends while we look, and wakes what we have looked at, has changed when we look again.
+    let (Ok(first), Ok(second)) = (tree(local, record).await, tree(local, record).await) else { return true };
+    first == second && !first.iter().any(happens)
+}
+
+/// A run and what is below it, as they stand.
+async fn tree(local: &Local, record: &RunRecord) -> Result<Vec<Run>, StoreError> {
+    let mut all = vec![local.store.run(record.asked.id).await?];
+    let mut next = 0;
+    while let Some(parent) = all.get(next).map(|it| it.asked.id) {
+        let filter = RunFilter { parent: Some(parent), limit: limits::CALLS_PER_RUN as usize, ..RunFilter::default() };
+        all.extend(local.store.list(filter, local.clock.now()).await?);
+        next += 1;
     }
-    let next = local.store.next_due(Some(record.asked.root)).await.unwrap_or(None);
-    // What was claimed and has ended since we began to look has changed the run, if it concerns it.
-    next.is_none_or(|it| it >= later)
-        && local.engine.is_at_rest()
-        && local.store.run(record.asked.id).await.is_ok_and(|it| it.run == record.run)
+    Ok(all.into_iter().map(|it| it.run).collect())
 }
 
 /// Waits for Ctrl-C, or for a request to terminate.

@@ -235,7 +235,10 @@ pub(crate) fn rule(rule: &Rule) -> String {
     let codes: Vec<String> = rule.codes.iter().map(|it| out::one_line(it)).collect();
     let action = match &rule.action {
         Action::Retry(None) => "tried again".to_owned(),
-        Action::Retry(Some(own)) => format!("{} retries of its own, {}", own.retries, delay(&own.delay)),
+        Action::Retry(Some(own)) => {
+            let retries = if own.retries == 1 { "retry" } else { "retries" };
+            format!("{} {retries} of its own, {}", own.retries, delay(&own.delay))
+        }
         Action::Fail => "not tried again".to_owned(),
         Action::Park => "parked for a person at once".to_owned(),
     };

@@ -315,11 +315,6 @@ impl Engine {
         }
     }
 
-    /// Whether no run is worked on here, or being claimed.
-    pub fn is_at_rest(&self) -> bool {
-        self.0.is_at_rest()
-    }
-
     /// Lets no run without a parent begin or go on from now on, or lets them again. What is worked on goes on to its
     /// end, or until it is put aside.
     pub fn drain(&self, draining: bool) {
@@ -539,6 +534,11 @@ impl Inner {
             calls.interrupt(interrupt);
         }
         Active { engine: self, id, calls }
+    }
+
+    fn works_on(&self, id: FlowRunId) -> bool {
+        let active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(active.get(&id), Some(Known::Here(_)))
     }
 
     /// Has the driver of a run look, if it is worked on here.

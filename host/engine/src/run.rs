@@ -28,13 +28,13 @@ const LOG_WAIT: Duration = Duration::from_millis(300);
 struct Held {
     id: FlowRunId,
     fence: Fence,
-    is_child: bool,
+    parent: Option<FlowRunId>,
 }
 
 impl Held {
     fn of(record: &RunRecord) -> Option<Self> {
         let (fence, _) = record.run.state.claim()?;
-        Some(Self { id: record.asked.id, fence, is_child: record.asked.parent.is_some() })
+        Some(Self { id: record.asked.id, fence, parent: record.asked.parent.map(|it| it.run) })
     }
 }
 
@@ -58,9 +58,10 @@ pub(crate) async fn drive(engine: Arc<Inner>, record: RunRecord, claimed: Timest
 }
 
 /// Ends an attempt of which the body did not run, or is not known how far it came. Which of its children the body would
-/// have waited for is not known, so none of them goes on.
+/// have waited for is not known, so none of them goes on; what is left to a person stays so.
 async fn fail(engine: &Inner, held: Held, failure: Failure, policy: RetryPolicy) {
-    let open = children(engine, held.id).await.iter().map(|it| it.asked.id).collect();
+    let open = children(engine, held.id).await;
+    let open = open.iter().filter(|it| !it.run.state.answers()).map(|it| it.asked.id).collect();
     finish(engine, held, AttemptEnd::Failed { failure, policy }, Last { open, ..Last::default() }).await;
 }
 
@@ -283,7 +284,7 @@ struct Last {
 }
 
 /// Keeps how an attempt ended, however long that takes, and tells who waits for it.
-async fn finish(engine: &Inner, Held { id, fence, is_child }: Held, end: AttemptEnd, last: Last) {
+async fn finish(engine: &Inner, Held { id, fence, parent }: Held, end: AttemptEnd, last: Last) {
     let failure = match &end {
         AttemptEnd::Failed { failure, .. } | AttemptEnd::Parked { failure } => Some(failure.clone()),
         _ => None,
@@ -305,8 +306,9 @@ async fn finish(engine: &Inner, Held { id, fence, is_child }: Held, end: Attempt
         RunState::Scheduled { due, .. } => Some(due),
         _ => None,
     };
-    // A parent that is suspended until later goes on with the answer.
-    if due.is_some() || is_child && run.state.answers() {
+    // A parent that is suspended until later goes on with the answer; one that is worked on here is told below.
+    let may_wake = parent.is_some_and(|it| run.state.answers() && !engine.works_on(it));
+    if due.is_some() || may_wake {
         engine.timers_changed();
     }
     let shown = run.shown(commit.now);

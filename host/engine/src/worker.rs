@@ -62,19 +62,11 @@ pub(crate) struct Slots {
     wanted: Arc<AtomicU32>,
 }
 
-/// How many runs of this depth are worked on at once.
-fn slots(settings: &crate::Settings, depth: u32) -> usize {
-    if depth == 0 { settings.flow_slots } else { settings.child_slots }
-}
-
 impl Slots {
     fn new(settings: &crate::Settings) -> Self {
-        let free = (0..=limits::FLOW_DEPTH).map(|depth| Arc::new(Semaphore::new(slots(settings, depth)))).collect();
+        let slots = |depth| if depth == 0 { settings.flow_slots } else { settings.child_slots };
+        let free = (0..=limits::FLOW_DEPTH).map(|depth| Arc::new(Semaphore::new(slots(depth)))).collect();
         Self { free, wanted: Arc::default() }
-    }
-
-    fn are_free(&self, settings: &crate::Settings) -> bool {
-        (0..).zip(&*self.free).all(|(depth, free)| free.available_permits() == slots(settings, depth))
     }
 
     fn take(&self, engine: &Arc<Inner>, depth: u32) -> Option<Slot> {
@@ -129,12 +121,6 @@ pub(crate) struct Desk {
 }
 
 impl Inner {
-    /// Whether no run is worked on or being claimed.
-    pub(crate) fn is_at_rest(&self) -> bool {
-        let desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
-        desk.as_ref().is_none_or(|it| it.slots.are_free(&self.settings))
-    }
-
     /// Makes a run, and has it worked on at once if somebody works here and has a slot for it: one commit less than
     /// to make it and to claim it.
     pub(crate) async fn make(self: &Arc<Self>, run: NewRun) -> Made {

@@ -1,9 +1,9 @@
 //! Where a run stands, why, and what can be done, in sentences.
 
-use retake_core::failure::{RetryAdvice, code};
+use retake_core::failure::RetryAdvice;
 use retake_core::id::FlowRunId;
 use retake_core::replay::CallKind;
-use retake_core::retry::{RetryPolicy, WhenExhausted};
+use retake_core::retry::{Action, RetryPolicy, Rule, WhenExhausted, is_final_by_default};
 use retake_core::run::{RunState, Waiting};
 use retake_core::task::{TaskRun, TaskState};
 use retake_core::time::Timestamp;
@@ -78,6 +78,9 @@ impl Told {
                     Waiting::Start if attempt == 0 => format!("{of} has not begun: it may begin at {due}."),
                     Waiting::Start => format!("{of} was retried by hand: attempt {} may begin at {due}.", attempt + 1),
                     Waiting::Retry => format!("{of} awaits its retry: attempt {} begins at {due}.", attempt + 1),
+                    Waiting::Suspended if is_due => {
+                        format!("{of} is Suspended and due: attempt {attempt} goes on when somebody works on it.")
+                    }
                     Waiting::Suspended => format!(
                         "{of} is Suspended in attempt {attempt}: it waits for nothing but timers, its own or its \
                          children's, holds no sandbox, and goes on at {due} at the latest."
@@ -111,6 +114,11 @@ impl Told {
         self.say(format!("The last attempt failed with {failure}."));
         if let (RunState::Failed { .. } | RunState::Parked, Some(policy)) = (run.state, policy) {
             let last = record.failure.as_ref();
+            let rule = |code: &str| (0u32..).zip(&policy.rules).find(|(_, it)| it.matches(code));
+            let used_up = |(at, it): (u32, &Rule)| match &it.action {
+                Action::Retry(Some(own)) => run.spent.rules.get(&at).is_some_and(|n| *n > own.retries),
+                _ => false,
+            };
             let parks = |it: &&TaskRun| it.state == TaskState::Failed && it.failure.as_ref() == last;
             let why = match last {
                 _ if run.state == RunState::Parked && tasks.iter().any(|it| parks(&it)) => {
@@ -119,7 +127,13 @@ impl Told {
                 Some(it) if it.retry == RetryAdvice::Never => {
                     "It was not tried again: the flow said that trying again cannot help.".to_owned()
                 }
-                Some(it) if [code::CPU, code::OUTPUT, code::DENIED, code::INVALID].contains(&it.code.as_str()) => {
+                Some(it) if rule(&it.code).is_some_and(|(_, it)| matches!(it.action, Action::Fail | Action::Park)) => {
+                    format!("It was not tried again: a rule of its policy decides so for `{}`.", it.code)
+                }
+                Some(it) if rule(&it.code).is_some_and(used_up) => {
+                    format!("It was not tried again: of the retries that a rule gives `{}` none is left.", it.code)
+                }
+                Some(it) if rule(&it.code).is_none() && is_final_by_default(&it.code) => {
                     format!(
                         "It was not tried again: `{}` is final, unless a rule of the policy says otherwise.",
                         it.code
@@ -137,9 +151,6 @@ impl Told {
                 _ if run.spent.policy > policy.retries => {
                     let retries = counted(policy.retries, "retry", "retries");
                     format!("It was not tried again: of {retries} in a round none is left.")
-                }
-                Some(it) if policy.rules.iter().any(|rule| rule.matches(&it.code)) => {
-                    format!("It was not tried again: a rule of its policy decides so for `{}`.", it.code)
                 }
                 _ => "It was not tried again: its next attempt would begin later than its policy allows.".to_owned(),
             };

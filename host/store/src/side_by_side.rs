@@ -62,7 +62,7 @@ fn op() -> impl Strategy<Value = Op> {
             }
         ),
         2 => (run(), stale(), 0u64..3).prop_map(|(run, stale, lines)| Op::Logs { run, stale, lines }),
-        8 => (run(), stale(), 0u8..8, 0u8..4, 0u32..3)
+        8 => (run(), stale(), 0u8..10, 0u8..4, 0u32..3)
             .prop_map(|(run, stale, how, result, retries)| Op::End { run, stale, how, result, retries }),
         5 => (
             run(), prop::option::weighted(0.2, 0u32..3), any::<bool>(), prop::collection::vec(1u32..5, 0..3),
@@ -210,10 +210,14 @@ async fn answer(store: &dyn Store, world: &World, op: &Op) -> String {
                     failure: failure("e"),
                     policy: RetryPolicy { retries, when_exhausted: WhenExhausted::Park, ..Default::default() },
                 },
+                7 => AttemptEnd::Parked { failure: failure("e") },
+                8 => AttemptEnd::Paused,
                 _ => failed("e", retries),
             };
+            let waits_for = if kept > 1 { vec![id(2), id(3)] } else { Vec::new() };
             let cancel = if retries == 1 { vec![id(2), id(3)] } else { Vec::new() };
-            let commit = AttemptCommit { result: result(kept), logs: vec![line(now)], cancel, ..end(how, now) };
+            let commit =
+                AttemptCommit { result: result(kept), logs: vec![line(now)], cancel, waits_for, ..end(how, now) };
             format!("{:?}", store.end_attempt(id(run), world.fence(run, stale), commit).await)
         }
         Op::Retry { run, expected, completed_too, forget, component: other_component, other } => {

@@ -390,21 +390,24 @@ impl Calls {
         let depth = run.depth;
         let (record, _) = self.until_answered(id, || engine.make(run.clone())).await?;
         let forgotten = self.table().calls[index as usize].forgotten || record.forgotten;
-        // What it came to in an earlier attempt of ours is not this one's answer; what it came to since then is.
+        // What it came to in an earlier attempt of ours is not this one's answer; what it came to since then is. Of one
+        // that goes on, `ended` is when its last attempt did.
         let began = self.record.run.attempt_began;
         // The clock may have been set back since: what an earlier attempt saw is told by when it did, too.
-        let earlier = record.ended.is_some_and(|ended| Some(ended) < began || Some(ended) <= seen);
-        // An earlier attempt has cancelled it, perhaps so late that it stops only now. What a person has cancelled since
-        // this attempt asked for it again is cancelled for good.
-        let began_before = record.run.round_began.is_some_and(|it| Some(it) < began);
-        let is_old = earlier || (began_before && record.run.state.is_cancelled());
+        let is_earlier = |ended| Some(ended) < began || Some(ended) <= seen;
+        let is_old = match record.run.state {
+            // It may stop only now, long after an earlier attempt has cancelled it. What a person has cancelled since
+            // this one began is cancelled for good.
+            state if state.is_cancelled() => self.cancelled_at(id).await?.is_none_or(|at| Some(at) <= began),
+            state => state.answers() && record.ended.is_some_and(is_earlier),
+        };
         let old_round = is_old.then_some(record.run.round);
         loop {
-            if self.stopping.load(Ordering::Acquire) {
-                self.idle();
+            if self.table().calls[index as usize].is_closed() {
                 return std::future::pending().await;
             }
-            if self.table().calls[index as usize].is_closed() {
+            if self.stopping.load(Ordering::Acquire) {
+                self.idle();
                 return std::future::pending().await;
             }
             let notify = engine.watch(id);
@@ -439,6 +442,13 @@ impl Calls {
                 _ => drop(tokio::time::timeout(Duration::from_secs(2), changed).await),
             }
         }
+    }
+
+    /// When a child was cancelled last.
+    async fn cancelled_at(&self, child: FlowRunId) -> Result<Option<Timestamp>, Failure> {
+        let store = &self.engine.outside.store;
+        let events = self.until_answered(child, || store.events(child)).await?;
+        Ok(events.iter().rev().find(|it| it.kind == "cancel").map(|it| it.at))
     }
 
     /// Begins a new round of a child that ended in an earlier attempt; with nothing kept if it was forgotten.

@@ -169,6 +169,7 @@ impl Books {
             let orphaned = parent.is_some_and(|it| it.run.state.is_terminal());
             let balanced = tasks_are_due(&before.tasks, &seen.tasks, &self.task_policies)
                 .and_then(|()| balance(&before, seen, policy, op, at, orphaned));
+            let balanced = balanced.and_then(|after| sleeps_on(kept, &before, &after, op, at).map(|()| after));
             let balanced = balanced.and_then(|after| left_behind(kept, &before, &after).map(|()| after));
             let balanced =
                 balanced.and_then(|after| rightly_parked(&before, &after, op, &self.task_policies).map(|()| after));
@@ -289,6 +290,22 @@ fn below(kept: &MemStore, runs: &[FlowRunId]) -> Vec<FlowRunId> {
         next += 1;
     }
     all.split_off(runs.len())
+}
+
+/// A parent that is suspended is woken by the end of a child, and by nothing else that happens to one.
+fn sleeps_on(kept: &MemStore, before: &Seen, after: &Seen, op: &Op, at: Timestamp) -> Result<(), String> {
+    let RunRecord { asked, run, .. } = &after.record;
+    if matches!(op, Op::Woken) && before.record.run != *run {
+        let filter = RunFilter { parent: Some(asked.id), limit: usize::MAX, ..RunFilter::default() };
+        let children = now(kept.list(filter, Timestamp::default())).unwrap();
+        ensure!(children.iter().any(|it| it.run.state.answers()), "it is woken, and none of its children has ended");
+    }
+    let has_ended = run.state.answers() && !before.record.run.state.answers();
+    let parent = asked.parent.filter(|_| has_ended).and_then(|it| now(kept.run(it.run)).ok());
+    if let Some(RunState::Scheduled { due, waiting: Waiting::Suspended }) = parent.map(|it| it.run.state) {
+        ensure!(due <= at, "it ended, and its parent sleeps on until {due}");
+    }
+    Ok(())
 }
 
 /// What is below a run that ends does not go on, unless somebody retried it.
