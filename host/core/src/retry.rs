@@ -124,8 +124,7 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// Whether it decides about failures with this code, if no rule before it does.
-    pub fn matches(&self, code: &str) -> bool {
+    fn matches(&self, code: &str) -> bool {
         self.codes.iter().any(|pattern| match pattern.strip_suffix(".*") {
             Some(prefix) => code.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('.')),
             None => pattern == code,
@@ -205,7 +204,7 @@ impl RetryPolicy {
         if attempt.failure.retry == RetryAdvice::Never {
             return (Verdict::Fail, spent);
         }
-        let rule = (0u32..).zip(&self.rules).find(|(_, rule)| rule.matches(code));
+        let rule = self.rule(code);
         let (n, retries, delay) = match rule.map(|(i, rule)| (i, &rule.action)) {
             Some((_, Action::Fail)) => return (Verdict::Fail, spent),
             Some((_, Action::Park)) => return (Verdict::Park, spent),
@@ -238,6 +237,11 @@ impl RetryPolicy {
             return (exhausted, spent);
         }
         (Verdict::Retry(due), spent)
+    }
+
+    /// Returns the rule that decides about failures with this code, and its place: the first that matches.
+    pub fn rule(&self, code: &str) -> Option<(u32, &Rule)> {
+        (0u32..).zip(&self.rules).find(|(_, rule)| rule.matches(code))
     }
 
     /// Returns how many of the policy's own retries are left. Rules with a count of their own are left out.

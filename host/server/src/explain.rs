@@ -114,7 +114,6 @@ impl Told {
         self.say(format!("The last attempt failed with {failure}."));
         if let (RunState::Failed { .. } | RunState::Parked, Some(policy)) = (run.state, policy) {
             let last = record.failure.as_ref();
-            let rule = |code: &str| (0u32..).zip(&policy.rules).find(|(_, it)| it.matches(code));
             let used_up = |(at, it): (u32, &Rule)| match &it.action {
                 Action::Retry(Some(own)) => run.spent.rules.get(&at).is_some_and(|n| *n > own.retries),
                 _ => false,
@@ -127,13 +126,17 @@ impl Told {
                 Some(it) if it.retry == RetryAdvice::Never => {
                     "It was not tried again: the flow said that trying again cannot help.".to_owned()
                 }
-                Some(it) if rule(&it.code).is_some_and(|(_, it)| matches!(it.action, Action::Fail | Action::Park)) => {
+                Some(it)
+                    if policy
+                        .rule(&it.code)
+                        .is_some_and(|(_, it)| matches!(it.action, Action::Fail | Action::Park)) =>
+                {
                     format!("It was not tried again: a rule of its policy decides so for `{}`.", it.code)
                 }
-                Some(it) if rule(&it.code).is_some_and(used_up) => {
+                Some(it) if policy.rule(&it.code).is_some_and(used_up) => {
                     format!("It was not tried again: of the retries that a rule gives `{}` none is left.", it.code)
                 }
-                Some(it) if rule(&it.code).is_none() && is_final_by_default(&it.code) => {
+                Some(it) if policy.rule(&it.code).is_none() && is_final_by_default(&it.code) => {
                     format!(
                         "It was not tried again: `{}` is final, unless a rule of the policy says otherwise.",
                         it.code
