@@ -1,6 +1,7 @@
 // A hundred thousand runs: the list is there at once, and scrolls.
 //
-// Within 300 ms; on a machine that takes longer for a list of one run, it takes hardly longer than that.
+// Within 300 ms; on a machine that takes longer for a list of one run, it takes hardly longer than that. Of nine times
+// the third best counts: what else the machine does comes on top, and for moments only.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { close, done, open, shot } from "./browser.mjs";
@@ -23,7 +24,7 @@ after(async () => {
   await server?.stop();
   await small?.stop();
 });
-const median = (times) => times.sort((a, b) => a - b)[times.length >> 1];
+const typical = (times) => times.toSorted((a, b) => a - b)[2];
 
 test("100,000 runs are painted within 300 ms, and page smoothly", { skip }, async (context) => {
   const page = await open(server);
@@ -38,13 +39,13 @@ test("100,000 runs are painted within 300 ms, and page smoothly", { skip }, asyn
     await page.goto(`${at.base}/runs`);
     return page.waitForFunction(() => globalThis.painted).then((it) => it.jsonValue());
   };
-  for (let i = 0; i < 5; i++) {
+  for (let i = 0; i < 9; i++) {
     times.push(await painted(page, server));
     few.push(await painted(other, small));
   }
-  const most = Math.max(300, 1.5 * median(few));
+  const most = Math.max(300, 1.5 * typical(few));
   context.diagnostic(`the first rows were there after ${times.map(Math.round).join(", ")} ms; of one run after ${few.map(Math.round).join(", ")} ms`);
-  assert.ok(median(times) < most, `the median is ${median(times)} ms`);
+  assert.ok(typical(times) < most, `typical are ${typical(times)} ms`);
   const gap = await page.evaluate(async () => {
     let most = 0;
     let last = performance.now();

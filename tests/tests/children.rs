@@ -65,6 +65,9 @@ fn children_that_were_cancelled_with_their_parent_run_again_with_it() {
     let retake = Retake::new();
     let root = sleeping(&retake);
     retake.expect(0, &["cancel", &root]);
+    // The attempt that was under way is told of, too.
+    let attempts = retake.json(&["show", &root])["attempts"].clone();
+    assert_eq!((&attempts[0]["attempt"], &attempts[0]["failure"]["code"]), (&1.into(), &"host.cancelled".into()));
     retake.expect(124, &["retry", &root]);
     for (flow, state) in [("failing", "AwaitingRetry"), ("middle", "Suspended"), ("sleeper", "Suspended")] {
         assert_eq!(retake.json(&["show", &of_flow(&retake, flow)])["state"], state, "{flow}");
@@ -84,4 +87,64 @@ fn an_attempt_whose_code_is_gone_leaves_no_children_behind() {
     for flow in ["middle", "sleeper"] {
         assert_eq!(retake.json(&["show", &of_flow(&retake, flow)])["state"], "Cancelled", "{flow}");
     }
+}
+
+/// What a person asked for counts once: not again in the attempts after that.
+#[test]
+fn what_a_child_was_to_forget_is_forgotten_once() {
+    let retake = Retake::new();
+    retake.expect(1, &["run", &path("family"), "--flow", "above", "-p", "asleep=true"]);
+    let root = retake.json(&["ps"])[0]["name"].as_str().unwrap().to_owned();
+    let child = of_flow(&retake, "half");
+    let shouted = || retake_tests::task(&retake.json(&["show", &child]), "shout")["attempts"].clone();
+    assert_eq!(shouted(), 1);
+
+    // The child is to do all of it again, and has done so much when somebody cancels everything.
+    retake.expect(124, &["retry", &root, "--all"]);
+    assert_eq!(shouted(), 2);
+    retake.expect(0, &["cancel", &root]);
+    let plan = retake.json(&["retry", &root, "--dry-run"]);
+    assert_eq!(plan["calls"][0]["task"], "half", "{plan:#}");
+    retake.expect(124, &["retry", &root]);
+    assert_eq!(shouted(), 2, "its kept result was to be fed back");
+    assert_eq!(retake.json(&["show", &child])["attempt"], 3);
+}
+
+#[test]
+fn the_plan_of_a_parent_says_what_its_children_will_forget() {
+    let retake = Retake::new();
+    retake.expect(1, &["run", &path("family"), "--flow", "above"]);
+    let root = retake.json(&["ps"])[0]["name"].as_str().unwrap().to_owned();
+    let child = of_flow(&retake, "half");
+    retake.expect(0, &["retry", &child]);
+    let fate = |args: &[&str]| {
+        let plan = retake.json(&[&["retry", &root, "--dry-run"], args].concat());
+        (plan["calls"][0]["fate"].as_str().unwrap().to_owned(), plan["calls"][0]["why"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(fate(&[]).0, "fed-back");
+    let (all, why) = fate(&["--all"]);
+    assert_eq!(all, "runs-again", "{why}");
+    retake.expect(0, &["retry", &root]);
+    assert_eq!(retake.json(&["show", &child])["attempt"], 2);
+    retake.expect(0, &["retry", &root, "--all"]);
+    assert_eq!(retake.json(&["show", &child])["attempt"], 3);
+}
+
+/// `--retry-delay` of a round that a person began is of that round.
+#[test]
+fn a_policy_for_one_round_of_a_child_ends_with_it() {
+    let retake = Retake::new();
+    let root = sleeping(&retake);
+    retake.expect(0, &["cancel", &root]);
+    let child = of_flow(&retake, "failing");
+    let hours = || {
+        let child = retake.json(&["show", &child]);
+        let due: jiff::Timestamp = child["due"].as_str().unwrap_or_else(|| panic!("{child:#}")).parse().unwrap();
+        (due - jiff::Timestamp::now()).total(jiff::Unit::Hour).unwrap()
+    };
+    retake.expect(124, &["retry", &child, "--retry-delay", "7h"]);
+    assert!(hours() > 6.0, "{}", hours());
+    retake.expect(0, &["cancel", &child]);
+    retake.expect(124, &["retry", &root]);
+    assert!(hours() < 2.0, "{}", hours());
 }

@@ -147,3 +147,23 @@ fn calls_that_are_just_about_to_go_on_are_cancelled_once() {
     let kept = cancelled["tasks"].as_array().unwrap().iter().filter(|it| it["state"] == "Cancelled").count();
     assert_eq!(kept as u64, cancelled["result"].as_u64().unwrap(), "what the flow was told is what is kept");
 }
+
+/// What a flow leaves open when it returns does not change its outcome, also where it would be made after its time.
+#[test]
+fn what_is_due_after_a_flows_time_is_not_waited_for() {
+    let retake = Retake::new();
+    let began = std::time::Instant::now();
+    let run = run(&retake, 0, "leaves", &[]);
+    assert!(began.elapsed() < Duration::from_secs(25));
+    assert_eq!((&run["state"], &task(&run, "tomorrow")["state"]), (&"Completed".into(), &"Failed".into()), "{run:#}");
+}
+
+/// A sleep of the language is kept, also where it looks at its clock to know whether it is over.
+#[test]
+fn a_sleep_that_an_earlier_attempt_has_slept_is_over() {
+    let retake = Retake::new();
+    let run = run(&retake, 0, "wary", &[]);
+    let took: Vec<i64> =
+        attempts(&run).iter().map(|(began, ended)| ended.duration_since(*began).as_millis() as i64).collect();
+    assert!(took.len() == 2 && took[0] >= 1500 && took[1] < 1000, "{took:?}");
+}

@@ -69,10 +69,15 @@ pub const TASK_TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 /// Longest wall clock that a flow attempt may ask for.
 pub const FLOW_TIMEOUT_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// Most calls of tasks and child flows in one flow run; the next is `sandbox.output`.
+/// Most calls of tasks and child flows in one attempt of a flow; the next is `sandbox.output`.
 pub const CALLS_PER_RUN: u32 = 10_000;
-/// Most bytes of kept results and inputs that one flow run may hold; the next call is `sandbox.output`.
+/// Most bytes of the inputs and results of these calls; the next call is `sandbox.output`.
 pub const CALL_BYTES_PER_RUN: usize = 100 << 20;
+/// Most calls that are kept of one flow run, over all its attempts: a call that is asked with another input in each
+/// attempt is another call each time. The next new one is `sandbox.output`.
+pub const CALLS_KEPT_PER_RUN: u32 = 4 * CALLS_PER_RUN;
+/// Most bytes of the inputs and results that are kept of them; the next new call is `sandbox.output`.
+pub const CALL_BYTES_KEPT_PER_RUN: usize = 2 * CALL_BYTES_PER_RUN;
 /// Most task attempts of one flow run that run side by side; more calls wait for their turn.
 pub const TASKS_IN_FLIGHT: usize = 256;
 /// How deep child flows may nest. A run tree that only ever grows would never end.

@@ -158,6 +158,13 @@ pub trait FlowHost: Logs {
     /// Returns the run's own time: the instant of the last thing that the flow was told.
     fn now(&self) -> Timestamp;
 
+    /// Returns how long the sleeps were, together, that earlier attempts have slept for this one. A clock that only
+    /// measures is ahead of the run's own time by that: otherwise who looks at it to know whether a sleep is over
+    /// sleeps again.
+    fn slept_before(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Takes a call and returns its number within this attempt. An error ends the attempt.
     fn submit(&self, call: CallRequest) -> Result<u32, Failure>;
 
@@ -175,6 +182,11 @@ pub trait FlowHost: Logs {
 
     /// Waits until the run's own time has reached `due`.
     fn sleep_until(&self, due: Timestamp) -> BoxFuture<'_, ()>;
+
+    /// Is told what the body has used when it is dropped before it returned.
+    fn cut_short(&self, used: Evidence) {
+        let _ = used;
+    }
 
     /// Is told now and then while the body computes, so that what it asked for runs beside it.
     fn tick(&self);

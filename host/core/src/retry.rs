@@ -239,6 +239,18 @@ impl RetryPolicy {
         (Verdict::Retry(due), spent)
     }
 
+    /// Returns what was used up before this failure was counted, which [`RetryPolicy::after_failure`] did.
+    pub fn before(&self, failure: &Failure, spent: &Spent) -> Spent {
+        let mut before = spent.clone();
+        match self.rule(&failure.code) {
+            Some((place, Rule { action: Action::Retry(Some(_)), .. })) => {
+                before.rules.entry(place).and_modify(|it| *it = it.saturating_sub(1));
+            }
+            _ => before.policy = before.policy.saturating_sub(1),
+        }
+        before
+    }
+
     /// Returns the rule that decides about failures with this code, and its place: the first that matches.
     pub fn rule(&self, code: &str) -> Option<(u32, &Rule)> {
         (0u32..).zip(&self.rules).find(|(_, rule)| rule.matches(code))
@@ -385,6 +397,31 @@ mod tests {
     fn last_attempt_is_not_retried() {
         assert_eq!(verdicts(&policy(0, Delay::default()), &["e"]), ["fail"]);
         assert_eq!(verdicts(&policy(2, Delay::Fixed(ms(7))), &["e"; 3]), ["7", "7", "fail"]);
+    }
+
+    #[test]
+    fn what_was_decided_can_be_decided_again() {
+        let own = OwnRetries { retries: 2, delay: Delay::Fixed(ms(5)) };
+        let rule = Rule { codes: vec!["r".into()], action: Action::Retry(Some(own)) };
+        let policy = RetryPolicy {
+            give_up_after: Some(ms(50)),
+            when_exhausted: WhenExhausted::Park,
+            rules: vec![rule],
+            ..policy(5, Delay::Listed(vec![10, 1000, 1]))
+        };
+        let mut spent = Spent::default();
+        for (code, expected) in [("e", 10), ("r", 5), ("e", 0), ("r", 5), ("r", 0)] {
+            let failure = Failure::new(code, "");
+            let decide = |spent: &Spent| {
+                let (round_began, ended, entropy) = (at(0), at(0), 0);
+                policy.after_failure(FailedAttempt { failure: &failure, spent, round_began, ended, entropy })
+            };
+            let (verdict, after) = decide(&spent);
+            let expected = if expected == 0 { Verdict::Park } else { Verdict::Retry(at(expected)) };
+            assert_eq!(verdict, expected, "{code} after {spent:?}");
+            assert_eq!(decide(&policy.before(&failure, &after)).0, verdict, "{code} after {spent:?}");
+            spent = after;
+        }
     }
 
     #[test]

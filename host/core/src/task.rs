@@ -117,6 +117,20 @@ pub struct TaskRun {
     pub evidence: Evidence,
 }
 
+impl TaskRun {
+    /// Returns the attempt that this record tells of, to be kept beside the next one.
+    pub fn past(&self) -> Option<PastAttempt> {
+        (self.attempts > 0).then(|| PastAttempt {
+            call: self.number,
+            attempt: self.attempts,
+            began: self.began,
+            ended: self.ended,
+            failure: self.failure.clone(),
+            evidence: self.evidence,
+        })
+    }
+}
+
 /// A past attempt of a flow or a task that is shown beside the last one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PastAttempt {

@@ -1,6 +1,6 @@
 //! Components as the engine needs them: metadata at hand and schemas compiled, once for each digest.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jsonschema::{PatternOptions, Validator};
@@ -18,9 +18,14 @@ use crate::Misfit;
 /// Most places that a refusal names.
 const MISFITS: usize = 20;
 
+/// Most components that are known without being kept: for plans of what they would do.
+const PREVIEWED: usize = 8;
+
 pub(crate) struct Catalog {
     store: Arc<dyn Store>,
     known: Mutex<HashMap<ContentDigest, Arc<Component>>>,
+    /// Not kept, the newest last.
+    previewed: Mutex<VecDeque<Arc<Component>>>,
 }
 
 /// A component's metadata with its schemas compiled.
@@ -35,7 +40,7 @@ pub(crate) struct Component {
 
 impl Catalog {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, known: Mutex::default() }
+        Self { store, known: Mutex::default(), previewed: Mutex::default() }
     }
 
     pub(crate) async fn get(&self, digest: ContentDigest) -> Result<Arc<Component>, StoreError> {
@@ -43,7 +48,9 @@ impl Catalog {
         if let Some(component) = known().get(&digest) {
             return Ok(component.clone());
         }
-        let record = self.store.component(digest).await?.ok_or(StoreError::NoComponent(digest))?;
+        let Some(record) = self.store.component(digest).await? else {
+            return self.previewed(digest).ok_or(StoreError::NoComponent(digest));
+        };
         let component = Component::new(digest, record.info).map_err(|error| {
             tracing::error!(%digest, %error, "a component that was kept cannot be used any more");
             StoreError::Damaged(digest)
@@ -51,7 +58,22 @@ impl Catalog {
         Ok(self.know(component))
     }
 
-    /// Makes a component known that is not kept.
+    /// Makes a component known that is not kept, in place of the oldest of those when they are many.
+    pub(crate) fn preview(&self, component: Component) {
+        let mut previewed = self.previewed.lock().unwrap_or_else(PoisonError::into_inner);
+        previewed.retain(|it| it.digest != component.digest);
+        previewed.push_back(Arc::new(component));
+        if previewed.len() > PREVIEWED {
+            previewed.pop_front();
+        }
+    }
+
+    pub(crate) fn previewed(&self, digest: ContentDigest) -> Option<Arc<Component>> {
+        let previewed = self.previewed.lock().unwrap_or_else(PoisonError::into_inner);
+        previewed.iter().find(|it| it.digest == digest).cloned()
+    }
+
+    /// Makes a component known.
     pub(crate) fn know(&self, component: Component) -> Arc<Component> {
         let component = Arc::new(component);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);

@@ -553,14 +553,18 @@ impl Inner {
     /// Has the driver of a cancelled run look, at once or when it begins.
     fn stop_cancelled(&self, id: FlowRunId, fence: Fence) {
         let cancelled = calls::Interrupt::Cancelled;
-        if !self.interrupt(id, cancelled) {
-            let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
-            // Those that had just ended when they were cancelled never begin.
-            if active.len() > 10_000 {
-                active.retain(|_, known| matches!(known, Known::Here(_)));
-            }
-            active.entry(id).or_insert(Known::Interrupted(fence, cancelled));
+        let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Known::Here(calls)) = active.get(&id) {
+            let calls = calls.upgrade();
+            // What it may be the last to hold is not dropped while we hold the lock.
+            drop(active);
+            return calls.into_iter().for_each(|it| it.interrupt(cancelled));
         }
+        // Those that had just ended when they were cancelled never begin.
+        if active.len() > 10_000 {
+            active.retain(|_, known| matches!(known, Known::Here(_)));
+        }
+        active.insert(id, Known::Interrupted(fence, cancelled));
     }
 
     /// Cancels a run and what is below it.
@@ -597,7 +601,7 @@ impl Inner {
 
     /// Returns the children of a run.
     async fn children(&self, id: FlowRunId) -> Result<Vec<RunRecord>, StoreError> {
-        let filter = RunFilter { parent: Some(id), limit: limits::CALLS_PER_RUN as usize, ..RunFilter::default() };
+        let filter = RunFilter { parent: Some(id), limit: limits::CALLS_KEPT_PER_RUN as usize, ..RunFilter::default() };
         self.outside.store.list(filter, self.outside.clock.now()).await
     }
 

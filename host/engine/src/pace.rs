@@ -20,14 +20,29 @@ impl Pace {
         Self { per_second: per_second.filter(|it| *it > 0), next: Mutex::default() }
     }
 
+    pub(crate) fn is_set(&self) -> bool {
+        self.per_second.is_some()
+    }
+
     fn next(&self) -> MutexGuard<'_, Timestamp> {
         self.next.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns how far ahead of an even rate those are that passed: a second and one at most. More is what a clock left
+    /// that was set back since then.
+    fn ahead(&self, now: Timestamp, per_second: u32) -> Duration {
+        let mut next = self.next();
+        let most = SECOND + SECOND / per_second;
+        if next.since(now) > most {
+            *next = now + most;
+        }
+        next.since(now)
     }
 
     /// Returns how many may pass now.
     pub(crate) fn room(&self, now: Timestamp) -> usize {
         let Some(per_second) = self.per_second else { return usize::MAX };
-        let ahead = self.next().since(now);
+        let ahead = self.ahead(now, per_second);
         let left = SECOND.saturating_sub(ahead);
         // Rounded down by less than a nanosecond's part, which must not make it one less.
         ((left.as_nanos() * u128::from(per_second) + u128::from(per_second)) / SECOND.as_nanos()) as usize
@@ -44,7 +59,7 @@ impl Pace {
     pub(crate) fn opens(&self, now: Timestamp) -> Option<Timestamp> {
         let per_second = self.per_second?;
         let one = SECOND / per_second;
-        let ahead = self.next().since(now);
+        let ahead = self.ahead(now, per_second);
         (self.room(now) == 0).then(|| now + (ahead + one).saturating_sub(SECOND).max(Duration::from_millis(1)))
     }
 }
@@ -66,6 +81,16 @@ mod tests {
         assert_eq!(pace.opens(at(0)), Some(at(100)));
         pace.passed(at(100), 1);
         assert_eq!((pace.room(at(100)), pace.room(at(500)), pace.room(at(60_000))), (0, 4, 10));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_stops_nothing() {
+        let pace = Pace::new(Some(2));
+        pace.passed(at(60_000), 2);
+        assert_eq!(pace.room(at(0)), 0);
+        let opens = pace.opens(at(0)).unwrap();
+        assert!(opens <= at(1500), "{opens}");
+        assert_eq!(pace.room(at(1500)), 2);
     }
 
     #[test]

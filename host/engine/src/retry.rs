@@ -1,5 +1,7 @@
 //! Manual retries: the plan first, then the new round that it describes.
 
+use std::collections::{HashMap, HashSet};
+
 use retake_core::component::ComponentInfo;
 use retake_core::id::{ContentDigest, FlowRunId};
 use retake_core::replay::{Again, Answer, Asked, CallKind, answer};
@@ -42,6 +44,9 @@ pub struct Plan {
     pub new_code: bool,
     /// Whether the parameters are others than before: calls that pass them on have other inputs, and run.
     pub new_parameters: bool,
+    /// Whether an earlier retry gave the run other code or parameters: calls that only what was before asks for are not
+    /// asked for again.
+    pub changed_before: bool,
     /// Every call that is known, in the order in which they were first made.
     pub calls: Vec<PlannedCall>,
 }
@@ -59,6 +64,8 @@ pub struct PlannedCall {
     pub label: Option<String>,
     /// Whether its author gave it a key: then its kept result is fed back, whatever its input is by then.
     pub keyed: bool,
+    /// Whether its result was set by a person.
+    pub by_hand: bool,
     /// What would become of it, if the body asks for it again.
     pub fate: Fate,
 }
@@ -94,10 +101,15 @@ pub enum Why {
 }
 
 impl Engine {
-    /// Makes code known to plans without keeping it.
+    /// Makes code known to plans without keeping it, until some others were.
     pub fn preview(&self, digest: ContentDigest, info: ComponentInfo) -> Result<(), AskError> {
-        self.0.catalog.know(Component::new(digest, info)?);
+        self.0.catalog.preview(Component::new(digest, info)?);
         Ok(())
+    }
+
+    /// Whether code that is not kept is known to plans.
+    pub fn has_preview(&self, digest: ContentDigest) -> bool {
+        self.0.catalog.previewed(digest).is_some()
     }
 
     /// Says what a retry would do, or why it would be refused. Changes nothing.
@@ -126,10 +138,17 @@ impl Engine {
         let overrides = self.check_retry(&record, &component, ask)?;
         let tasks = store.task_runs(id).await?;
         let children = self.0.children(id).await?;
-        // Calls of children that ended without an answer, because the run had ended before them.
-        let unanswered = |it: &&RunRecord| tasks.iter().all(|task| task.identity.child_of(id) != it.asked.id);
-        let unanswered: Vec<&RunRecord> = children.iter().filter(unanswered).collect();
-        let Forgotten { calls: forget, children: forget_children } = forgotten(&tasks, &unanswered, ask)?;
+        let child_of = |it: &TaskRun| (it.identity.kind == CallKind::Flow).then(|| it.identity.child_of(id));
+        let answered: HashMap<FlowRunId, u32> =
+            tasks.iter().filter_map(|it| Some((child_of(it)?, it.number))).collect();
+        // Calls of children that ended without an answer, because the run had ended before them, and of the others.
+        let (called, unanswered): (Vec<&RunRecord>, Vec<&RunRecord>) =
+            children.iter().partition(|it| answered.contains_key(&it.asked.id));
+        let called: HashMap<u32, &RunRecord> = called.iter().map(|it| (answered[&it.asked.id], *it)).collect();
+        let Forgotten { calls: forget, children: mut forget_children } = forgotten(&tasks, &unanswered, ask)?;
+        // A child keeps by itself that it is to be forgotten, until it is.
+        forget_children.extend(forget.iter().filter_map(|it| called.get(it)).map(|it| it.asked.id));
+        let forget: HashSet<u32> = forget.into_iter().collect();
         let mut calls = Vec::with_capacity(tasks.len());
         for task in tasks.iter().filter(|it| it.identity.kind != CallKind::Sleep) {
             let is_forgotten = forget.contains(&task.number);
@@ -140,15 +159,16 @@ impl Engine {
             };
             let mut fate = fate(task, is_forgotten, record.run.attempt + 1, &component, input.as_ref());
             // What became of a child since then is what counts.
-            let child = children.iter().find(|it| it.asked.id == task.identity.child_of(id));
-            if matches!(fate, Fate::RunsAgain(Why::Kept(Again::Failed | Again::Cancelled)))
-                && child.is_some_and(|it| it.run.state == RunState::Completed)
-            {
-                fate = Fate::FedBack { from_attempt: task.flow_attempt };
+            if let (Some(child), Fate::RunsAgain(Why::Kept(_))) = (called.get(&task.number), &fate) {
+                if is_forgotten || child.forgotten {
+                    fate = Fate::RunsAgain(Why::Kept(Again::Asked));
+                } else if child.run.state == RunState::Completed {
+                    fate = Fate::FedBack { from_attempt: task.flow_attempt };
+                }
             }
             let (name, label) = (task.identity.name.to_string(), task.label.clone());
-            let (number, kind, keyed) = (task.number, task.identity.kind, is_keyed(task));
-            calls.push(PlannedCall { number, kind, name, label, keyed, fate });
+            let (number, kind, keyed, by_hand) = (task.number, task.identity.kind, is_keyed(task), task.by_hand);
+            calls.push(PlannedCall { number, kind, name, label, keyed, by_hand, fate });
         }
         for child in unanswered {
             let is_forgotten = child.forgotten || forget_children.contains(&child.asked.id);
@@ -160,7 +180,8 @@ impl Engine {
             let number = call_of(child);
             let (kind, name) = (CallKind::Flow, child.asked.flow.clone());
             // Its id has the key in it, if there was one, but does not give it away: the plan promises less then.
-            calls.push(PlannedCall { number, kind, name, label: None, keyed: false, fate });
+            let (label, keyed, by_hand) = (None, false, false);
+            calls.push(PlannedCall { number, kind, name, label, keyed, by_hand, fate });
         }
         calls.sort_by_key(|it| it.number);
         let plan = Plan {
@@ -171,6 +192,10 @@ impl Engine {
                 Some(json) => record.asked.parameters != Kept::Inline(json.clone()),
                 None => false,
             },
+            changed_before: store.events(id).await?.iter().any(|it| {
+                let details = it.details.to_value();
+                it.kind == "manual-retry" && ["component", "parameters"].iter().any(|it| details.get(it).is_some())
+            }),
             calls,
         };
         let request = RetryRequest {
@@ -178,7 +203,7 @@ impl Engine {
             // What is planned is of this attempt and no other.
             expected_attempt: Some(record.run.attempt),
             completed_too,
-            forget,
+            forget: tasks.iter().map(|it| it.number).filter(|it| forget.contains(it)).collect(),
             forget_children,
             component: plan.new_code.then_some(component.digest),
             parameters: ask.parameters.clone(),
@@ -247,6 +272,7 @@ fn forgotten(tasks: &[TaskRun], unanswered: &[&RunRecord], ask: &RetryAsk) -> Re
     for text in &ask.rerun {
         again.extend(named(text)?);
     }
+    let again: HashSet<u32> = again.into_iter().collect();
     let is_forgotten = |number: &u32| *number >= from || again.contains(number);
     let calls = tasks.iter().map(|it| it.number).filter(is_forgotten).collect();
     let children = unanswered.iter().filter(|it| is_forgotten(&call_of(it))).map(|it| it.asked.id).collect();

@@ -82,6 +82,11 @@ impl Rooms {
         self.left(run.depth).iter().filter(|it| it.of.is_of(run)).all(|it| it.left > 0)
     }
 
+    /// Whether a limit counts for a run.
+    pub(crate) fn limits_it(&self, run: &NewRun) -> bool {
+        run.depth == 0 && self.limits().0.keys().any(|it| it.is_of(run))
+    }
+
     fn of(&self, run: &NewRun) -> Vec<Limited> {
         let limits = self.limits();
         if run.depth > 0 || limits.0.is_empty() {

@@ -121,11 +121,11 @@ async fn attempt(engine: Arc<Inner>, record: RunRecord, claimed: Timestamp, is_n
             (AttemptEnd::Failed { failure, policy }, None, evidence)
         }
         Stopped::Interrupted(Interrupt::Suspend(until)) => (AttemptEnd::Suspended { until }, None, Evidence::default()),
-        Stopped::Interrupted(Interrupt::Cancelled) => (AttemptEnd::Cancelled, None, Evidence::default()),
+        Stopped::Interrupted(Interrupt::Cancelled) => (AttemptEnd::Cancelled, None, calls.used()),
         Stopped::Interrupted(Interrupt::Paused) => (AttemptEnd::Paused, None, Evidence::default()),
         Stopped::Interrupted(Interrupt::Parked) => {
             let failure = calls.take_parked().unwrap_or_else(|| Failure::new(code::INTERNAL, "a task gave up"));
-            (AttemptEnd::Parked { failure }, None, Evidence::default())
+            (AttemptEnd::Parked { failure }, None, calls.used())
         }
         Stopped::Interrupted(Interrupt::Panicked) => {
             let failure = Failure::new(code::INTERNAL, "working on a call panicked");
@@ -150,7 +150,9 @@ async fn attempt(engine: Arc<Inner>, record: RunRecord, claimed: Timestamp, is_n
 /// a result that is not kept was another. Nobody waits for them.
 async fn not_asked_again(engine: &Inner, id: FlowRunId, calls: &Calls) -> Vec<FlowRunId> {
     let goes_on = |it: &&RunRecord| !it.run.state.answers();
-    children(engine, id).await.iter().filter(goes_on).map(|it| it.asked.id).filter(|it| !calls.asked_for(*it)).collect()
+    let asked_for = calls.asked_for();
+    let all = children(engine, id).await;
+    all.iter().filter(goes_on).map(|it| it.asked.id).filter(|it| !asked_for.contains(it)).collect()
 }
 
 async fn children(engine: &Inner, id: FlowRunId) -> Vec<RunRecord> {

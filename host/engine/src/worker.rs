@@ -60,13 +60,16 @@ pub(crate) struct Slots {
     free: Arc<[Arc<Semaphore>]>,
     /// Depths at which a run may wait for a slot, as bits: whoever gives one back has the worker look.
     wanted: Arc<AtomicU32>,
+    /// Whether runs without a parent are being claimed, and take what was left of limits when that began: nothing that
+    /// is limited is begun beside them. Set while the desk is locked.
+    claiming: Arc<AtomicBool>,
 }
 
 impl Slots {
     fn new(settings: &crate::Settings) -> Self {
         let slots = |depth| if depth == 0 { settings.flow_slots } else { settings.child_slots };
         let free = (0..=limits::FLOW_DEPTH).map(|depth| Arc::new(Semaphore::new(slots(depth)))).collect();
-        Self { free, wanted: Arc::default() }
+        Self { free, wanted: Arc::default(), claiming: Arc::default() }
     }
 
     fn take(&self, engine: &Arc<Inner>, depth: u32) -> Option<Slot> {
@@ -150,9 +153,10 @@ impl Inner {
         let Desk { scope, slots, orders } = desk.as_ref()?;
         let of_queue = scope.queues.is_empty() || scope.queues.contains(&run.queue);
         let fits = scope.root.is_none_or(|it| it == run.root) && of_queue && !self.holds_back(run.depth);
-        let paced = |now| run.depth > 0 || self.pace.room(now) > 0;
         let now = self.outside.clock.now();
-        let slot = (fits && self.rooms.has(run) && paced(now)).then(|| slots.take(self, run.depth)).flatten()?;
+        let has_room = || self.rooms.has(run) && self.pace.room(now) > 0;
+        let may_begin = run.depth > 0 || !self.is_limited(run) || !slots.claiming.load(Ordering::Acquire) && has_room();
+        let slot = (fits && may_begin).then(|| slots.take(self, run.depth)).flatten()?;
         let place = Place::take(self, run);
         let (answer, answered) = oneshot::channel();
         orders.try_send(Order { run: run.clone(), slot, place, answer }).ok()?;
@@ -160,6 +164,10 @@ impl Inner {
             self.pace.passed(now, 1);
         }
         Some(answered)
+    }
+
+    fn is_limited(&self, run: &NewRun) -> bool {
+        self.pace.is_set() || self.rooms.limits_it(run)
     }
 
     /// Makes a run as ordered. What became of it when the store did not say is found out after whoever asked was told,
@@ -223,8 +231,17 @@ pub(crate) async fn work(engine: &Arc<Inner>, scope: Scope, shutdown: impl Futur
         if let Some(error) = error {
             tracing::warn!(%error, "runs could not be claimed; trying again");
             engine.depths.store(ALL_DEPTHS, Ordering::Release);
-            tokio::time::sleep(AGAIN).await;
-            continue;
+            let again = tokio::time::sleep(AGAIN);
+            tokio::pin!(again);
+            loop {
+                tokio::select! {
+                    biased;
+                    () = &mut shutdown => break 'work,
+                    // Whoever ordered it is to hear that the store does not answer, too.
+                    Some(order) = ordered.recv() => drop(runs.spawn(begin(engine.clone(), order, stop.clone()))),
+                    () = &mut again => continue 'work,
+                }
+            }
         }
         if more {
             continue;
@@ -310,7 +327,10 @@ async fn claim(engine: &Arc<Inner>, scope: &Scope, slots: &Slots, unanswered: &m
     let mut all = Claims::default();
     if let Some((request, taken)) = unanswered.take() {
         match engine.outside.store.held(request.fences.clone()).await {
-            Ok(held) => all.add(engine, held, taken, request.now),
+            Ok(held) => {
+                all.add(engine, held, taken, request.now);
+                slots.claiming.store(false, Ordering::Release);
+            }
             Err(error) => {
                 *unanswered = Some((request, taken));
                 return Claims { error: Some(error), ..all };
@@ -326,10 +346,15 @@ async fn claim(engine: &Arc<Inner>, scope: &Scope, slots: &Slots, unanswered: &m
         // Said before looking, so that nobody gives a slot back unseen.
         slots.wanted.fetch_or(1 << depth, Ordering::AcqRel);
         let at = engine.outside.clock.now();
+        if depth == 0 {
+            let _desk = engine.desk.lock().unwrap_or_else(PoisonError::into_inner);
+            slots.claiming.store(true, Ordering::Release);
+        }
         // Children are not held up: their parents have begun, and wait for them.
         let most = if depth == 0 { engine.pace.room(at).min(CLAIMS) } else { CLAIMS };
         let mut taken: Vec<Slot> = std::iter::from_fn(|| slots.take(engine, depth)).take(most).collect();
         if taken.is_empty() {
+            slots.claiming.store(false, Ordering::Release);
             continue;
         }
         let fences = taken.iter().map(|_| Fence::new(engine.outside.entropy.next())).collect();
@@ -357,6 +382,7 @@ async fn claim(engine: &Arc<Inner>, scope: &Scope, slots: &Slots, unanswered: &m
         }
         let unused = taken.split_off(claimed.len());
         all.add(engine, claimed, taken, at);
+        slots.claiming.store(false, Ordering::Release);
         drop(unused);
     }
     all

@@ -103,6 +103,30 @@ pub(crate) fn store(
     store
 }
 
+/// A guest that is being run. Dropped before its end it tells its flow's host what was used until then.
+struct Running {
+    store: Store<State>,
+    sink: Sink,
+    meter: Arc<Meter>,
+    over: bool,
+}
+
+impl Running {
+    fn used(&self, bytes_out: u64, log_bytes_dropped: u64) -> Evidence {
+        let peak_memory = self.store.data().limiter.peak as u64;
+        Evidence { cpu_us: self.meter.spent() / 1000, peak_memory, bytes_out, log_bytes_dropped }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let (Host::Flow(host), false) = (&self.store.data().host, self.over) {
+            let closed = self.sink.close();
+            host.cut_short(self.used(closed.kept, closed.dropped));
+        }
+    }
+}
+
 /// Makes an attempt and reports how it ended. Dropping the future stops the guest.
 pub(crate) async fn run(sandbox: &Sandbox, attempt: &Attempt, host: Host) -> Report {
     let loaded = match sandbox.load(attempt.component).await {
@@ -116,18 +140,20 @@ pub(crate) async fn run(sandbox: &Sandbox, attempt: &Attempt, host: Host) -> Rep
     };
     let sink = Sink::new(logs, sandbox.clock.clone(), attempt.task.as_ref(), attempt.attempt, attempt.log_prints);
     let meter = Meter::new(&attempt.limits);
-    let mut store = store(sandbox, host, Some(attempt.clone()), sink.clone(), seed, &attempt.limits, meter.clone());
+    let store = store(sandbox, host, Some(attempt.clone()), sink.clone(), seed, &attempt.limits, meter.clone());
+    let mut guest = Running { store, sink: sink.clone(), meter: meter.clone(), over: false };
     let running = sandbox.ticker.running();
     let returned = {
-        let guest = meter.charge(call_guest(&loaded, &mut store, attempt));
+        let guest = meter.charge(call_guest(&loaded, &mut guest.store, attempt));
         match attempt.limits.timeout {
             None => Some(guest.await),
             Some(limit) => tokio::time::timeout(limit.saturating_sub(attempt.elapsed), guest).await.ok(),
         }
     };
     drop(running);
+    guest.over = true;
     let closed = sink.close();
-    let state = store.data();
+    let state = guest.store.data();
     let outcome = match returned {
         None => Err(attempt.limits.timed_out()),
         Some(Err(error)) => Err(trap::failure(&error, &attempt.limits, state.limiter.denied, &closed.last_words)),
@@ -139,13 +165,7 @@ pub(crate) async fn run(sandbox: &Sandbox, attempt: &Attempt, host: Host) -> Rep
         Err(failure) => Err(hidden.out_of_failure(failure)),
     });
     let bytes = outcome.as_ref().map_or(0, |it| it.as_str().len() as u64);
-    let evidence = Evidence {
-        cpu_us: meter.spent() / 1000,
-        peak_memory: state.limiter.peak as u64,
-        bytes_out: closed.kept + bytes,
-        log_bytes_dropped: closed.dropped,
-    };
-    Report { outcome, evidence }
+    Report { outcome, evidence: guest.used(closed.kept + bytes, closed.dropped) }
 }
 
 async fn call_guest(

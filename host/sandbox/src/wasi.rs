@@ -76,6 +76,14 @@ impl State {
         self.now().as_unix_ms().saturating_mul(MILLISECOND)
     }
 
+    /// Nanoseconds by which the clock that only measures is ahead.
+    fn slept_before(&self) -> u64 {
+        match &self.host {
+            Host::Flow(host) => u64::try_from(host.slept_before().as_nanos()).unwrap_or(u64::MAX),
+            Host::Task(_) | Host::Describe(_) => 0,
+        }
+    }
+
     fn wait_until(&mut self, due: Timestamp) -> wasmtime::Result<Resource<DynPollable>> {
         let wait = match &self.host {
             Host::Flow(host) => Wait::Durable { host: host.clone(), due },
@@ -101,7 +109,7 @@ impl wall_clock::Host for State {
 
 impl monotonic_clock::Host for State {
     fn now(&mut self) -> wasmtime::Result<u64> {
-        Ok(self.nanos())
+        Ok(self.nanos().saturating_add(self.slept_before()))
     }
 
     fn resolution(&mut self) -> wasmtime::Result<u64> {
@@ -109,6 +117,7 @@ impl monotonic_clock::Host for State {
     }
 
     fn subscribe_instant(&mut self, when: u64) -> wasmtime::Result<Resource<DynPollable>> {
+        let when = when.saturating_sub(self.slept_before());
         self.wait_until(Timestamp::from_unix_ms(when.div_ceil(MILLISECOND)))
     }
 

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use retake_core::failure::{Failure, code};
 use retake_core::id::Fence;
-use retake_core::run::{AttemptEnd, Command, Refused, Run, RunState};
-use retake_core::task::{Kept, TaskRun, TaskState};
+use retake_core::run::{AttemptEnd, Command, Refused, Run, RunState, Waiting};
+use retake_core::task::{Evidence, Kept, PastAttempt, TaskRun, TaskState};
 use retake_core::time::Timestamp;
 use retake_core::value::Json;
 use serde_json::json;
@@ -50,6 +51,20 @@ pub(crate) fn command(before: &Run, command: Command) -> Told {
         Command::RunNow => "run-now",
     };
     (kind, Json::of(&json!({ "was": state(&before.state), "attempt": before.attempt })))
+}
+
+/// The attempt that had begun, was put aside, and is not gone on with because the run is cancelled.
+pub(crate) fn cut_short(before: &Run, after: &Run, now: Timestamp) -> Option<PastAttempt> {
+    let (RunState::Scheduled { waiting, .. } | RunState::Paused { waiting, .. }) = before.state else { return None };
+    let had_begun = matches!(waiting, Waiting::Suspended | Waiting::Worker);
+    (had_begun && after.state.is_terminal()).then(|| PastAttempt {
+        call: 0,
+        attempt: before.attempt,
+        began: before.attempt_began.unwrap_or(now),
+        ended: now,
+        failure: Some(Failure::new(code::CANCELLED, "cancelled")),
+        evidence: Evidence::default(),
+    })
 }
 
 /// Somebody set a result by hand.

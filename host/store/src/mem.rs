@@ -296,7 +296,7 @@ impl Store for MemStore {
         match (after.state, commit.end) {
             // The attempt goes on.
             (RunState::Scheduled { waiting: Waiting::Suspended | Waiting::Worker, .. }, _) => {}
-            (RunState::Paused { .. }, _) => {}
+            (RunState::Paused { .. }, _) => kept.event(index, commit.now, events::command(&before, Command::Pause)),
             (RunState::Completed, _) => {
                 kept.attempt_ended(index, commit.now, None, commit.evidence);
                 let result = commit.result.map(|it| kept.keep(Kept::Inline(it)));
@@ -382,6 +382,7 @@ impl Store for MemStore {
         let result = kept.keep(Kept::Inline(result));
         let after = events::with_result(&task, result.clone(), done, now)?;
         kept.runs[index].tasks.insert(number, after);
+        task.past().into_iter().for_each(|it| kept.past(index, it));
         kept.event(index, now, events::set_result(&task, &result));
         Ok(())
     }

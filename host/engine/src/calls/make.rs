@@ -37,7 +37,7 @@ impl Calls {
 
     async fn refuse(&self, index: u32, mut task: Box<TaskRun>, failure: Failure) {
         let now = self.engine.outside.clock.now();
-        let past = past(&task);
+        let past = task.past();
         task.attempts += 1;
         (task.began, task.ended, task.state) = (now, now, TaskState::Failed);
         task.failure = Some(failure.clone());
@@ -60,7 +60,7 @@ impl Calls {
         let grants = self.grants.as_ref().and_then(|it| it.asked_for(&info.capabilities));
         loop {
             let slots = self.slots(&info.tags).await;
-            let previous = past(&task);
+            let previous = task.past();
             let began = self.engine.outside.clock.now();
             task.attempts += 1;
             if task.spent == Spent::default() && task.round_began == Timestamp::default() {
@@ -241,7 +241,7 @@ impl Calls {
             let keeps = table.calls[index as usize].go_on(Status::Committing);
             if keeps
                 && let Given::Result(result) = &given
-                && let Err(failure) = table.bytes.add(result.bytes())
+                && let Err(failure) = table.size.add(result.bytes())
             {
                 (task.state, task.result, task.failure) = (TaskState::Failed, None, Some(failure.clone()));
                 given = Given::Failure(failure);
@@ -308,7 +308,7 @@ impl Calls {
         let began = self.engine.outside.clock.now();
         let run = self.child(index, began);
         let child = run.id;
-        let previous = past(&task);
+        let previous = task.past();
         task.attempts += 1;
         if task.round_began == Timestamp::default() {
             task.round_began = began;
@@ -389,7 +389,7 @@ impl Calls {
         let (engine, store, id) = (&self.engine, &self.engine.outside.store, run.id);
         let depth = run.depth;
         let (record, _) = self.until_answered(id, || engine.make(run.clone())).await?;
-        let forgotten = self.table().calls[index as usize].forgotten || record.forgotten;
+        let forgotten = record.forgotten;
         // What it came to in an earlier attempt of ours is not this one's answer; what it came to since then is. Of one
         // that goes on, `ended` is when its last attempt did.
         let began = self.record.run.attempt_began;
@@ -459,6 +459,7 @@ impl Calls {
             forget.extend(self.until_answered(id, || store.task_runs(id)).await?.iter().map(|it| it.number));
             forget_children.extend(self.until_answered(id, || engine.children(id)).await?.iter().map(|it| it.asked.id));
         }
+        let asked = &record.asked.overrides;
         let request = RetryRequest {
             now: engine.outside.clock.now(),
             expected_attempt: Some(record.run.attempt),
@@ -467,7 +468,8 @@ impl Calls {
             forget_children,
             component: (record.asked.component != self.component.digest).then_some(self.component.digest),
             parameters: None,
-            overrides: None,
+            // What a person asked for in another round was for that one.
+            overrides: asked.this_round.is_some().then(|| asked.in_round(Overrides::default())),
             by_parent: true,
         };
         match engine.until_answered(id, "retrying a child run", || store.retry(id, request.clone())).await {
@@ -487,16 +489,4 @@ impl Calls {
             table.busy += 1;
         }
     }
-}
-
-/// The attempt that a record tells of, to be kept beside the next one.
-fn past(task: &TaskRun) -> Option<PastAttempt> {
-    (task.attempts > 0).then(|| PastAttempt {
-        call: task.number,
-        attempt: task.attempts,
-        began: task.began,
-        ended: task.ended,
-        failure: task.failure.clone(),
-        evidence: task.evidence,
-    })
 }

@@ -7,7 +7,7 @@
 //! A call that the body waits for at once is made on the body's own task: handing it to another costs more than a
 //! sandbox. All others are spawned and run beside the body.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -31,7 +31,7 @@ use tokio::task::{AbortHandle, JoinSet};
 mod make;
 mod table;
 
-use table::{Bytes, Call, Given, On, Status, Table};
+use table::{Call, Given, On, Size, Status, Table};
 
 use crate::catalog::Component;
 use crate::{Inner, Progress};
@@ -102,6 +102,7 @@ impl Calls {
         Known { component, known, logged_before, deployment, grants }: Known,
     ) -> Arc<Self> {
         let done = known.iter().map(|it| it.done).max().unwrap_or(0);
+        let size = Size::of(&known);
         let table = Table {
             now: record.run.attempt_began.unwrap_or(record.asked.created),
             occurrences: Occurrences::default(),
@@ -116,8 +117,10 @@ impl Calls {
             busy: 0,
             blocked: Vec::new(),
             next_block: 0,
-            bytes: Bytes::default(),
+            size,
+            slept_before: Duration::ZERO,
             logs: Vec::new(),
+            used: Evidence::default(),
             logged_before,
             interrupt: None,
             parked: None,
@@ -199,21 +202,41 @@ impl Calls {
         }
     }
 
-    /// Waits for the calls that were left open when the body returned, and returns how many of them failed.
+    /// Waits for the calls that were left open when the body returned, and returns how many of them failed. It does not
+    /// wait beyond the attempt's time, nor for what would begin after it: that is stopped with the attempt, and does
+    /// not change its outcome.
     pub(crate) async fn join(&self) -> usize {
         self.start_pending();
         let _blocked = self.block(On::Rest);
+        let over = async {
+            match self.deadline {
+                Some(deadline) => self.engine.until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(over);
         loop {
             let changed = self.done.notified();
             {
                 let table = self.table();
-                if table.calls.iter().all(|it| matches!(it.status, Status::Done(..))) {
-                    let failed = |it: &&Call| !it.told && matches!(it.status, Status::Done(Given::Failure(_), _));
-                    return table.calls.iter().filter(failed).count();
+                let comes_too_late = |due: Timestamp| self.deadline.is_some_and(|it| it <= due);
+                let has_ended = |it: &Call| match it.status {
+                    Status::Done(..) => true,
+                    Status::Waiting(due) => comes_too_late(due),
+                    _ => false,
+                };
+                if table.calls.iter().all(has_ended) {
+                    break;
                 }
             }
-            changed.await;
+            tokio::select! {
+                biased;
+                () = changed => {}
+                () = &mut over => break,
+            }
         }
+        let failed = |it: &&Call| !it.told && matches!(it.status, Status::Done(Given::Failure(_), _));
+        self.table().calls.iter().filter(failed).count()
     }
 
     /// Has a future polled beside the body. A panic in it is our bug: it ends the attempt.
@@ -239,11 +262,16 @@ impl Calls {
         children.map(|it| it.task.identity.child_of(self.record.asked.id)).collect()
     }
 
-    /// Whether the body has asked for this child.
-    pub(crate) fn asked_for(&self, child: FlowRunId) -> bool {
+    /// Returns the children that the body has asked for.
+    pub(crate) fn asked_for(&self) -> HashSet<FlowRunId> {
         let run = self.record.asked.id;
-        let is_it = |it: &Call| it.task.identity.kind == CallKind::Flow && it.task.identity.child_of(run) == child;
-        self.table().calls.iter().any(is_it)
+        let children = |it: &Call| (it.task.identity.kind == CallKind::Flow).then(|| it.task.identity.child_of(run));
+        self.table().calls.iter().filter_map(children).collect()
+    }
+
+    /// Returns what the body had used when it was dropped before it returned.
+    pub(crate) fn used(&self) -> Evidence {
+        self.table().used
     }
 
     /// Takes the lines that were logged and are not written yet.
@@ -300,6 +328,11 @@ impl Calls {
             On::One(_) | On::Any(_) | On::Rest => None,
         });
         let Some(first) = waits.chain(timers).min() else { return };
+        // Who has returned does not wait for what would begin after its time.
+        let has_returned = table.blocked.iter().any(|(_, on)| matches!(on, On::Rest));
+        if has_returned && self.deadline.is_some_and(|it| it <= first) {
+            return;
+        }
         // It is woken to be ended, too.
         let first = self.deadline.map_or(first, |it| it.min(first));
         if first >= self.engine.outside.clock.now() + self.engine.settings.suspend_after {
@@ -362,7 +395,8 @@ impl Drop for Blocked<'_> {
 fn gave_up(record: &RunRecord, task: &TaskRun, policy: &RetryPolicy) -> bool {
     task.identity.kind == CallKind::Task
         && task.failure.as_ref().is_some_and(|failure| {
-            let (spent, round_began, ended) = (&task.spent, task.round_began, task.ended);
+            // As it was when it was decided.
+            let (spent, round_began, ended) = (&policy.before(failure, &task.spent), task.round_began, task.ended);
             let entropy = record.asked.id.entropy(task.number, task.attempts);
             let failed = FailedAttempt { failure, spent, round_began, ended, entropy };
             policy.after_failure(failed).0 == Verdict::Park
@@ -447,6 +481,14 @@ impl FlowHost for Calls {
         self.table().now
     }
 
+    fn cut_short(&self, used: Evidence) {
+        self.table().used = used;
+    }
+
+    fn slept_before(&self) -> Duration {
+        self.table().slept_before
+    }
+
     fn submit(&self, request: CallRequest) -> Result<u32, Failure> {
         let over = |message: String| Failure::new(code::OUTPUT, message);
         let (input, broken) = match Json::parse(request.input.as_str(), limits::VALUE_BYTES) {
@@ -466,16 +508,19 @@ impl FlowHost for Calls {
         let mut table = self.table();
         let index = table.calls.len() as u32;
         if index >= limits::CALLS_PER_RUN {
-            return Err(over(format!("more than {} calls in one run", limits::CALLS_PER_RUN)));
+            return Err(over(format!("more than {} calls in one attempt of a flow", limits::CALLS_PER_RUN)));
         }
-        table.bytes.add(bytes)?;
         let identity = table.occurrences.identify(callee.kind, &request.name, &callee.version, asked);
         let attempt = self.record.run.attempt;
         let known = table.known.get(&identity);
         let answer = answer(known, attempt);
         let known = known.cloned();
-        if known.is_some() {
-            table.place_known();
+        match known.is_some() {
+            true => {
+                table.size.again(bytes)?;
+                table.place_known();
+            }
+            false => table.size.add_call(bytes)?,
         }
         let mut task = match known {
             Some(task) => task,
@@ -504,7 +549,7 @@ impl FlowHost for Calls {
         let status = match answer {
             Answer::Result => {
                 let kept = task.result.clone().expect("what is fed back was kept");
-                table.bytes.add(kept.bytes())?;
+                table.size.again(kept.bytes())?;
                 let name = task.label.clone().unwrap_or_else(|| task.identity.name.to_string());
                 self.observe(|| Progress::Cached { number: task.number, name });
                 Status::Done(Given::Result(kept), task.ended)
@@ -542,14 +587,12 @@ impl FlowHost for Calls {
         if matches!(status, Status::Pending) {
             table.pending.push(index);
         }
-        let forgotten = matches!(answer, Answer::Again(Again::Asked));
         table.calls.push(Call {
             task,
             told: false,
             policy: callee.policy,
             input,
             refused,
-            forgotten,
             promised,
             status,
             past: None,
@@ -694,6 +737,7 @@ impl FlowHost for Calls {
                 };
                 if known.is_some_and(|(_, slept_in, forgotten)| slept_in < attempt && !forgotten) {
                     // An earlier attempt has slept this sleep.
+                    table.slept_before += duration;
                     return;
                 }
                 (now, slept.zip(number))

@@ -1,12 +1,13 @@
 //! What is known of the calls of one attempt while it lasts.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
 
 use retake_core::failure::{Failure, code};
 use retake_core::limits;
 use retake_core::replay::{Identity, Occurrences};
 use retake_core::retry::RetryPolicy;
-use retake_core::task::{Kept, LogLine, PastAttempt, TaskRun};
+use retake_core::task::{Evidence, Kept, LogLine, PastAttempt, TaskRun};
 use retake_core::time::Timestamp;
 use retake_core::value::Json;
 use tokio::task::AbortHandle;
@@ -31,8 +32,12 @@ pub(super) struct Table {
     /// What the body waits for.
     pub(super) blocked: Vec<(u32, On)>,
     pub(super) next_block: u32,
-    pub(super) bytes: Bytes,
+    pub(super) size: Size,
+    /// How long the sleeps were that earlier attempts have slept for this one.
+    pub(super) slept_before: Duration,
     pub(super) logs: Vec<LogLine>,
+    /// What the body had used when it was dropped.
+    pub(super) used: Evidence,
     /// Lines of the body that an earlier go at this attempt logged: it logs them again.
     pub(super) logged_before: u64,
     pub(super) interrupt: Option<Interrupt>,
@@ -40,18 +45,51 @@ pub(super) struct Table {
     pub(super) parked: Option<Failure>,
 }
 
-/// How many bytes of inputs and results the calls of a run have.
+/// How much the calls of a run are: those of this attempt, and all that are kept.
 #[derive(Default)]
-pub(super) struct Bytes(usize);
+pub(super) struct Size {
+    /// Bytes of inputs and results.
+    asked: usize,
+    kept_calls: u32,
+    kept: usize,
+}
 
-impl Bytes {
+impl Size {
+    /// Of what is kept when an attempt begins.
+    pub(super) fn of(known: &[TaskRun]) -> Self {
+        let bytes = |it: &TaskRun| it.input.bytes().saturating_add(it.result.as_ref().map_or(0, Kept::bytes));
+        let kept = known.iter().map(bytes).fold(0, usize::saturating_add);
+        Self { asked: 0, kept_calls: known.len() as u32, kept }
+    }
+
+    /// Counts what is kept already and asked for again.
+    pub(super) fn again(&mut self, bytes: usize) -> Result<(), Failure> {
+        self.asked = self.asked.saturating_add(bytes);
+        bound(self.asked, limits::CALL_BYTES_PER_RUN, "one attempt of a flow")
+    }
+
+    /// Counts what will be kept.
     pub(super) fn add(&mut self, bytes: usize) -> Result<(), Failure> {
-        self.0 += bytes;
-        if self.0 > limits::CALL_BYTES_PER_RUN {
-            let most = limits::CALL_BYTES_PER_RUN >> 20;
-            return Err(Failure::new(code::OUTPUT, format!("more than {most} MiB of inputs and results in one run")));
+        self.kept = self.kept.saturating_add(bytes);
+        bound(self.kept, limits::CALL_BYTES_KEPT_PER_RUN, "all attempts of one run")?;
+        self.again(bytes)
+    }
+
+    /// Counts a call that is not kept yet, with its input.
+    pub(super) fn add_call(&mut self, bytes: usize) -> Result<(), Failure> {
+        self.kept_calls += 1;
+        if self.kept_calls > limits::CALLS_KEPT_PER_RUN {
+            let message = format!("more than {} calls in all attempts of one run", limits::CALLS_KEPT_PER_RUN);
+            return Err(Failure::new(code::OUTPUT, message));
         }
-        Ok(())
+        self.add(bytes)
+    }
+}
+
+fn bound(bytes: usize, most: usize, of: &str) -> Result<(), Failure> {
+    match bytes > most {
+        true => Err(Failure::new(code::OUTPUT, format!("more than {} MiB of inputs and results in {of}", most >> 20))),
+        false => Ok(()),
     }
 }
 
@@ -63,8 +101,6 @@ pub(super) struct Call {
     pub(super) input: Json,
     /// Found before a sandbox was made.
     pub(super) refused: Option<Failure>,
-    /// A person asked for it to be run again.
-    pub(super) forgotten: bool,
     /// Its place in the order of completion, when an earlier go at this attempt was told of it and its result was not
     /// kept: it is made again, and those that came after it wait for it.
     pub(super) promised: Option<u32>,
@@ -145,5 +181,22 @@ impl Table {
     /// Finds the record of a call, and takes its place into account.
     pub(super) fn place_known(&mut self) {
         self.position += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An attempt begins with all that the attempts before it left: a flow that asks something else each time ends.
+    #[test]
+    fn what_earlier_attempts_kept_counts_for_the_bounds_of_a_run() {
+        let mut size = Size { asked: 0, kept_calls: limits::CALLS_KEPT_PER_RUN - 1, kept: 0 };
+        assert_eq!(size.add_call(1), Ok(()));
+        assert_eq!(size.add_call(1).unwrap_err().code, code::OUTPUT);
+        let mut size = Size { asked: 0, kept_calls: 0, kept: limits::CALL_BYTES_KEPT_PER_RUN - 10 };
+        assert_eq!((size.add(10), size.again(limits::CALL_BYTES_PER_RUN - 10)), (Ok(()), Ok(())));
+        assert_eq!(size.again(1).unwrap_err().code, code::OUTPUT);
+        assert_eq!(Size { asked: 0, ..size }.add(1).unwrap_err().code, code::OUTPUT);
     }
 }

@@ -40,6 +40,7 @@ pub(crate) enum Op {
         run: FlowRunId,
         forget: Vec<u32>,
         component: Option<ContentDigest>,
+        by_parent: bool,
     },
     Commanded {
         run: FlowRunId,
@@ -384,6 +385,14 @@ fn balance(
         let asked = matches!(op, Op::Retried { forget, .. } if forget.contains(&task.number));
         let forgotten = task.state == TaskState::Forgotten && there.is_some_and(|it| it.state != task.state);
         ensure!(!forgotten || asked, "nobody asked for call {} to be forgotten", task.number);
+    }
+
+    // What a person asked to be forgotten is forgotten once.
+    if let Op::Retried { forget, by_parent: true, .. } = op {
+        ensure!(
+            was == is || forget.is_empty() || before.record.forgotten,
+            "its parent forgot results that nobody asked it to"
+        );
     }
 
     // Only whoever holds the run may report, and nothing that is reported is dropped without a word.

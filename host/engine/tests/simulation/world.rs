@@ -443,7 +443,8 @@ impl Store for Unreliable {
         self.ask(op, Some(late), planted::end_attempt(&self.kept, self.bug, run, fence, commit)).await
     }
     async fn retry(&self, run: FlowRunId, request: RetryRequest) -> Result<Run, StoreError> {
-        let op = Op::Retried { run, forget: request.forget.clone(), component: request.component };
+        let RetryRequest { forget, component, by_parent, .. } = &request;
+        let op = Op::Retried { run, forget: forget.clone(), component: *component, by_parent: *by_parent };
         self.ask(op, None, planted::retry(&self.kept, self.bug, run, request)).await
     }
     async fn command(&self, run: FlowRunId, command: Command, now: Timestamp) -> Result<Run, StoreError> {

@@ -389,7 +389,7 @@ pub async fn a_run_is_paused_and_resumed(home: impl Home) {
     assert!(store.past_attempts(id(1)).await.unwrap().is_empty());
     store.command(id(1), Command::Resume, at(101)).await.unwrap();
     assert_eq!(store.claim(claim(101, 5..9)).await.unwrap()[0].run.attempt, 1);
-    assert_eq!(kinds(store, id(1)).await, ["pause", "resume", "resume"]);
+    assert_eq!(kinds(store, id(1)).await, ["pause", "resume", "pause", "resume"]);
 }
 
 pub async fn a_run_that_waits_is_run_now(home: impl Home) {

@@ -92,6 +92,7 @@ impl Everything {
         if after.state.is_terminal() {
             record.ended = Some(now);
         }
+        events::cut_short(before, after, now).into_iter().for_each(|it| self.past(index, it));
         self.wake_parent(index, now);
         self.event(index, now, events::command(before, command));
     }

@@ -78,10 +78,25 @@ pub fn backup(dir: &Path, to: &Path) -> Result<(), OpenError> {
         let there = io::Error::new(io::ErrorKind::AlreadyExists, "it exists already");
         return Err(OpenError::at(to)(there));
     }
+    let db = files.connect(Access::Read).map_err(OpenError::at(&files.database))?;
+    match files.check_schema(&db) {
+        // It is copied as it is, so that it can be gone back to after it was migrated.
+        Err(OpenError::Older { .. }) => {}
+        known => known?,
+    }
+    let made = copy(&db, &files, to);
+    if made.is_err() {
+        // What is half a copy looks like a store.
+        if let Err(error) = fs::remove_dir_all(to) {
+            tracing::warn!(dir = %to.display(), %error, "what was copied so far could not be removed");
+        }
+    }
+    made
+}
+
+fn copy(db: &Connection, files: &Files, to: &Path) -> Result<(), OpenError> {
     let copy = Files::of(to);
     blobs::make_dir(to).map_err(OpenError::at(to))?;
-    let db = files.connect(Access::Read).map_err(OpenError::at(&files.database))?;
-    files.check_schema(&db)?;
     let path = copy.database.to_string_lossy().into_owned();
     db.execute("VACUUM INTO ?1", [path]).map_err(OpenError::at(&copy.database))?;
     let copied = Connection::open(&copy.database).map_err(OpenError::at(&copy.database))?;

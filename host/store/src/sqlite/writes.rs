@@ -220,6 +220,9 @@ pub(super) fn end_attempt(db: &Connection, rules: &Rules, id: FlowRunId, fence: 
     );
     if goes_on {
         write_run(db, row, &after)?;
+        if let AttemptEnd::Paused = commit.end {
+            event(db, row, commit.now, events::command(&before, Command::Pause))?;
+        }
     } else {
         let failure = match (&commit.end, &after.state) {
             (_, RunState::Completed) => None,
@@ -356,6 +359,9 @@ fn commanded(db: &Connection, row: i64, before: &Run, after: &Run, command: Comm
     if after.state.is_terminal() {
         db.prepare_cached("UPDATE flow_run SET ended = ?2 WHERE row = ?1")?.execute(params![row, now.as_micros()])?;
     }
+    if let Some(cut_short) = events::cut_short(before, after, now) {
+        past(db, row, &cut_short)?;
+    }
     wake_parent_of(db, row, after, now)?;
     event(db, row, now, events::command(before, command))
 }
@@ -376,6 +382,7 @@ pub(super) fn set_result(db: &Connection, id: FlowRunId, number: u32, result: &K
          result = ?6, result_blob = ?7, result_bytes = ?8 WHERE run = ?1 AND number = ?2",
     )?
     .execute(params![row, number, after.began.as_micros(), now.as_micros(), done, text, blob, bytes])?;
+    task.past().iter().try_for_each(|it| past(db, row, it))?;
     event(db, row, now, events::set_result(&task, result))
 }
 

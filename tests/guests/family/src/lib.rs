@@ -46,4 +46,27 @@ fn family(#[default] awake: bool) -> Result<()> {
     Ok(())
 }
 
-retake::component!(name: "family", flows: [family, middle, failing, sleeper], tasks: [doze]);
+/// Has done something.
+#[task(name = "shout")]
+fn shout() {}
+
+/// Does something; then fails, and when it was retried completes, or sleeps before that.
+#[flow(name = "half")]
+fn half(asleep: bool) -> Result<()> {
+    shout()?;
+    if context().attempt == 1 {
+        return Err(Failure::new("not.yet", "the first attempt fails"));
+    }
+    if asleep {
+        retake::sleep(HOUR);
+    }
+    Ok(())
+}
+
+/// Waits for a child that does something.
+#[flow(name = "above")]
+fn above(#[default] asleep: bool) -> Result<()> {
+    half(asleep)
+}
+
+retake::component!(name: "family", flows: [family, middle, failing, sleeper, above, half], tasks: [doze, shout]);

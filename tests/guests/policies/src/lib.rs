@@ -53,6 +53,27 @@ fn looks_away() {
     drop(ruled_task::submit("http.404".to_owned(), 9));
 }
 
+#[task(name = "tomorrow", retries = 1, delay = "1d")]
+fn tomorrow() -> Result<()> {
+    Err(Failure::new("not.today", "fails"))
+}
+
+/// Does not look at a task that is due again long after its own time is over.
+#[flow(name = "leaves", timeout = "30s")]
+fn leaves() {
+    drop(tomorrow::submit());
+}
+
+/// Sleeps as languages do that look at their clock before they believe it.
+#[flow(name = "wary", retries = 1, delay = "10ms")]
+fn wary() -> Result<u32> {
+    let (began, nap) = (std::time::Instant::now(), std::time::Duration::from_millis(1500));
+    while began.elapsed() < nap {
+        std::thread::sleep(nap - began.elapsed());
+    }
+    fail_first("not.yet".to_owned(), 1)
+}
+
 /// Is left to a person when its retry is used up.
 #[flow(name = "parks", retries = 1, delay = "10ms", when_exhausted = "park")]
 fn parks(times: u32) -> Result<u32> {
@@ -100,6 +121,6 @@ fn cancels(n: u32) -> u32 {
 
 retake::component!(
     name: "policies",
-    flows: [asks, cancels, gives_up, jittered, looks_away, parent_of_parks, parks, ruled],
-    tasks: [flickers, ruled_task, steady],
+    flows: [leaves, wary, asks, cancels, gives_up, jittered, looks_away, parent_of_parks, parks, ruled],
+    tasks: [tomorrow, flickers, ruled_task, steady],
 );
