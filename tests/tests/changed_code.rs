@@ -2,6 +2,7 @@
 //! gone, renamed, of another version, with another input (semantics.md, "Replay"; `retry --version`).
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use retake_tests::http::Server;
 use retake_tests::{Retake, component};
 use serde_json::Value;
 
@@ -240,4 +241,27 @@ fn the_same_code_is_no_other_code() {
     }
     let said = retake.expect(1, &["retry", &run, "--version", "latest"]);
     assert_eq!((said.err.matches("↺").count(), said.err.matches("✔").count()), (3, 0), "{}", said.err);
+}
+
+/// A dry run keeps nothing, also of the code that it is given, and also where a server is asked.
+#[test]
+fn a_dry_run_does_not_keep_the_code_that_it_is_given() {
+    let retake = Retake::new();
+    let (run, _) = failed(&retake);
+    let embedded = retake.json(&["retry", &run, "--version", &file("removed"), "--dry-run"]);
+    let server = Server::start(&retake);
+    let kept = || retake.json(&["components", "ls"]).as_array().unwrap().len();
+    let before = kept();
+    let planned = retake.json(&["retry", &run, "--version", &file("removed"), "--dry-run"]);
+    assert_eq!((kept(), &planned), (before, &embedded));
+    retake.expect(0, &["retry", "--state", "failed", "--version", &file("removed"), "--dry-run"]);
+    assert_eq!(kept(), before);
+    // Known to plans, and to nothing else.
+    let path = format!("/api/v1/flow-runs/{run}/retry");
+    let body = |dry_run: bool| serde_json::json!({ "version": planned["component"], "dry_run": dry_run }).to_string();
+    assert_eq!(server.ask("POST", &path, &body(true)).status, 200);
+    assert_eq!(server.ask("POST", &path, &body(false)).status, 404);
+    retake.expect(0, &["retry", &run, "--version", &file("removed"), "-w"]);
+    assert_eq!(kept(), before + 1);
+    assert_eq!(server.stop(), 0);
 }

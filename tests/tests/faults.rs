@@ -39,8 +39,6 @@ struct Scenario {
     check: fn(&Cut),
     /// So many calls go wrong in other scenarios too, and seldom here.
     seldom: u64,
-    /// What an I/O error ends the command with at least once.
-    fatal: i32,
     /// So many calls at least are there to go wrong, or the test tests nothing.
     least: u64,
 }
@@ -195,7 +193,7 @@ impl Scenario {
                 exits.push(exit);
             }
             assert!(!exits.is_empty(), "{}: nothing was hit by {kind}", self.name);
-            assert!(kind != "eio" || exits.contains(&Some(self.fatal)), "{}: {exits:?}", self.name);
+            assert!(kind != "eio" || exits.contains(&Some(70)), "{}: {exits:?}", self.name);
             figures.push(format!("{} {kind}", exits.len()));
         }
         let (name, took) = (self.name, began.elapsed());
@@ -229,7 +227,6 @@ fn f01_a_run_goes_on_to_its_end_and_nothing_that_was_kept_is_done_again() {
             cut.kept_is_kept(&run, |_| 1);
         },
         seldom: MADE,
-        fatal: 70,
         least: 2 * MADE,
     };
     scenario.every_call();
@@ -263,7 +260,6 @@ fn f05_a_manual_retry_that_is_asked_for_again_makes_one_attempt() {
             assert_eq!((run["attempts"].as_array().unwrap().len(), events(&run, "manual-retry")), (2, 1), "{run:#}");
         },
         seldom: OPENED,
-        fatal: 70,
         least: 40,
     };
     scenario.every_call();
@@ -309,7 +305,6 @@ fn f07_a_tree_that_waits_is_cancelled_as_one() {
         command: |run| words(&["cancel", run]),
         check: cancelled_as_one,
         seldom: OPENED,
-        fatal: 70,
         least: 20,
     };
     scenario.every_call();
@@ -328,7 +323,6 @@ fn f07_a_tree_whose_host_died_is_cancelled_as_one() {
         command: |run| words(&["cancel", run]),
         check: cancelled_as_one,
         seldom: OPENED,
-        fatal: 70,
         least: 20,
     };
     scenario.every_call();
@@ -351,7 +345,6 @@ fn a_result_is_set_by_hand_once_and_fed_back() {
             assert_eq!(events(&run, "set-result"), 1, "{}: {run:#}", cut.what);
         },
         seldom: OPENED,
-        fatal: 70,
         least: 20,
     };
     scenario.every_call();
@@ -381,7 +374,6 @@ fn migrated(name: &'static str, seldom: u64, prepare: fn(&Retake) -> String) -> 
         },
         seldom,
         // It is only being opened.
-        fatal: 1,
         least: 20,
     }
 }
@@ -419,7 +411,6 @@ fn a_run_is_paused_or_not_and_is_when_it_is_asked_again() {
         },
         // How a database is opened goes wrong everywhere in this one.
         seldom: 0,
-        fatal: 70,
         least: 20,
     };
     scenario.every_call();
@@ -447,7 +438,6 @@ fn a_run_is_resumed_once_and_is_done_once() {
             assert_eq!((&run["state"], &run["attempt"]), (&"Completed".into(), &1.into()), "{}: {run:#}", cut.what);
         },
         seldom: OPENED,
-        fatal: 70,
         least: 20,
     };
     scenario.every_call();
@@ -480,7 +470,6 @@ fn f04_a_run_that_waits_for_its_retry_is_retried_once() {
             retried_once(cut, runs[0]["id"].as_str().unwrap());
         },
         seldom: OPENED,
-        fatal: 70,
         least: 50,
     };
     scenario.every_call();
@@ -505,7 +494,6 @@ fn f04_a_retry_that_is_due_is_begun_once_by_who_watches_it() {
             retried_once(cut, cut.run);
         },
         seldom: OPENED,
-        fatal: 70,
         least: 30,
     };
     scenario.every_call();
@@ -523,7 +511,6 @@ fn f04_a_retry_that_is_due_is_begun_once_by_a_worker() {
         },
         // It does what `watch` does, which goes wrong everywhere.
         seldom: u64::MAX,
-        fatal: 70,
         least: 30,
     };
     scenario.every_call();

@@ -268,7 +268,7 @@ fn a_backup_is_a_whole_store_and_damage_is_found() {
     // The copy goes on by itself.
     let of_copy = Retake::new();
     std::fs::rename(copy, of_copy.dir.path().join("data")).unwrap();
-    assert!(of_copy.expect(0, &["db", "check"]).out.contains("1 runs, 3 calls and 1 files were read"));
+    assert!(of_copy.expect(0, &["db", "check"]).out.contains("read 1 run, 3 calls and 1 file: all is well"));
     assert_eq!(of_copy.json(&["retry", &run])["state"], "Completed");
     // One bit of a kept file.
     let blobs = of_copy.dir.path().join("data/blobs");

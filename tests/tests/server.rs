@@ -118,6 +118,38 @@ fn a_run_fails_somebody_is_told_and_retries_it_until_it_succeeds() {
     assert_eq!(server.stop(), 0);
 }
 
+/// Who cancels a run wants no more of it, whoever else wanted it to succeed.
+#[test]
+fn until_success_is_not_until_somebody_gives_up() {
+    let retake = Retake::new();
+    let server = Server::start(&retake);
+    retake.expect(0, &["deploy", &path("manual_retry"), "-n", "dev", "-p", "fail_times=99"]);
+    retake.expect(1, &["run", "Manual retry/dev", "-w"]);
+    let run = retake.json(&["ps"])[0]["name"].as_str().unwrap().to_owned();
+    let mut stubborn = retake.spawn(&["retry", &run, "--until-success", "--retries", "1", "--retry-delay", "1h"]);
+    until(&retake, &run, &["AwaitingRetry"]);
+    retake.expect(0, &["cancel", &run]);
+    assert_eq!(stubborn.wait().unwrap().code(), Some(1));
+    let run = retake.json(&["show", &run]);
+    assert_eq!((&run["state"], &run["round"]), (&json!("Cancelled"), &json!(2)), "{run:#}");
+    assert_eq!(server.stop(), 0);
+}
+
+/// What a run had used that was stopped is told, too.
+#[test]
+fn a_run_that_is_cancelled_shows_what_it_used() {
+    let retake = Retake::new();
+    let server = Server::start(&retake);
+    retake.expect(0, &["deploy", &path("hostile"), "--flow", "spin", "-n", "dev"]);
+    let run = retake.json(&["run", "spin/dev"])["name"].as_str().unwrap().to_owned();
+    until(&retake, &run, &["Running"]);
+    std::thread::sleep(Duration::from_millis(700));
+    retake.expect(0, &["cancel", &run]);
+    let attempts = until(&retake, &run, &["Cancelled"])["attempts"].clone();
+    assert!(attempts[0]["evidence"]["cpu_us"].as_u64() > Some(50_000), "{attempts:#}");
+    assert_eq!(server.stop(), 0);
+}
+
 #[test]
 fn only_what_failed_runs_again() {
     let retake = Retake::new();

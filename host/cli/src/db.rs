@@ -40,15 +40,16 @@ pub(crate) async fn db(args: &Args, typed: &Db) -> anyhow::Result<Exit> {
         }
         Db::Check => {
             let checked = upkeep::check(&dir).map_err(trouble)?;
-            let read = format!("{} runs, {} calls and {} files were read", checked.runs, checked.tasks, checked.files);
+            let counted = |n: u64, one: &str| if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") };
+            let (runs, calls, files) = (checked.runs, checked.tasks, checked.files);
+            let read =
+                format!("read {}, {} and {}", counted(runs, "run"), counted(calls, "call"), counted(files, "file"));
             if checked.problems.is_empty() {
-                let view =
-                    json!({ "runs": checked.runs, "calls": checked.tasks, "files": checked.files, "problems": [] });
+                let view = json!({ "runs": runs, "calls": calls, "files": files, "problems": [] });
                 out::one(args.output, &view, || "ok".into(), || format!("{read}: all is well"));
                 return Ok(Exit::Ok);
             }
             if matches!(args.output, Format::Json | Format::Jsonl) {
-                let (runs, calls, files) = (checked.runs, checked.tasks, checked.files);
                 let view = json!({ "runs": runs, "calls": calls, "files": files, "problems": checked.problems });
                 out::one(args.output, &view, String::new, String::new);
             }

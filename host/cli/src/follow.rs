@@ -1,5 +1,6 @@
 //! Staying with a run until it ends, has nothing to do, or somebody has waited enough.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use retake_core::id::FlowRunId;
@@ -139,7 +140,8 @@ async fn tree(local: &Local, record: &RunRecord) -> Result<Vec<Run>, StoreError>
     let mut all = vec![local.store.run(record.asked.id).await?];
     let mut next = 0;
     while let Some(parent) = all.get(next).map(|it| it.asked.id) {
-        let filter = RunFilter { parent: Some(parent), limit: limits::CALLS_PER_RUN as usize, ..RunFilter::default() };
+        let filter =
+            RunFilter { parent: Some(parent), limit: limits::CALLS_KEPT_PER_RUN as usize, ..RunFilter::default() };
         all.extend(local.store.list(filter, local.clock.now()).await?);
         next += 1;
     }
@@ -149,13 +151,31 @@ async fn tree(local: &Local, record: &RunRecord) -> Result<Vec<Run>, StoreError>
 /// Waits for Ctrl-C, or for a request to terminate.
 pub(crate) async fn interrupted() {
     use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        // Without it, Ctrl-C has to do.
-        let _ = tokio::signal::ctrl_c().await;
-        return;
+    let told = async |kind| match signal(kind) {
+        Ok(mut it) => drop(it.recv().await),
+        Err(_) => std::future::pending().await,
+    };
+    // A terminal that is closed says so; whom `nohup` lets not hear of it goes on.
+    let closed = async {
+        match ignores_hangup() {
+            true => std::future::pending().await,
+            false => told(SignalKind::hangup()).await,
+        }
     };
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
+        () = told(SignalKind::terminate()) => {}
+        () = closed => {}
     }
+}
+
+/// Whether the process was started so that the end of its terminal does not end it.
+fn ignores_hangup() -> bool {
+    static IGNORES: OnceLock<bool> = OnceLock::new();
+    *IGNORES.get_or_init(|| {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let mask = status.lines().find_map(|it| it.strip_prefix("SigIgn:")?.trim().get(..));
+        // Bit 0 is SIGHUP, which has number 1.
+        mask.and_then(|it| u64::from_str_radix(it, 16).ok()).is_some_and(|it| it & 1 != 0)
+    })
 }

@@ -163,8 +163,12 @@ pub(crate) fn trouble(error: OpenError, dir: &Path) -> Trouble {
         OpenError::Unavailable { source, .. } if is_denied(source.as_ref()) => {
             (Exit::Denied, "ask its owner, or keep runs elsewhere: `--data DIR`".to_owned())
         }
-        OpenError::Newer { .. } => (Exit::Failed, "use the newer `retake` that wrote it".to_owned()),
-        _ => (Exit::Failed, format!("`retake doctor --data '{}'` checks it", dir.display())),
+        OpenError::Newer { .. } => (Exit::Database, "use the newer `retake` that wrote it".to_owned()),
+        OpenError::Older { .. } => {
+            let hint = "`retake db backup DIR`, then `retake db migrate`: whatever works on runs does that, too";
+            (Exit::Database, hint.to_owned())
+        }
+        _ => (Exit::Database, format!("`retake doctor --data '{}'` checks it", dir.display())),
     };
     let trouble = Trouble::new(exit, error.to_string());
     let trouble = match std::error::Error::source(&error) {

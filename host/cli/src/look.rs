@@ -64,8 +64,8 @@ pub(crate) async fn ps(args: &Args, typed: &Ps) -> anyhow::Result<Exit> {
                 || !typed.state.is_empty()
                 || typed.since.is_some();
             match any {
-                true => println!("no runs match"),
-                false => println!("no runs yet\n  hint: retake run FILE.wasm"),
+                true => out::line("no runs match"),
+                false => out::line("no runs yet\n  hint: retake run FILE.wasm"),
             }
         } else {
             out::list(args.output, &views, |it| it.id.to_string(), || ps_table(&views));

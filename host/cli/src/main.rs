@@ -45,7 +45,7 @@ fn main() -> ExitCode {
         Err(config::Misread::File(trouble)) => return out::report(&trouble.into()).into(),
     };
     let as_json = matches!(&args.command, Command::Server(it) if it.log_format == args::LogFormat::Json);
-    start_tracing(args.verbose, args.quiet, as_json);
+    start_tracing(&args, as_json);
     let done = match &args.command {
         Command::Config => config::show(&args, &config),
         _ => dispatch(&args),
@@ -161,8 +161,8 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 }
 
 /// Our own log goes to stderr, and only when something is wrong or was asked for.
-fn start_tracing(verbose: u8, quiet: bool, as_json: bool) {
-    let level = match (quiet, verbose) {
+fn start_tracing(args: &Args, as_json: bool) {
+    let level = match (args.quiet, args.verbose) {
         (true, _) => "error",
         (false, 0) if !as_json => "warn",
         (false, 0 | 1) => "retake=info,warn",
@@ -174,6 +174,7 @@ fn start_tracing(verbose: u8, quiet: bool, as_json: bool) {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_target(false)
+        .with_ansi(out::colors_stderr(args.color))
         // Whoever read stderr may be gone: a server goes on without.
         .log_internal_errors(false);
     match as_json {

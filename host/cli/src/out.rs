@@ -2,10 +2,10 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use anstream::{eprintln, println};
+use anstream::eprintln;
 use clap::CommandFactory;
 use comfy_table::{Table, presets};
 use retake_core::limits;
@@ -195,7 +195,7 @@ fn of_store(error: &StoreError) -> (Exit, &'static str) {
             (Exit::Failed, "`retake db check` says what else is; a component heals when its `.wasm` file is run again")
         }
         StoreError::ReadOnly | StoreError::Unavailable(_) => {
-            (Exit::Failed, "`retake doctor` checks this machine, and `retake db check` the database")
+            (Exit::Database, "`retake doctor` checks this machine, and `retake db check` the database")
         }
     }
 }
@@ -220,10 +220,10 @@ pub(crate) fn list<T: Serialize>(
     table: impl FnOnce() -> Table,
 ) {
     match format {
-        Format::Table => println!("{}", table()),
-        Format::Json => println!("{}", json(&items, true)),
-        Format::Jsonl => items.iter().for_each(|it| println!("{}", json(it, false))),
-        Format::Id => items.iter().for_each(|it| println!("{}", id(it))),
+        Format::Table => line(table()),
+        Format::Json => line(json(&items, true)),
+        Format::Jsonl => items.iter().for_each(|it| line(json(it, false))),
+        Format::Id => items.iter().for_each(|it| line(id(it))),
     }
 }
 
@@ -236,10 +236,10 @@ pub(crate) fn done(format: Format, what: &str, name: &str, text: &str) {
 /// Writes one thing in the format that was asked for.
 pub(crate) fn one<T: Serialize>(format: Format, item: &T, id: impl FnOnce() -> String, table: impl FnOnce() -> String) {
     match format {
-        Format::Table => println!("{}", table()),
-        Format::Json => println!("{}", json(item, true)),
-        Format::Jsonl => println!("{}", json(item, false)),
-        Format::Id => println!("{}", id()),
+        Format::Table => line(table()),
+        Format::Json => line(json(item, true)),
+        Format::Jsonl => line(json(item, false)),
+        Format::Id => line(id()),
     }
 }
 
@@ -265,6 +265,21 @@ pub(crate) fn choose_color(color: crate::args::Color) {
         Color::Never => anstream::ColorChoice::Never,
     };
     choice.write_global();
+}
+
+/// Whether colour is used on stderr.
+pub(crate) fn colors_stderr(color: crate::args::Color) -> bool {
+    choose_color(color);
+    anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
+}
+
+/// Writes a line to stdout. Who does not read it any more has read enough: then the process ends, as if by the signal.
+pub(crate) fn line(text: impl fmt::Display) {
+    let mut out = anstream::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(141),
+        done => done.unwrap_or_else(|error| panic!("failed printing to stdout: {error}")),
+    }
 }
 
 /// Whether somebody looks at stderr.

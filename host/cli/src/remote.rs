@@ -9,7 +9,7 @@ use retake_core::trace::TraceParent;
 use retake_core::value::Json;
 use retake_engine::Observer;
 use retake_server::types::{BulkRetry, PolicyAsk, ResultBody, RetryBody, RunAsk, RunsFilter};
-use retake_server::wire::{RunView, millis};
+use retake_server::wire::{InspectionView, RunView, millis};
 use retake_server::{Client, ClientError, Happened};
 
 use crate::act::Act;
@@ -241,10 +241,9 @@ pub(crate) async fn retry(args: &Args, client: &Client, typed: &Retry) -> anyhow
         policy: policy(&typed.policy, typed.memory),
     };
     let mut view = client.run(text).await?;
-    if let Some(file) = typed.version.as_deref().filter(|it| inspect::names_file(it)) {
-        body.version = Some(client.upload(inspect::read(args, file.as_ref())?, false).await?.digest.to_string());
-    }
-    body.parameters = changed_parameters(client, typed, &view, body.version.as_deref()).await?;
+    let file = uploaded(args, client, typed).await?;
+    body.version = file.as_ref().map(|it| it.digest.to_string()).or(body.version);
+    body.parameters = changed_parameters(client, typed, &view, file.as_ref()).await?;
     let retried = client.retry(&view.id.to_string(), &body).await?;
     if typed.dry_run {
         retry::write_plan(args.output, &retried.plan);
@@ -261,7 +260,8 @@ pub(crate) async fn retry(args: &Args, client: &Client, typed: &Retry) -> anyhow
     loop {
         let exit;
         (view, exit) = stay(args, client, &teller, &view, after, left()).await?;
-        if exit != Exit::Failed {
+        // Who cancelled it wants no more of it.
+        if exit != Exit::Failed || view.state == "Cancelled" {
             write_outcome(args, &view);
             return Ok(exit);
         }
@@ -277,10 +277,17 @@ pub(crate) async fn retry(args: &Args, client: &Client, typed: &Retry) -> anyhow
         }
         pause = (pause * 2).min(Duration::from_secs(60));
         // What was to be forgotten is forgotten.
-        let again = RetryBody { policy: body.policy, ..RetryBody::default() };
+        let expected_attempt = Some(view.attempt);
+        let again = RetryBody { policy: body.policy, expected_attempt, ..RetryBody::default() };
         let retried = client.retry(&view.id.to_string(), &again).await?;
         (view, after) = (retried.run, Some(retried.last_event));
     }
+}
+
+/// Uploads the file that `--version` names, if it does; for a dry run it is only looked at.
+async fn uploaded(args: &Args, client: &Client, typed: &Retry) -> anyhow::Result<Option<InspectionView>> {
+    let Some(file) = typed.version.as_deref().filter(|it| inspect::names_file(it)) else { return Ok(None) };
+    Ok(Some(client.upload(inspect::read(args, file.as_ref())?, typed.dry_run).await?))
 }
 
 /// Reads the parameters that change, each as the schema of the code says that will run.
@@ -288,13 +295,22 @@ async fn changed_parameters(
     client: &Client,
     typed: &Retry,
     view: &RunView,
-    version: Option<&str>,
+    file: Option<&InspectionView>,
 ) -> anyhow::Result<Option<Json>> {
     if typed.parameters.is_empty() {
         return Ok(None);
     }
-    let digest = version.filter(|it| *it != "latest").map_or_else(|| view.component.to_string(), str::to_owned);
-    let info = client.component(&digest).await?.info;
+    let info = match (file, typed.version.as_deref()) {
+        (Some(file), _) => file.info.clone(),
+        (None, Some("latest")) => {
+            let all = client.components().await?;
+            let own = all.iter().find(|it| it.digest == view.component);
+            let newest = all.iter().find(|it| own.is_some_and(|own| own.info.name == it.info.name));
+            newest.ok_or_else(|| anyhow::anyhow!("the run's component is not kept any more"))?.info.clone()
+        }
+        (None, Some(digest)) => client.component(digest).await?.info,
+        (None, None) => client.component(&view.component.to_string()).await?.info,
+    };
     params::read(&typed.parameters, run::choose_flow(&info, Some(&view.flow))?).map(Some)
 }
 
@@ -323,12 +339,10 @@ async fn several(args: &Args, client: &Client, typed: &Retry) -> anyhow::Result<
         dry_run: typed.dry_run,
     };
     if typed.until_success {
-        let hint = "name a run, or leave it out and ask again later";
-        return Err(Trouble::new(Exit::Usage, "`--until-success` is for one run at a time").hint(hint).into());
+        return Err(retry::one_at_a_time().into());
     }
-    if let Some(file) = typed.version.as_deref().filter(|it| inspect::names_file(it)) {
-        body.version = Some(client.upload(inspect::read(args, file.as_ref())?, false).await?.digest.to_string());
-    }
+    let file = uploaded(args, client, typed).await?;
+    body.version = file.as_ref().map(|it| it.digest.to_string()).or(body.version);
     if !typed.parameters.is_empty() {
         // Their types are those of the flow, which is one: others would be given what is meant for it.
         let Some(flow) = &which.flow else {
@@ -337,7 +351,7 @@ async fn several(args: &Args, client: &Client, typed: &Retry) -> anyhow::Result<
         };
         let filter = RunsFilter { flow: Some(flow.clone()), limit: Some(1), ..RunsFilter::default() };
         if let Some(newest) = client.runs(&filter).await?.items.first() {
-            body.parameters = changed_parameters(client, typed, newest, body.version.as_deref()).await?;
+            body.parameters = changed_parameters(client, typed, newest, file.as_ref()).await?;
         }
     }
     let mut done = client.bulk_retry(&body).await?;
@@ -345,7 +359,8 @@ async fn several(args: &Args, client: &Client, typed: &Retry) -> anyhow::Result<
     if done.applied && typed.wait.wait {
         let teller = Teller::new(args.quiet);
         for view in &mut done.runs {
-            let (ended, exit) = stay(args, client, &teller, view, None, typed.wait.timeout).await?;
+            teller.say(&format!("run {}", view.name));
+            let (ended, exit) = stay(args, client, &teller, view, done.last_event.clone(), typed.wait.timeout).await?;
             *view = ended;
             if exit == Exit::Interrupted {
                 return Ok(exit);

@@ -65,7 +65,8 @@ async fn stay(args: &Args, local: &Local, teller: &Teller, id: FlowRunId, typed:
     };
     let mut left = run::stay(args, local, teller, id, &wait()).await?;
     let mut pause = AGAIN_FIRST;
-    while typed.until_success && left.exit == Exit::Failed {
+    // Who cancelled it wants no more of it.
+    while typed.until_success && left.exit == Exit::Failed && !left.record.run.state.is_cancelled() {
         if wait().timeout.is_some_and(|it| it <= pause) {
             teller.say("not again: the wait is over before that");
             return Ok(Left { exit: Exit::WaitEnded, ..left });
@@ -77,7 +78,9 @@ async fn stay(args: &Args, local: &Local, teller: &Teller, id: FlowRunId, typed:
         }
         pause = (pause * 2).min(AGAIN_MAX);
         // What was to be forgotten is forgotten; the policy that was asked for is meant for all of these rounds.
-        local.engine.retry(id, RetryAsk { overrides: overrides(typed), ..RetryAsk::default() }).await?;
+        let expected_attempt = Some(left.record.run.attempt);
+        let again = RetryAsk { overrides: overrides(typed), expected_attempt, ..RetryAsk::default() };
+        local.engine.retry(id, again).await?;
         left = run::stay(args, local, teller, id, &wait()).await?;
     }
     Ok(left)
@@ -189,7 +192,15 @@ pub(crate) fn write_plan(format: Format, view: &PlanView) {
         || {
             let mut lines = vec![format!("run {} would begin attempt {}", view.run.friendly_name(), view.attempt)];
             if view.new_code {
-                lines.push(format!("with the code {} instead of its own", view.component.short()));
+                lines.push(format!(
+                    "with the code {} instead of its own: what that does not ask for is not fed back",
+                    view.component.short()
+                ));
+            }
+            if view.changed_before {
+                lines.push(
+                    "it had other code or parameters before: calls that only those made are not made again".into(),
+                );
             }
             if view.new_parameters {
                 let unless = if view.calls.iter().any(|it| it.keyed) { ", unless it has a key" } else { "" };
@@ -219,11 +230,17 @@ async fn several(args: &Args, typed: &Retry) -> anyhow::Result<Exit> {
         let message = "no run is named, and no filter given";
         return Err(Trouble::new(Exit::Usage, message).hint("`retake retry RUN`, or `--state failed`").into());
     }
+    if typed.until_success {
+        return Err(one_at_a_time().into());
+    }
     let Some(store) = local::look(args)? else {
         return Ok(none(args, &teller, "no runs match: nothing was ever run with this data directory"));
     };
-    let found = find(store.as_ref(), &typed.which).await?;
+    let (found, more) = find(store.as_ref(), &typed.which).await?;
     drop(store);
+    if more {
+        teller.say(&format!("only the newest {MOST} of such runs are looked at: ask again for older ones"));
+    }
     if found.is_empty() {
         return Ok(none(args, &teller, "no runs match"));
     }
@@ -253,6 +270,12 @@ async fn several(args: &Args, typed: &Retry) -> anyhow::Result<Exit> {
     }
     let all = stay_with_each(args, &local, &teller, retried, typed).await?;
     Ok(if refused.is_some() && all != Exit::Interrupted { Exit::Conflict } else { all })
+}
+
+/// Who tries one run again and again would leave all others waiting.
+pub(crate) fn one_at_a_time() -> Trouble {
+    let hint = "name a run, or leave it out and ask again later";
+    Trouble::new(Exit::Usage, "`--until-success` is for one run at a time").hint(hint)
 }
 
 /// There is nothing to retry. In JSON that is an answer too, and a script reads it.
@@ -326,12 +349,8 @@ async fn would_be(
     match args.output {
         Format::Table => retried.iter().for_each(|it| println!("{}", line(it))),
         _ => {
-            let view = |it: &&RunRecord| {
-                let id = it.asked.id;
-                serde_json::json!({ "run": id, "name": id.friendly_name(), "flow": it.asked.flow })
-            };
-            let views: Vec<_> = retried.iter().map(view).collect();
-            out::list(args.output, &views, |it| it["run"].as_str().unwrap_or_default().to_owned(), || out::table(&[]));
+            let views: Vec<_> = retried.iter().map(|it| RunView::new(it, local.clock.now())).collect();
+            out::list(args.output, &views, |it| it.id.to_string(), || out::table(&[]));
         }
     }
     Ok(if refused.is_some() { Exit::Conflict } else { Exit::Ok })
@@ -346,8 +365,8 @@ fn line(record: &RunRecord) -> String {
     format!("{} {} of {}", id, id.friendly_name(), one_line(&record.asked.flow))
 }
 
-/// Finds what `--state`, `--flow`, `--since` and `--code` name, the oldest first.
-async fn find(store: &dyn Store, which: &Which) -> anyhow::Result<Vec<RunRecord>> {
+/// Finds what `--state`, `--flow`, `--since` and `--code` name, the oldest first, and whether there may be more of it.
+async fn find(store: &dyn Store, which: &Which) -> anyhow::Result<(Vec<RunRecord>, bool)> {
     let now = local::now();
     let mut shown = which.state.iter().map(|it| look::state(it)).collect::<Result<Vec<_>, _>>()?;
     if shown.is_empty() {
@@ -355,6 +374,7 @@ async fn find(store: &dyn Store, which: &Which) -> anyhow::Result<Vec<RunRecord>
     }
     let filter = RunFilter { flow: which.flow.clone(), shown, roots_only: true, limit: MOST, ..RunFilter::default() };
     let mut found = store.list(filter, now).await?;
+    let more = found.len() == MOST;
     found.retain(|it| match &which.code {
         Some(pattern) => it.failure.as_ref().is_some_and(|failure| fits(&failure.code, pattern)),
         None => true,
@@ -364,7 +384,7 @@ async fn find(store: &dyn Store, which: &Which) -> anyhow::Result<Vec<RunRecord>
     found.retain(|it| since.is_none_or(|since| it.ended.is_some_and(|ended| ended >= since)));
     found.retain(|it| it.run.state.is_terminal() || it.run.state == RunState::Parked);
     found.reverse();
-    Ok(found)
+    Ok((found, more))
 }
 
 /// Whether a code is the one that was typed, or begins as `http.*` says.

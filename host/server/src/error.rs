@@ -167,7 +167,7 @@ pub fn hint_of(refused: &Refused) -> &'static str {
     match refused {
         Refused::HasCompleted => "`--rerun TASK`, `--from TASK` or `--all` forget results and run them again",
         Refused::NotEnded => {
-            "it was put aside or waits: `retake watch RUN` goes on with it, `retake cancel RUN` ends it"
+            "`retake watch RUN` goes on with it, `retake resume RUN` where it is Paused; `retake cancel RUN` ends it"
         }
         Refused::Active => "whoever works on it has to stop first: Ctrl-C there, or wait until it has ended",
         Refused::HasEnded => "it has ended: `retake retry RUN` begins it again, with `--all` also where it completed",

@@ -102,7 +102,10 @@ impl Told {
                 "{of} is Parked after attempt {attempt}: its policy leaves what happens next to a person."
             )),
             RunState::Completed => self.say(format!("{of} has Completed in attempt {attempt}.")),
-            RunState::Failed { .. } => self.say(format!("{of} has Failed in attempt {attempt}, and is not tried again by itself.")),
+            RunState::Failed { .. } => self.say(format!(
+                "{of} has {} in attempt {attempt}, and is not tried again by itself.",
+                run.shown(self.now)
+            )),
             RunState::Crashed => self.say(format!(
                 "{of} has Crashed: its host died {} times in a row in attempt {attempt}, and nothing may loop for ever.",
                 run.lost
@@ -122,6 +125,9 @@ impl Told {
             let why = match last {
                 _ if run.state == RunState::Parked && tasks.iter().any(|it| parks(&it)) => {
                     "A task of it is not tried again by itself: its policy asks for a person then.".to_owned()
+                }
+                Some(it) if it.retry == RetryAdvice::Never && tasks.iter().any(|it| parks(&it)) => {
+                    "It was not tried again: a task of it said that trying again cannot help.".to_owned()
                 }
                 Some(it) if it.retry == RetryAdvice::Never => {
                     "It was not tried again: the flow said that trying again cannot help.".to_owned()
@@ -166,7 +172,7 @@ impl Told {
         let kept = calls.iter().filter(|it| it.state == TaskState::Completed && it.result.is_some()).count();
         if kept > 0 {
             let were = if kept == 1 { "1 result is".to_owned() } else { format!("{kept} results are") };
-            self.say(format!("{were} kept, and fed back to every later attempt."));
+            self.say(format!("{were} kept, and fed back to every later attempt that asks for the same."));
         }
         let name = |it: &TaskRun| one_line(it.label.as_deref().unwrap_or(&it.identity.name));
         for call in &calls {
@@ -212,11 +218,16 @@ impl Told {
 
     async fn past(&mut self, store: &dyn Store, record: &RunRecord) -> Result<(), StoreError> {
         let events = store.events(record.asked.id).await?;
-        let count = |kind: &str| events.iter().filter(|it| it.kind == kind).count();
+        let has_crashed = record.run.state == RunState::Crashed;
+        let count = |kind: &str| match kind {
+            // How often was said.
+            "host-lost" if has_crashed => 0,
+            _ => events.iter().filter(|it| it.kind == kind).count(),
+        };
         for (kind, one, many) in [
             ("manual-retry", "It was retried by a person once.", "times by a person"),
             ("parent-retry", "Its parent asked for it again once.", "times its parent asked for it again"),
-            ("host-lost", "Its host was lost once, and the same attempt went on.", "times its host was lost"),
+            ("host-lost", "Its host was lost once, which is no attempt of its own.", "times its host was lost"),
             (
                 "late-result",
                 "One report came too late and changed nothing.",

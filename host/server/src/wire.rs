@@ -317,6 +317,9 @@ pub struct PlanView {
     pub new_code: bool,
     /// Whether the parameters are others than before.
     pub new_parameters: bool,
+    /// Whether an earlier retry gave it other code or parameters: what only those before asked for is not asked for again.
+    #[serde(default)]
+    pub changed_before: bool,
     /// Every call that is known, in the order in which they were first made.
     pub calls: Vec<PlannedCallView>,
 }
@@ -352,6 +355,7 @@ impl PlanView {
             component: plan.component,
             new_code: plan.new_code,
             new_parameters: plan.new_parameters,
+            changed_before: plan.changed_before,
             calls: plan.calls.iter().map(|it| PlannedCallView::new(it, plan)).collect(),
         }
     }
@@ -365,12 +369,18 @@ impl PlanView {
             (0, false) => "everything runs again".to_owned(),
             (n, _) if self.new_parameters && n > keyed => {
                 let same = if keyed > 0 { "the input or the key" } else { "the input" };
-                format!("{n} task results are kept, and fed back where {same} is the same")
+                format!("{} kept, and fed back where {same} is the same", results(n))
             }
-            (1, _) => "1 task result is fed back".to_owned(),
-            (n, _) => format!("{n} task results are fed back"),
+            (n, _) if self.new_code || self.changed_before => {
+                format!("{} kept, and fed back where the same is asked for", results(n))
+            }
+            (n, _) => format!("{} fed back", results(n)),
         }
     }
+}
+
+fn results(n: usize) -> String {
+    if n == 1 { "1 task result is".to_owned() } else { format!("{n} task results are") }
 }
 
 impl PlannedCallView {
@@ -399,6 +409,10 @@ fn why(call: &PlannedCall, plan: &Plan) -> String {
         Fate::FedBack { from_attempt } if call.keyed && (plan.new_parameters || plan.new_code) => {
             format!("fed back from attempt {from_attempt}, by its key, whatever its input")
         }
+        Fate::FedBack { .. } if call.by_hand => match plan.new_parameters && !call.keyed {
+            true => "fed back as it was set by hand, if its input is still the same".to_owned(),
+            false => "fed back as it was set by hand".to_owned(),
+        },
         Fate::FedBack { from_attempt } if plan.new_parameters => {
             format!("fed back from attempt {from_attempt}, if its input is still the same")
         }

@@ -92,6 +92,9 @@ pub struct BulkDone {
     /// Whether the filter finds more runs than its limit: these were the newest.
     #[serde(default)]
     pub more: bool,
+    /// What to send as `Last-Event-ID` to be told what has happened since then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_event: Option<String>,
 }
 
 /// A run that was left as it is.
@@ -197,7 +200,8 @@ async fn bulk(
     what: Bulk,
 ) -> Result<Json<BulkDone>, ApiError> {
     let (found, more) = chosen(&host, filter, &runs, &what).await?;
-    let mut done = BulkDone { applied: !dry_run, runs: Vec::new(), refused: Vec::new(), more };
+    let last_event = Some(host.live.last());
+    let mut done = BulkDone { applied: !dry_run, runs: Vec::new(), refused: Vec::new(), more, last_event };
     // The oldest first.
     for record in found.iter().rev() {
         let run = record.asked.id;
@@ -220,7 +224,7 @@ pub(super) async fn bulk_retry(
     Body(body): Body<BulkRetry>,
 ) -> Result<Json<BulkDone>, ApiError> {
     let BulkRetry { filter, runs, from, rerun, all, version, parameters, policy, dry_run } = body;
-    let retry = RetryBody { from, rerun, all, version, parameters, policy, ..RetryBody::default() };
+    let retry = RetryBody { from, rerun, all, version, parameters, policy, dry_run, ..RetryBody::default() };
     bulk(host, actor, filter, runs, dry_run, Bulk::Retry(retry)).await
 }
 

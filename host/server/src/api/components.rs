@@ -64,7 +64,7 @@ impl From<ComponentRecord> for ComponentView {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct UploadQuery {
-    /// Only inspect it, and keep nothing.
+    /// Only inspect it, and keep nothing. For a while a dry run of a retry may name it as its `version`, by its digest.
     #[serde(default)]
     dry_run: bool,
 }
@@ -93,9 +93,11 @@ pub(super) async fn upload(
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the upload cannot be read", "send it again")
     })?;
     let Inspected { digest, bytes: length, info, imports } = host.inspector.inspect(digest, bytes.clone()).await?;
-    retake_engine::check_schemas(&info)?;
     let status = match query.dry_run {
-        true => StatusCode::OK,
+        true => {
+            host.engine.preview(digest, info.clone())?;
+            StatusCode::OK
+        }
         false => {
             host.engine.register(digest, info.clone(), bytes).await?;
             let details = serde_json::json!({ "name": info.name, "version": info.version });

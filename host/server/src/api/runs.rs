@@ -575,8 +575,12 @@ pub struct Retried {
 
 pub(super) async fn retry_ask(host: &Host, record: &RunRecord, body: RetryBody) -> Result<RetryAsk, ApiError> {
     let store = host.store.as_ref();
+    let previewed = |text: &String| text.parse().ok().filter(|it| body.dry_run && host.engine.has_preview(*it));
     let component = match &body.version {
-        Some(text) => Some(components::find(store, text, Some(record.asked.component)).await?.digest),
+        Some(text) => match previewed(text) {
+            None => Some(components::find(store, text, Some(record.asked.component)).await?.digest),
+            digest => digest,
+        },
         None => None,
     };
     let parameters = match &body.parameters {
