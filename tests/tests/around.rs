@@ -137,3 +137,50 @@ fn a_run_that_is_worked_on_is_paused_and_goes_on_without_doing_anything_twice() 
         assert_eq!(task(&done, name)["attempts"], 1, "{done:#}");
     }
 }
+
+/// A terminal that is closed stops a command in good order: nobody has lost a host. Whom `nohup` keeps from hearing of
+/// it goes on.
+#[test]
+fn a_closed_terminal_is_no_crash() {
+    let hang_up = |retake: &Retake, command: &mut Command| {
+        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        assert!(lines.any(|it| it.unwrap().contains("extract")), "it never began");
+        assert!(Command::new("kill").args(["-HUP", &child.id().to_string()]).status().unwrap().success());
+        // Read to the end, so that it can be written.
+        lines.for_each(drop);
+        (child.wait().unwrap().code(), retake.json(&["ps"])[0]["name"].as_str().unwrap().to_owned())
+    };
+    let retake = Retake::new();
+    let file = path("orders");
+    let args = ["run", &file, "-p", "pause_ms=700"];
+    let (exit, run) = hang_up(&retake, &mut retake.command(&args));
+    assert_eq!(exit, Some(130));
+    let shown = retake.json(&["show", &run]);
+    assert!(shown["events"].as_array().unwrap().iter().all(|it| it["kind"] != "host-lost"), "{shown:#}");
+    assert_eq!(retake.json(&["watch", &run])["state"], "Completed");
+
+    let command = retake.command(&args);
+    let mut nohup = Command::new("nohup");
+    nohup.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        nohup.env(name, value.unwrap_or_default());
+    }
+    assert_eq!(hang_up(&retake, &mut nohup).0, Some(0));
+}
+
+#[test]
+fn a_list_that_is_shown_again_and_again_ends_with_its_reader() {
+    let retake = Retake::new();
+    retake.expect(0, &["run", &path("orders")]);
+    for format in [&["ps", "-w"][..], &["ps", "-w", "-o", "id"]] {
+        let mut child = retake.command(format).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let ended = (0..100).find_map(|_| {
+            std::thread::sleep(Duration::from_millis(100));
+            child.try_wait().unwrap()
+        });
+        assert!(ended.is_some(), "{format:?} goes on");
+    }
+}

@@ -56,6 +56,23 @@ fn no_more_tasks_with_a_tag_are_made_at_once_than_was_said() {
     retake.expect(2, &["task-tags", "limit", "steps", "0"]);
 }
 
+/// A limit holds also while runs are made beside others that are claimed.
+#[test]
+fn one_at_a_time_is_one_at_a_time() {
+    let retake = Retake::new();
+    let server = Server::start(&retake);
+    let deploy = ["deploy", &path("orders"), "-n", "one", "--concurrency", "1", "-p", "pause_ms=3"];
+    retake.expect(0, &deploy);
+    let ask = || server.ask("POST", "/api/v1/flow-runs", r#"{ "deployment": "orders/one" }"#).json();
+    let made = || -> Vec<String> { (0..30).map(|_| ask()["id"].as_str().unwrap().to_owned()).collect() };
+    let runs: Vec<String> = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..4).map(|_| scope.spawn(made)).collect();
+        clients.into_iter().flat_map(|it| it.join().unwrap()).collect()
+    });
+    let times = task_times(&retake, &runs);
+    assert_eq!((times.len(), at_once(&times)), (3 * runs.len(), 1));
+}
+
 /// A limit that was set counts after a kill, too.
 #[test]
 fn limits_of_tags_are_kept() {

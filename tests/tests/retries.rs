@@ -205,6 +205,8 @@ fn until_success_stays_before_a_distant_attempt() {
 #[test]
 fn until_success_gives_up_when_its_time_is_over() {
     let (retake, run) = failed_once();
+    let all = ["retry", "--state", "failed", "--until-success"];
+    retake.expect(2, &all).is_an_error_with_a_hint("one run at a time");
     let said = retake.expect(124, &["retry", &run, "-p", "fail_times=100", "--until-success", "--timeout", "2900ms"]);
     assert!(said.err.contains("not again: the wait is over before that"), "{}", said.err);
     // Pauses of 1 s and of 2 s are more than all retries together may take. None is left behind that nobody stays for.
@@ -278,4 +280,13 @@ fn a_backup_is_a_whole_store_and_damage_is_found() {
     bytes[100] ^= 1;
     std::fs::write(&file, bytes).unwrap();
     of_copy.expect(1, &["db", "check"]).is_an_error_with_a_hint("something is wrong");
+    // What cannot be copied leaves nothing that looks like a store.
+    let copy = of_copy.dir.path().join("half");
+    of_copy.expect(70, &["db", "backup", copy.to_str().unwrap()]);
+    assert!(!copy.exists());
+    // A database that is none at all.
+    std::fs::write(of_copy.dir.path().join("data/retake.db"), vec![7; 8192]).unwrap();
+    for command in [&["ps"][..], &["retry", &run], &["run", component("orders").to_str().unwrap()]] {
+        of_copy.expect(70, command).is_an_error_with_a_hint("not a store");
+    }
 }

@@ -55,6 +55,21 @@ fn runs_of_schema_5_go_on() {
     the_tree_goes_on(&retake);
 }
 
+/// As docs/operating.md says: first a copy, then the newer schema. The copy is of the older one.
+#[test]
+fn what_an_older_program_left_is_copied_as_it_is() {
+    let retake = opened("schema-4");
+    retake.expect(70, &["ps"]).is_an_error_with_a_hint("db migrate");
+    let copy = retake.dir.path().join("copy");
+    retake.expect(0, &["db", "backup", copy.to_str().unwrap()]);
+    go_on(&retake);
+    let of_copy = Retake::new();
+    std::fs::rename(copy, of_copy.dir.path().join("data")).unwrap();
+    assert_eq!(of_copy.json(&["db", "migrate"])["before"], 4);
+    go_on(&of_copy);
+    the_tree_goes_on(&of_copy);
+}
+
 #[test]
 fn what_was_defined_with_schema_3_counts() {
     let retake = opened("schema-3");
