@@ -110,6 +110,26 @@ fn what_a_child_was_to_forget_is_forgotten_once() {
     assert_eq!(retake.json(&["show", &child])["attempt"], 3);
 }
 
+/// A round that somebody began before everything was to be forgotten is let end, and then it is forgotten.
+#[test]
+fn a_child_that_is_in_another_round_forgets_after_it() {
+    let retake = Retake::new();
+    retake.expect(1, &["run", &path("family"), "--flow", "above", "-p", "asleep=true"]);
+    let root = retake.json(&["ps"])[0]["name"].as_str().unwrap().to_owned();
+    let child = of_flow(&retake, "half");
+    let shouted = || retake_tests::task(&retake.json(&["show", &child]), "shout")["attempts"].clone();
+    retake.expect(124, &["retry", &child]);
+    retake.expect(124, &["retry", &root, "--all"]);
+    assert_eq!(shouted(), 1);
+    retake.expect(0, &["cancel", &child]);
+    retake.expect(124, &["watch", &root, "--timeout", "20s"]);
+    assert_eq!((shouted(), &retake.json(&["show", &child])["attempt"]), (2.into(), &3.into()));
+    // Once.
+    retake.expect(0, &["cancel", &root]);
+    retake.expect(124, &["retry", &root]);
+    assert_eq!(shouted(), 2);
+}
+
 #[test]
 fn the_plan_of_a_parent_says_what_its_children_will_forget() {
     let retake = Retake::new();

@@ -267,6 +267,11 @@ pub(crate) fn choose_color(color: crate::args::Color) {
     choice.write_global();
 }
 
+/// Writes a line to stderr, where somebody may still look: a terminal that was closed does not end the work.
+pub(crate) fn tell(text: &str) {
+    let _ = writeln!(anstream::stderr(), "{text}");
+}
+
 /// Whether colour is used on stderr.
 pub(crate) fn colors_stderr(color: crate::args::Color) -> bool {
     choose_color(color);

@@ -4,7 +4,6 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use anstream::eprintln;
 use indicatif::{ProgressBar, ProgressStyle};
 use retake_core::id::FlowRunId;
 use retake_core::run::Shown;
@@ -14,7 +13,7 @@ use retake_engine::{Observer, Progress};
 pub(crate) use retake_server::text::words;
 
 use crate::local::SystemClock;
-use crate::out::{is_watched, one_line, took};
+use crate::out::{self, is_watched, one_line, took};
 
 /// Tells of one run, or of all when none is set.
 pub(crate) struct Teller {
@@ -42,8 +41,8 @@ impl Teller {
     pub(crate) fn say(&self, line: &str) {
         match &self.bar {
             _ if self.quiet => {}
-            Some(bar) => bar.suspend(|| eprintln!("{line}")),
-            None => eprintln!("{line}"),
+            Some(bar) => bar.suspend(|| out::tell(line)),
+            None => out::tell(line),
         }
     }
 

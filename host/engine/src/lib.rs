@@ -272,10 +272,13 @@ pub(crate) struct Inner {
 
 /// What is known of a run that is worked on.
 enum Known {
-    Here(std::sync::Weak<calls::Calls>),
-    /// It was interrupted between this claim and its beginning.
-    Interrupted(Fence, calls::Interrupt),
+    Here(std::sync::Weak<calls::Calls>, Option<Early>),
+    /// Nobody works on it yet.
+    Early(Early),
 }
+
+/// A run was interrupted between this claim and its beginning.
+type Early = (Fence, calls::Interrupt);
 
 /// First and longest wait between two tries to reach the store.
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
@@ -528,7 +531,8 @@ impl Inner {
     /// Makes a run that is worked on known, until the answer is dropped.
     fn register_active<'a>(&'a self, id: FlowRunId, fence: Fence, calls: &'a Arc<calls::Calls>) -> Active<'a> {
         let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(Known::Interrupted(claim, interrupt)) = active.insert(id, Known::Here(Arc::downgrade(calls)))
+        let before = active.insert(id, Known::Here(Arc::downgrade(calls), None));
+        if let Some(Known::Early((claim, interrupt)) | Known::Here(_, Some((claim, interrupt)))) = before
             && claim == fence
         {
             calls.interrupt(interrupt);
@@ -538,14 +542,14 @@ impl Inner {
 
     fn works_on(&self, id: FlowRunId) -> bool {
         let active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
-        matches!(active.get(&id), Some(Known::Here(_)))
+        matches!(active.get(&id), Some(Known::Here(..)))
     }
 
     /// Has the driver of a run look, if it is worked on here.
     fn interrupt(&self, id: FlowRunId, interrupt: calls::Interrupt) -> bool {
         let calls = match self.active.lock().unwrap_or_else(PoisonError::into_inner).get(&id) {
-            Some(Known::Here(calls)) => calls.upgrade(),
-            Some(Known::Interrupted(..)) | None => None,
+            Some(Known::Here(calls, _)) => calls.upgrade(),
+            Some(Known::Early(_)) | None => None,
         };
         calls.as_ref().inspect(|calls| calls.interrupt(interrupt)).is_some()
     }
@@ -554,17 +558,26 @@ impl Inner {
     fn stop_cancelled(&self, id: FlowRunId, fence: Fence) {
         let cancelled = calls::Interrupt::Cancelled;
         let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(Known::Here(calls)) = active.get(&id) {
-            let calls = calls.upgrade();
-            // What it may be the last to hold is not dropped while we hold the lock.
-            drop(active);
-            return calls.into_iter().for_each(|it| it.interrupt(cancelled));
+        if let Some(Known::Here(calls, early)) = active.get_mut(&id) {
+            match calls.upgrade() {
+                Some(calls) if calls.is_of(fence) => {
+                    // What it may be the last to hold is not dropped while we hold the lock.
+                    drop(active);
+                    return calls.interrupt(cancelled);
+                }
+                // The attempt before that one is not forgotten here yet.
+                ended => {
+                    *early = Some((fence, cancelled));
+                    drop(active);
+                    return drop(ended);
+                }
+            }
         }
         // Those that had just ended when they were cancelled never begin.
         if active.len() > 10_000 {
-            active.retain(|_, known| matches!(known, Known::Here(_)));
+            active.retain(|_, known| matches!(known, Known::Here(..)));
         }
-        active.insert(id, Known::Interrupted(fence, cancelled));
+        active.insert(id, Known::Early((fence, cancelled)));
     }
 
     /// Cancels a run and what is below it.
@@ -694,9 +707,13 @@ impl Drop for Active<'_> {
     fn drop(&mut self) {
         let mut active = self.engine.active.lock().unwrap_or_else(PoisonError::into_inner);
         // Perhaps the next attempt is known already.
-        let ours = |it: &Known| matches!(it, Known::Here(calls) if calls.as_ptr() == Arc::as_ptr(self.calls));
-        if active.get(&self.id).is_some_and(ours) {
-            active.remove(&self.id);
-        }
+        let early = match active.get(&self.id) {
+            Some(Known::Here(calls, early)) if calls.as_ptr() == Arc::as_ptr(self.calls) => *early,
+            _ => return,
+        };
+        match early {
+            Some(early) => active.insert(self.id, Known::Early(early)),
+            None => active.remove(&self.id),
+        };
     }
 }

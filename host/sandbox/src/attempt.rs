@@ -121,8 +121,9 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if let (Host::Flow(host), false) = (&self.store.data().host, self.over) {
-            let closed = self.sink.close();
-            host.cut_short(self.used(closed.kept, closed.dropped));
+            // What it has not written to the end of a line it writes when it goes on.
+            let (bytes, dropped) = self.sink.so_far();
+            host.cut_short(self.used(bytes, dropped));
         }
     }
 }

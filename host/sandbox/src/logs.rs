@@ -122,6 +122,12 @@ impl Sink {
         }
     }
 
+    /// Returns how many bytes were handed on or are held back, and how many were dropped.
+    pub(crate) fn so_far(&self) -> (u64, u64) {
+        let kept = self.lock();
+        ((kept.head_bytes + kept.tail_bytes) as u64, kept.dropped)
+    }
+
     pub(crate) fn stdout(&self) -> Printed {
         Printed { sink: self.clone(), stream: Stream::Stdout }
     }

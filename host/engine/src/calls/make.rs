@@ -396,6 +396,8 @@ impl Calls {
         // The clock may have been set back since: what an earlier attempt saw is told by when it did, too.
         let is_earlier = |ended| Some(ended) < began || Some(ended) <= seen;
         let is_old = match record.run.state {
+            // A round that somebody else began before that is waited for, and is not the answer.
+            _ if forgotten => true,
             // It may stop only now, long after an earlier attempt has cancelled it. What a person has cancelled since
             // this one began is cancelled for good.
             state if state.is_cancelled() => self.cancelled_at(id).await?.is_none_or(|at| Some(at) <= began),

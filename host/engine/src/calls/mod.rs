@@ -152,6 +152,11 @@ impl Calls {
         self.spawned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether these are the calls of this claim.
+    pub(crate) fn is_of(&self, claim: Fence) -> bool {
+        self.fence == claim
+    }
+
     pub(crate) fn overrides(&self) -> &Overrides {
         &self.record.asked.overrides
     }

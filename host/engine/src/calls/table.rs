@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use retake_core::failure::{Failure, code};
 use retake_core::limits;
-use retake_core::replay::{Identity, Occurrences};
+use retake_core::replay::{CallKind, Identity, Occurrences};
 use retake_core::retry::RetryPolicy;
 use retake_core::task::{Evidence, Kept, LogLine, PastAttempt, TaskRun};
 use retake_core::time::Timestamp;
@@ -55,11 +55,15 @@ pub(super) struct Size {
 }
 
 impl Size {
-    /// Of what is kept when an attempt begins.
+    /// Of what is kept when an attempt begins. A sleep is no call.
     pub(super) fn of(known: &[TaskRun]) -> Self {
+        let known = known.iter().filter(|it| it.identity.kind != CallKind::Sleep);
         let bytes = |it: &TaskRun| it.input.bytes().saturating_add(it.result.as_ref().map_or(0, Kept::bytes));
-        let kept = known.iter().map(bytes).fold(0, usize::saturating_add);
-        Self { asked: 0, kept_calls: known.len() as u32, kept }
+        known.fold(Self::default(), |size, it| Self {
+            kept_calls: size.kept_calls + 1,
+            kept: size.kept.saturating_add(bytes(it)),
+            ..size
+        })
     }
 
     /// Counts what is kept already and asked for again.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use retake_core::id::ContentDigest;
@@ -84,6 +85,11 @@ pub fn backup(dir: &Path, to: &Path) -> Result<(), OpenError> {
         Err(OpenError::Older { .. }) => {}
         known => known?,
     }
+    if let Some(parent) = to.parent().filter(|it| !it.as_os_str().is_empty()) {
+        blobs::make_dir(parent).map_err(OpenError::at(parent))?;
+    }
+    // Ours alone, so that it may be removed.
+    fs::DirBuilder::new().mode(0o700).create(to).map_err(OpenError::at(to))?;
     let made = copy(&db, &files, to);
     if made.is_err() {
         // What is half a copy looks like a store.
@@ -96,7 +102,6 @@ pub fn backup(dir: &Path, to: &Path) -> Result<(), OpenError> {
 
 fn copy(db: &Connection, files: &Files, to: &Path) -> Result<(), OpenError> {
     let copy = Files::of(to);
-    blobs::make_dir(to).map_err(OpenError::at(to))?;
     let path = copy.database.to_string_lossy().into_owned();
     db.execute("VACUUM INTO ?1", [path]).map_err(OpenError::at(&copy.database))?;
     let copied = Connection::open(&copy.database).map_err(OpenError::at(&copy.database))?;
