@@ -126,15 +126,17 @@ impl Blobs {
 pub(crate) fn make_dir(dir: &Path) -> io::Result<()> {
     let made: Vec<&Path> = dir.ancestors().take_while(|it| !it.as_os_str().is_empty() && !it.exists()).collect();
     DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-    for it in made {
-        let parent = it.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        match sync_dir(parent) {
-            // Where names may be made and not listed, there is no way to.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
-            other => other?,
-        }
+    made.into_iter().try_for_each(sync_name)
+}
+
+/// Makes the name of a directory durable.
+pub(crate) fn sync_name(dir: &Path) -> io::Result<()> {
+    let parent = dir.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match sync_dir(parent) {
+        // Where names may be made and not listed, there is no way to.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        other => other,
     }
-    Ok(())
 }
 
 /// Makes the names in `dir` durable.

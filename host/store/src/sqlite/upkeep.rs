@@ -116,7 +116,8 @@ fn copy(db: &Connection, files: &Files, to: &Path) -> Result<(), OpenError> {
     drop(copied);
     let sync = || {
         fs::File::open(&copy.database)?.sync_all()?;
-        blobs::sync_dir(to)
+        blobs::sync_dir(to)?;
+        blobs::sync_name(to)
     };
     sync().map_err(OpenError::at(to))
 }
