@@ -167,3 +167,17 @@ fn a_sleep_that_an_earlier_attempt_has_slept_is_over() {
         attempts(&run).iter().map(|(began, ended)| ended.duration_since(*began).as_millis() as i64).collect();
     assert!(took.len() == 2 && took[0] >= 1500 && took[1] < 1000, "{took:?}");
 }
+
+/// A flow's time is over also while it waits for a task, and what the task computes is not the flow's.
+#[test]
+fn a_flow_whose_time_is_over_does_not_wait_for_its_task() {
+    let retake = Retake::new();
+    for computes in ["computes=false", "computes=true"] {
+        let began = std::time::Instant::now();
+        let run = run(&retake, 1, "impatient", &[computes]);
+        assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+        assert_eq!(run["state"], "TimedOut", "{run:#}");
+        let used = run["attempts"][0]["evidence"]["cpu_us"].as_u64().unwrap();
+        assert!(used < 300_000, "{used} µs are of its task");
+    }
+}

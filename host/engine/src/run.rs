@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use retake_core::failure::{Failure, code};
 use retake_core::id::{Fence, FlowRunId};
 use retake_core::inject::What;
-use retake_core::port::{Attempt, Report};
+use retake_core::port::{Attempt, BoxFuture, Report};
 use retake_core::retry::RetryPolicy;
 use retake_core::run::{AttemptEnd, RunState};
 use retake_core::task::{Evidence, Kept, LogLine};
@@ -46,7 +46,7 @@ enum Stopped {
 }
 
 /// Works on a claimed run until its attempt ends or is put aside. A panic is our bug, and ends the attempt.
-pub(crate) async fn drive(engine: Arc<Inner>, record: RunRecord, claimed: Timestamp, is_new: bool, stop: Stop) {
+pub(crate) async fn drive(engine: Arc<Inner>, record: Box<RunRecord>, claimed: Timestamp, is_new: bool, stop: Stop) {
     let held = Held::of(&record);
     let attempt = attempt(engine.clone(), record, claimed, is_new, stop);
     if AssertUnwindSafe(attempt).catch_unwind().await.is_err()
@@ -58,14 +58,17 @@ pub(crate) async fn drive(engine: Arc<Inner>, record: RunRecord, claimed: Timest
 }
 
 /// Ends an attempt of which the body did not run, or is not known how far it came. Which of its children the body would
-/// have waited for is not known, so none of them goes on; what is left to a person stays so.
-async fn fail(engine: &Inner, held: Held, failure: Failure, policy: RetryPolicy) {
-    let open = children(engine, held.id).await;
-    let open = open.iter().filter(|it| !it.run.state.answers()).map(|it| it.asked.id).collect();
-    finish(engine, held, AttemptEnd::Failed { failure, policy }, Last { open, ..Last::default() }).await;
+/// have waited for is not known, so none of them goes on; what is left to a person stays so. In a box because it is
+/// rare: each run that waits would have room for it.
+fn fail(engine: &Inner, held: Held, failure: Failure, policy: RetryPolicy) -> BoxFuture<'_, ()> {
+    Box::pin(async move {
+        let open = children(engine, held.id).await;
+        let open = open.iter().filter(|it| !it.run.state.answers()).map(|it| it.asked.id).collect();
+        finish(engine, held, AttemptEnd::Failed { failure, policy }, Last { open, ..Last::default() }).await;
+    })
 }
 
-async fn attempt(engine: Arc<Inner>, record: RunRecord, claimed: Timestamp, is_new: bool, stop: Stop) {
+async fn attempt(engine: Arc<Inner>, record: Box<RunRecord>, claimed: Timestamp, is_new: bool, stop: Stop) {
     let Some(held) = Held::of(&record) else { return };
     let Held { id, fence, .. } = held;
     let resumed = record.run.lost > 0 || record.run.attempt_began != Some(claimed);
@@ -206,6 +209,8 @@ async fn watch_over(
         report
     };
     tokio::pin!(body);
+    let body = calls.beside(body);
+    tokio::pin!(body);
     let logs = write_logs(engine, id, fence, calls);
     tokio::pin!(logs);
     let stopped = tokio::select! {
@@ -317,6 +322,6 @@ async fn finish(engine: &Inner, Held { id, fence, parent }: Held, end: AttemptEn
     engine.observe(id, || Progress::Ended { shown, failure, due });
     engine.changed(id);
     for child in commit.cancel {
-        engine.stop_tree(child).await;
+        Box::pin(engine.stop_tree(child)).await;
     }
 }

@@ -98,7 +98,8 @@ impl Drop for Slot {
 
 /// A run that is claimed, when it was, and the slot that it is worked on in.
 struct Claimed {
-    record: RunRecord,
+    /// In a box: it is handed on and on.
+    record: Box<RunRecord>,
     at: Timestamp,
     /// Whether it was made just now, so that nothing is kept of it.
     is_new: bool,
@@ -110,7 +111,8 @@ type Made = Result<(RunRecord, bool), StoreError>;
 
 /// A run to be made and worked on at once.
 struct Order {
-    run: NewRun,
+    /// In a box: the way to whoever works has room for many.
+    run: Box<NewRun>,
     slot: Slot,
     place: Place,
     answer: oneshot::Sender<Made>,
@@ -159,7 +161,7 @@ impl Inner {
         let slot = (fits && may_begin).then(|| slots.take(self, run.depth)).flatten()?;
         let place = Place::take(self, run);
         let (answer, answered) = oneshot::channel();
-        orders.try_send(Order { run: run.clone(), slot, place, answer }).ok()?;
+        orders.try_send(Order { run: Box::new(run.clone()), slot, place, answer }).ok()?;
         if run.depth == 0 {
             self.pace.passed(now, 1);
         }
@@ -175,7 +177,7 @@ impl Inner {
     async fn begin(&self, Order { run, slot, place, answer }: Order, stop: Stop) -> Option<Claimed> {
         let (store, id) = (&self.outside.store, run.id);
         let fence = Fence::new(self.outside.entropy.next());
-        let made = store.begin(run, fence).await;
+        let made = store.begin(*run, fence).await;
         let unsure = matches!(&made, Err(StoreError::Unavailable(_)));
         let mut record = made.as_ref().ok().map(|(record, _)| record.clone());
         // Whoever went away does not want to know.
@@ -188,7 +190,7 @@ impl Inner {
             };
         }
         let record = record.filter(|it| it.run.state.claim().is_some_and(|(held, _)| held == fence))?;
-        Some(Claimed { at: record.asked.created, record, is_new: true, slot, place })
+        Some(Claimed { at: record.asked.created, record: Box::new(record), is_new: true, slot, place })
     }
 }
 
@@ -313,7 +315,7 @@ impl Claims {
     fn add(&mut self, engine: &Arc<Inner>, claimed: Vec<RunRecord>, slots: Vec<Slot>, at: Timestamp) {
         self.claimed.extend(claimed.into_iter().zip(slots).map(|(record, slot)| {
             let place = Place::take(engine, &record.asked);
-            Claimed { record, at, is_new: false, slot, place }
+            Claimed { record: Box::new(record), at, is_new: false, slot, place }
         }));
     }
 }

@@ -1,5 +1,6 @@
 //! One attempt in one fresh sandbox, from its store to its report.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use retake_core::component::AttemptLimits;
@@ -145,7 +146,8 @@ pub(crate) async fn run(sandbox: &Sandbox, attempt: &Attempt, host: Host) -> Rep
     let mut guest = Running { store, sink: sink.clone(), meter: meter.clone(), over: false };
     let running = sandbox.ticker.running();
     let returned = {
-        let guest = meter.charge(call_guest(&loaded, &mut guest.store, attempt));
+        let guest = pin!(call_guest(&loaded, &mut guest.store, attempt));
+        let guest = meter.charge(guest);
         match attempt.limits.timeout {
             None => Some(guest.await),
             Some(limit) => tokio::time::timeout(limit.saturating_sub(attempt.elapsed), guest).await.ok(),

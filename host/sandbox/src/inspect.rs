@@ -1,5 +1,6 @@
 //! What is done with an upload before anything is kept of it.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use retake_core::component::{AttemptLimits, ComponentInfo};
@@ -186,8 +187,10 @@ impl Sandbox {
             attempt::store(self, Host::Describe(now), None, sink.clone(), Some(time), &DESCRIBE, meter.clone());
         store.set_hostcall_fuel(DESCRIBE_FUEL);
         let running = self.ticker.running();
-        let guest = meter.charge(loaded.describe(&mut store));
-        let described = tokio::time::timeout(DESCRIBE.timeout.unwrap_or_default(), guest).await;
+        let described = {
+            let guest = pin!(loaded.describe(&mut store));
+            tokio::time::timeout(DESCRIBE.timeout.unwrap_or_default(), meter.charge(guest)).await
+        };
         drop(running);
         let failure = match described {
             Ok(Ok(info)) => return Ok(info?),

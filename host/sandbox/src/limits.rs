@@ -1,8 +1,7 @@
 //! What one attempt may use, counted while it runs.
 
-use std::cell::Cell;
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
@@ -74,19 +73,6 @@ impl ResourceLimiter for Limiter {
     }
 }
 
-thread_local! {
-    /// Time that sandboxes within the sandbox being polled have used on this thread, by both clocks: a flow that waits
-    /// for a task may run it on its own thread, and must not be charged for it.
-    static NESTED: Cell<Spent> = const { Cell::new(Spent { wall: 0, cpu: 0 }) };
-}
-
-/// Nanoseconds by two clocks.
-#[derive(Debug, Clone, Copy, Default)]
-struct Spent {
-    wall: u64,
-    cpu: u64,
-}
-
 /// Nanoseconds of wall clock, from some instant on.
 fn wall_nanos() -> u64 {
     static FIRST: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -97,6 +83,11 @@ fn wall_nanos() -> u64 {
 fn thread_nanos() -> u64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
+}
+
+/// Nanoseconds by the one clock or the other.
+fn nanos(exact: bool) -> u64 {
+    if exact { thread_nanos() } else { wall_nanos() }
 }
 
 /// How long a poll lasts before others have a turn: half a tick, so that a guest that computes yields every second tick
@@ -149,12 +140,7 @@ impl Meter {
 
     /// Looks at the time that the present poll has taken. Asked at each tick from within it, on its thread.
     pub(crate) fn tick(&self) -> Tick {
-        let began = self.began.load(Ordering::Relaxed);
-        let nested = NESTED.get();
-        let now = match self.exact.load(Ordering::Relaxed) {
-            true => (thread_nanos() - began).saturating_sub(nested.cpu),
-            false => (wall_nanos() - began).saturating_sub(nested.wall),
-        };
+        let now = nanos(self.exact.load(Ordering::Relaxed)) - self.began.load(Ordering::Relaxed);
         if self.spent() + now > self.budget {
             return Tick::UsedUp;
         }
@@ -165,26 +151,19 @@ impl Meter {
         Tick::Computes
     }
 
-    /// Runs a future to its end, its polls charged to this meter.
-    pub(crate) async fn charge<F: Future>(&self, future: F) -> F::Output {
-        let mut future = pin!(future);
+    /// Runs a future to its end, its polls charged to this meter. It stays where it is: to be handed over it would be
+    /// moved, and what awaits us would have room for it twice.
+    pub(crate) async fn charge<F: Future>(&self, mut future: Pin<&mut F>) -> F::Output {
         poll_fn(|cx| self.poll(future.as_mut(), cx)).await
     }
 
     fn poll<F: Future>(&self, future: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let outer = NESTED.replace(Spent::default());
         let exact = self.ticked.swap(false, Ordering::Relaxed);
         self.exact.store(exact, Ordering::Relaxed);
-        let wall = wall_nanos();
-        let cpu = if exact { thread_nanos() } else { 0 };
-        self.began.store(if exact { cpu } else { wall }, Ordering::Relaxed);
+        let began = nanos(exact);
+        self.began.store(began, Ordering::Relaxed);
         let polled = future.poll(cx);
-        let wall = wall_nanos() - wall;
-        let cpu = if exact { thread_nanos() - cpu } else { wall };
-        let nested = NESTED.get();
-        let own = if exact { cpu.saturating_sub(nested.cpu) } else { wall.saturating_sub(nested.wall) };
-        self.spent.fetch_add(own, Ordering::Relaxed);
-        NESTED.set(Spent { wall: outer.wall + wall, cpu: outer.cpu + cpu });
+        self.spent.fetch_add(nanos(exact) - began, Ordering::Relaxed);
         polled
     }
 }

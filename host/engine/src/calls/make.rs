@@ -1,7 +1,10 @@
 //! How a call is made: its attempts, its child run, and the keeping of what it came to.
 
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::Duration;
 
 use retake_core::failure::{Failure, code};
@@ -19,6 +22,32 @@ use super::{Call, Calls, Given, Interrupt, Status};
 use crate::Progress;
 
 impl Calls {
+    /// Runs the body, and beside it the call that it waits for at once, if there is one.
+    pub(crate) async fn beside<F: Future>(&self, mut body: Pin<&mut F>) -> F::Output {
+        let mut call = pin!(None);
+        poll_fn(|cx| {
+            let mut has_begun = false;
+            loop {
+                if let Some(making) = call.as_mut().as_pin_mut() {
+                    if Future::poll(making, cx).is_ready() {
+                        call.set(None);
+                        self.table().beside = None;
+                    } else if has_begun {
+                        return Poll::Pending;
+                    }
+                }
+                // Also while the call is being made: the body's time may be over.
+                if let Poll::Ready(returned) = body.as_mut().poll(cx) {
+                    return Poll::Ready(returned);
+                }
+                let Some(index) = self.table().beside.filter(|_| call.is_none()) else { return Poll::Pending };
+                call.set(Some(self.make(index)));
+                has_begun = true;
+            }
+        })
+        .await
+    }
+
     /// Makes a call to its end.
     pub(super) async fn make(&self, index: u32) {
         let (task, refused) = {
@@ -269,8 +298,9 @@ impl Calls {
         self.commit(TaskCommit { task: task.into(), past: past.into_iter().collect(), logs }).await;
         {
             let mut table = self.table();
-            if has_place {
-                // Its place among the others was taken in an earlier go.
+            if has_place || done == table.done_shown + 1 {
+                // Its place among the others was taken in an earlier go, or is the next.
+                table.done_shown = table.done_shown.max(done);
                 let call = &mut table.calls[index as usize];
                 (call.task.done, call.status) = (done, Status::Done(given, ended));
             } else {

@@ -5,12 +5,15 @@
 //! that is resumed sees what it saw before.
 //!
 //! A call that the body waits for at once is made on the body's own task: handing it to another costs more than a
-//! sandbox. All others are spawned and run beside the body.
+//! sandbox. It is polled beside the body, and not within what the body waits for: that would be on the body's own stack,
+//! which is far from the processor when its turn comes. All other calls are spawned.
 
 use std::collections::{BTreeMap, HashSet};
+use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -73,7 +76,7 @@ pub(crate) struct Known {
 pub(crate) struct Calls {
     me: Weak<Calls>,
     engine: Arc<Inner>,
-    record: RunRecord,
+    record: Box<RunRecord>,
     component: Arc<Component>,
     fence: Fence,
     /// When the attempt is over, whatever it waits for.
@@ -96,7 +99,7 @@ pub(crate) struct Calls {
 impl Calls {
     pub(crate) fn new(
         engine: Arc<Inner>,
-        record: RunRecord,
+        record: Box<RunRecord>,
         fence: Fence,
         deadline: Option<Timestamp>,
         Known { component, known, logged_before, deployment, grants }: Known,
@@ -111,6 +114,7 @@ impl Calls {
             position: 0,
             calls: Vec::new(),
             pending: Vec::new(),
+            beside: None,
             done_given: done,
             done_shown: done,
             unshown: BTreeMap::new(),
@@ -608,22 +612,19 @@ impl FlowHost for Calls {
 
     fn outcome(&self, call: u32) -> BoxFuture<'_, Result<Json, Failure>> {
         Box::pin(async move {
-            let inline = {
+            {
                 let mut table = self.table();
-                let alone = table.pending == [call];
-                if alone {
+                if table.pending == [call] && table.beside.is_none() {
                     table.pending.clear();
                     table.busy += 1;
                     table.calls[call as usize].status = Status::Active;
+                    table.beside = Some(call);
                 }
-                alone
-            };
-            let blocked = self.block(On::One(call));
-            if inline {
-                self.make(call).await;
-            } else {
-                self.start_pending();
             }
+            let blocked = self.block(On::One(call));
+            self.start_pending();
+            // Who makes it polls us after it, and needs nobody to wake us.
+            poll_fn(|_| if self.table().beside == Some(call) { Poll::Pending } else { Poll::Ready(()) }).await;
             let given = loop {
                 let changed = self.done.notified();
                 if let Some(given) = self.told(call, true) {

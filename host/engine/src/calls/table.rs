@@ -1,6 +1,6 @@
 //! What is known of the calls of one attempt while it lasts.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use retake_core::failure::{Failure, code};
@@ -19,10 +19,12 @@ pub(super) struct Table {
     pub(super) occurrences: Occurrences,
     pub(super) known: HashMap<Identity, TaskRun>,
     /// Numbers that belong to kept calls or were given out.
-    pub(super) numbers: HashSet<u32>,
+    pub(super) numbers: BTreeSet<u32>,
     pub(super) position: u32,
     pub(super) calls: Vec<Call>,
     pub(super) pending: Vec<u32>,
+    /// The call that the body waits for at once, to be made beside it.
+    pub(super) beside: Option<u32>,
     /// Places in the order of completion: given out, and shown to the body.
     pub(super) done_given: u32,
     pub(super) done_shown: u32,
@@ -176,7 +178,7 @@ impl Table {
         self.position += 1;
         let mut number = self.position;
         if !self.numbers.insert(number) {
-            number = self.numbers.iter().max().copied().unwrap_or(0).max(self.position) + 1;
+            number = self.numbers.last().copied().unwrap_or(0).max(self.position) + 1;
             self.numbers.insert(number);
         }
         number

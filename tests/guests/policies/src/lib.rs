@@ -64,6 +64,20 @@ fn leaves() {
     drop(tomorrow::submit());
 }
 
+/// Takes longer than a flow has that waits for it.
+#[task(name = "dawdle")]
+fn dawdle(computes: bool) {
+    let (began, most) = (std::time::Instant::now(), std::time::Duration::from_secs(4));
+    while computes && began.elapsed() < most {}
+    std::thread::sleep(most.saturating_sub(began.elapsed()));
+}
+
+/// Waits for a task, and has no time for it.
+#[flow(name = "impatient", timeout = "1s")]
+fn impatient(computes: bool) -> Result<()> {
+    dawdle(computes)
+}
+
 /// Sleeps as languages do that look at their clock before they believe it.
 #[flow(name = "wary", retries = 1, delay = "10ms")]
 fn wary() -> Result<u32> {
@@ -121,6 +135,6 @@ fn cancels(n: u32) -> u32 {
 
 retake::component!(
     name: "policies",
-    flows: [leaves, wary, asks, cancels, gives_up, jittered, looks_away, parent_of_parks, parks, ruled],
-    tasks: [tomorrow, flickers, ruled_task, steady],
+    flows: [impatient, leaves, wary, asks, cancels, gives_up, jittered, looks_away, parent_of_parks, parks, ruled],
+    tasks: [dawdle, tomorrow, flickers, ruled_task, steady],
 );
