@@ -76,6 +76,9 @@ pub trait Runner: Send + Sync {
     fn run_task<'a>(&'a self, attempt: &'a Attempt, logs: Arc<dyn Logs>) -> BoxFuture<'a, Report>;
 
     /// Makes an attempt at a flow, which asks `host` for everything else. Dropping the future stops it.
+    ///
+    /// Each poll of it polls the body, and the host call that the body waits for: the host makes that call beside the
+    /// body, and wakes nobody when it is done. So a body is not spawned, nor polled only when it was woken.
     fn run_flow<'a>(&'a self, attempt: &'a Attempt, host: Arc<dyn FlowHost>) -> BoxFuture<'a, Report>;
 
     /// Returns what was made since the start; nothing where nobody counts.

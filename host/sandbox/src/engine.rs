@@ -38,6 +38,7 @@ pub(crate) fn config(slots: u32) -> Config {
     // Only what compilers for the Component Model emit today: every other proposal is attack surface.
     config
         .wasm_component_model(true)
+        // With it, a poll would not reach a body that was not woken, as `Runner::run_flow` promises.
         .concurrency_support(false)
         .shared_memory(false)
         .wasm_memory64(false)

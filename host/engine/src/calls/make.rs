@@ -26,6 +26,7 @@ impl Calls {
     pub(crate) async fn beside<F: Future>(&self, mut body: Pin<&mut F>) -> F::Output {
         let mut call = pin!(None);
         poll_fn(|cx| {
+            // In this turn, after the body was polled: nothing is gained by polling that once more.
             let mut has_begun = false;
             loop {
                 if let Some(making) = call.as_mut().as_pin_mut() {
