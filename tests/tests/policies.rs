@@ -172,8 +172,11 @@ fn a_sleep_that_an_earlier_attempt_has_slept_is_over() {
 #[test]
 fn a_flow_whose_time_is_over_does_not_wait_for_its_task() {
     let retake = Retake::new();
-    for computes in ["computes=false", "computes=true"] {
-        let run = run(&retake, 1, "impatient", &[computes]);
+    let file = path("policies");
+    // It computes for ever, and it waits for ever.
+    for more in [&[][..], &["--inject", "task:dawdle=hang"]] {
+        retake.expect(1, &[&["run", &file, "--flow", "impatient"], more].concat());
+        let run = newest(&retake);
         let (began, ended) = attempts(&run)[0];
         assert!(run["state"] == "TimedOut" && ended.duration_since(began).as_millis() < 3000, "{run:#}");
         let used = run["attempts"][0]["evidence"]["cpu_us"].as_u64().unwrap();

@@ -299,23 +299,17 @@ impl Calls {
         self.commit(TaskCommit { task: task.into(), past: past.into_iter().collect(), logs }).await;
         {
             let mut table = self.table();
+            // Its place among the others was taken in an earlier go, or is the next, or waits for those before it.
             if has_place || done == table.done_shown + 1 {
-                // Its place among the others was taken in an earlier go, or is the next.
-                table.done_shown = table.done_shown.max(done);
-                let call = &mut table.calls[index as usize];
-                (call.task.done, call.status) = (done, Status::Done(given, ended));
+                table.show(done, (index, given, ended));
             } else {
                 table.unshown.insert(done, (index, given, ended));
             }
-            while let Some((index, given, ended)) = {
+            while let Some((place, shown)) = {
                 let next = table.done_shown + 1;
-                table.unshown.remove(&next)
+                table.unshown.remove_entry(&next)
             } {
-                table.done_shown += 1;
-                let place = table.done_shown;
-                let call = &mut table.calls[index as usize];
-                call.task.done = place;
-                call.status = Status::Done(given, ended);
+                table.show(place, shown);
             }
             table.busy = table.busy.saturating_sub(1);
             self.maybe_suspend(&mut table);

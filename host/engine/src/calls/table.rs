@@ -171,6 +171,13 @@ impl Table {
         std::mem::take(&mut self.logs)
     }
 
+    /// Shows the body what a call came to, at its place in the order of completion.
+    pub(super) fn show(&mut self, place: u32, (index, given, ended): (u32, Given, Timestamp)) {
+        self.done_shown = self.done_shown.max(place);
+        let call = &mut self.calls[index as usize];
+        (call.task.done, call.status) = (place, Status::Done(given, ended));
+    }
+
     /// Gives a call its number: its place among the calls of the attempt, or the next that is free. An attempt that
     /// is resumed asks in the same order, so a call that was never kept has the same number again, and its task the
     /// same idempotency key.
