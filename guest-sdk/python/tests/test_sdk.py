@@ -1,9 +1,7 @@
 """The SDK without a host. What a host makes of it is in `tests/tests/languages.rs`."""
 
 import contextlib
-import dataclasses
 import datetime
-import enum
 import io
 import logging
 import os
@@ -16,7 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
 
 import retake
-from retake import Failure, _declaration, _schema, exponential_backoff, flow, task, unmapped
+from retake import Failure, _declaration, exponential_backoff, flow, task, unmapped
 from retake._failure import raised
 from retake._policy import policy
 
@@ -26,85 +24,10 @@ def told(code: str, message: str, details: str | None) -> types.SimpleNamespace:
     return types.SimpleNamespace(code=code, message=message, retry="by-policy", details=details)
 
 
-class Color(enum.Enum):
-    RED = "red"
-
-
-@dataclasses.dataclass
-class Line:
-    sku: str
-    count: int = 1
-
-
-@dataclasses.dataclass
-class Order:
-    lines: list[Line]
-    color: Color | None = None
-    due: datetime.date | None = None
-    within: "Order | None" = None
-
-
 class Declared(unittest.TestCase):
     def setUp(self) -> None:
         _declaration.FLOWS.clear()
         _declaration.TASKS.clear()
-
-
-class Schemas(Declared):
-    def test_they_follow_from_the_hints(self) -> None:
-        for hint, expected in [
-            (int, {"type": "integer"}),
-            (list[str], {"type": "array", "items": {"type": "string"}}),
-            (dict[str, float], {"type": "object", "additionalProperties": {"type": "number"}}),
-            (typing.Literal["a", 1], {"enum": ["a", 1]}),
-            (int | None, {"anyOf": [{"type": "integer"}, {"type": "null"}]}),
-            (tuple[int, str], {"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}], "minItems": 2, "maxItems": 2}),
-            (Color, {"enum": ["red"]}),
-            (datetime.datetime, {"type": "string", "format": "date-time"}),
-            (typing.Annotated[str, "A name."], {"type": "string", "description": "A name."}),
-            (typing.Any, {}),
-            (object(), {}),
-        ]:
-            self.assertEqual(_schema.schema(hint, {}), expected, hint)
-
-    def test_a_dataclass_is_an_object_and_may_hold_itself(self) -> None:
-        found = _schema.schema(Order, {})
-        self.assertEqual(found["required"], ["lines"])
-        self.assertEqual(found["properties"]["lines"]["items"]["properties"]["count"], {"type": "integer", "default": 1})
-        self.assertFalse(found["additionalProperties"])
-        self.assertEqual(found["properties"]["within"]["anyOf"][0], {})
-
-    def test_values_go_there_and_back(self) -> None:
-        order = Order([Line("a", 2)], Color.RED, datetime.date(2026, 11, 26), Order([]))
-        as_json = _schema.encode(order)
-        self.assertEqual(as_json["due"], "2026-11-26")
-        self.assertEqual(_schema.decode(Order, as_json), order)
-        for hint, value in [(set[int], {3, 1}), (tuple[int, ...], (1, 2)), (dict[str, Line], {"x": Line("b")}), (float, 2.0)]:
-            self.assertEqual(_schema.decode(hint, _schema.encode(value)), value)
-        self.assertEqual(_schema.decode(Line | str, "text"), "text")
-        self.assertEqual(_schema.decode(Line | str, {"sku": "a"}), Line("a"))
-
-    def test_what_has_no_place_in_json_is_refused(self) -> None:
-        for value in [b"bytes", object(), {1: 2}]:
-            with self.assertRaises(TypeError):
-                _schema.encode(value)
-
-    def test_a_model_makes_its_own(self) -> None:
-        class Model:
-            @classmethod
-            def model_json_schema(cls) -> dict[str, typing.Any]:
-                return {"type": "object", "properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": {"A": {"type": "integer"}}}
-
-            @classmethod
-            def model_validate(cls, value: typing.Any) -> "tuple[str, typing.Any]":
-                return ("made", value)
-
-        @task
-        def t(model: Model) -> None: ...
-
-        t.hints  # noqa: B018
-        self.assertEqual(t.schema()["$defs"], {"A": {"type": "integer"}})
-        self.assertEqual(_schema.decode(Model, {"a": 1}), ("made", {"a": 1}))
 
 
 class Policies(unittest.TestCase):

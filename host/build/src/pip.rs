@@ -6,10 +6,17 @@ use std::process::Command;
 use crate::error::{Error, Kind, Result};
 use crate::steps::{Tell, command, peek, tools_dir, work};
 
+/// Starts pip, wherever this machine has it, but not a file of the project that is called as one of its modules.
+const PIP: &str = "
+import runpy, sys
+sys.path[:] = [it for it in sys.path if it]
+runpy.run_module('pip', run_name='__main__', alter_sys=True)
+";
+
 /// Returns where packages are, in these versions and in a directory of their own; installs them unless they are there.
 /// `why` says what they are for.
 pub(crate) fn ensure(packages: &[&str], program: &str, why: &str, dir: &Path, tell: Tell<'_>) -> Result<PathBuf> {
-    if peek(command("python3", dir).args(["-m", "pip", "--version"])).is_none() {
+    if peek(python(dir).args(["-c", PIP, "--version"])).is_none() {
         let message =
             format!("`python3 -m pip` does not answer, and is needed to install {}: {why}", packages.join(" and "));
         return Err(Error::new(
@@ -37,8 +44,19 @@ pub(crate) fn program_of(home: &Path, program: &str, dir: &Path) -> Command {
 
 /// Installs packages into a directory of their own.
 pub(crate) fn pip(into: &Path, dir: &Path) -> Command {
-    let mut pip = command("python3", dir);
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--upgrade", "--target"]).arg(into);
+    let mut pip = python(dir);
+    pip.args(["-c", PIP, "install", "--quiet", "--disable-pip-version-check", "--upgrade"]);
+    // What else this machine has is not the author's concern, and not looked at.
+    pip.args(["--no-warn-conflicts", "--target"]).arg(into);
     pip.env("PIP_ROOT_USER_ACTION", "ignore"); // The directory is our own.
     pip
+}
+
+/// Returns a command of this machine's Python, without what somebody has set for programs of their own.
+fn python(dir: &Path) -> Command {
+    let mut python = command("python3", dir);
+    for name in ["PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PIP_TARGET", "PIP_PREFIX", "PIP_USER"] {
+        python.env_remove(name);
+    }
+    python
 }

@@ -18,6 +18,8 @@ use crate::watch::Sources;
 const COMPONENTIZE: &str = "0.25.1";
 /// The Python that it puts into them: packages have to be for that one.
 const PYTHON: &str = "3.14";
+/// What `ZoneInfo` knows of time zones.
+const ZONES: &str = "tzdata==2026.6";
 /// Below the project's directory.
 const OUT: &str = "target/retake";
 /// What is in a project's `[project]` and `[tool.retake]`, as JSON. Before 3.11, pip has the reader.
@@ -32,6 +34,35 @@ with open('pyproject.toml', 'rb') as file:
 print(json.dumps({'project': read.get('project', {}), 'retake': read.get('tool', {}).get('retake', {})}))
 ";
 
+/// How componentize-py is called: with a component's own Python and packages, and with nothing that this machine, or the
+/// author's environment, happens to have. It would look for `python3`, to add the packages of that. What the
+/// component's Python could not do is in a file, because componentize-py cuts its output.
+const COMPONENTIZE_IT: &str = r#"
+import os, sys
+home, said, *sys.argv[1:] = sys.argv[1:]
+sys.path.insert(0, home)
+for name in list(os.environ):
+    if name == 'VIRTUAL_ENV' or name.startswith('PYTHON'):
+        del os.environ[name]
+os.environ['PATH'] = os.path.join(home, 'no-programs')
+from componentize_py import script
+for attempt in range(2):
+    if os.path.exists(said):
+        os.remove(said)
+    try:
+        script()
+        break
+    except BaseException as error:
+        text = str(error)
+        if os.path.exists(said):
+            with open(said, encoding='utf-8') as file:
+                text = file.read()
+    # The standard library was compiled, once for this machine.
+    if text != 'again':
+        print(text.strip(), file=sys.stderr)
+        sys.exit(1)
+"#;
+
 macro_rules! carried {
     ($($path:literal),* $(,)?) => {
         &[$(($path, include_str!(concat!("../../../guest-sdk/python/", $path)))),*]
@@ -44,15 +75,23 @@ pub(crate) const SDK: &[(&str, &str)] = carried![
     "pyproject.toml",
     "src/retake/__init__.py",
     "src/retake/_body.py",
+    "src/retake/_carried.py",
     "src/retake/_context.py",
     "src/retake/_declaration.py",
+    "src/retake/_exports.py",
     "src/retake/_failure.py",
     "src/retake/_futures.py",
+    "src/retake/_hints.py",
     "src/retake/_host.py",
+    "src/retake/_kinds.py",
+    "src/retake/_plain.py",
     "src/retake/_plugin.py",
     "src/retake/_policy.py",
+    "src/retake/_sandbox.py",
     "src/retake/_schema.py",
+    "src/retake/_source.py",
     "src/retake/_wire.py",
+    "src/retake/_words.py",
     "src/retake/flows.py",
     "src/retake/futures.py",
     "src/retake/logging.py",
@@ -68,11 +107,17 @@ pub(crate) fn ensure(dir: &Path, tell: Tell<'_>) -> Result<PathBuf> {
     pip::ensure(&[&package], "componentize-py", "it makes components of Python", dir, tell)
 }
 
-fn componentize(home: &Path, dir: &Path) -> Command {
-    let mut componentize = pip::program_of(home, "componentize-py", dir);
+fn componentize(home: &Path, dir: &Path, said: &Path) -> Command {
+    let mut componentize = command("python3", dir);
+    componentize.args(["-I", "-S", "-c", COMPONENTIZE_IT]).arg(home).arg(said);
     // What Python says is for people; how it was called from Rust is not.
     componentize.env("RUST_BACKTRACE", "0");
     componentize
+}
+
+/// Returns where time zones are; installs them unless they are there.
+fn zones(dir: &Path, tell: Tell<'_>) -> Result<PathBuf> {
+    pip::ensure(&[ZONES], "tzdata", "`ZoneInfo` reads it", dir, tell)
 }
 
 /// Builds the component of the project in `dir`.
@@ -86,13 +131,18 @@ pub(crate) fn build(dir: &Path, how: How<'_>) -> Result<Built> {
         (how.tell)("building the component, which takes some seconds: an interpreter is put into it, and started");
     }
     let file = dir.join("target").join(format!("{}.wasm", about.name));
-    let mut build = componentize(&home, dir);
+    let mut build = componentize(&home, dir, &out.join("app/said.txt"));
     build.args(["--wit-path"]).arg(out.join("wit")).args(["--world", "flow", "componentize", "retake_app"]);
+    let cache = home.join("standard-library");
+    std::fs::create_dir_all(&cache).during(|| format!("`{}` cannot be made", cache.display()))?;
+    // The application knows them by their place in this list.
     for path in [
         out.join("app"),
         dir.to_owned(),
         sdk(dir, &out, "src/retake/__init__.py", SDK)?.join("src"),
         packages(dir, &out, &about, how.tell)?,
+        zones(dir, how.tell)?,
+        cache,
     ] {
         build.arg("--python-path").arg(path);
     }
@@ -103,7 +153,7 @@ pub(crate) fn build(dir: &Path, how: How<'_>) -> Result<Built> {
         let text = std::fs::read_to_string(module).unwrap_or_default();
         let hint = match text.lines().any(|it| it.starts_with("from prefect") || it.starts_with("import prefect")) {
             true => "write `from retake import flow, task` instead of Prefect's import, and build again",
-            false => "mend what Python says above, and try again; what is imported has to be pure Python",
+            false => "mend what is said above, and build again",
         };
         return Err(Error::new(Kind::Sources, message, hint));
     }
@@ -132,7 +182,8 @@ impl About {
             let message = format!("`{}`: {what}", dir.join("pyproject.toml").display());
             Error::new(Kind::Sources, message, "`retake new NAME --lang python` makes a project to compare with")
         };
-        let output = command("python3", dir).args(["-c", READ]).output().during(|| "`python3` does not run".into())?;
+        let output =
+            command("python3", dir).args(["-I", "-c", READ]).output().during(|| "`python3` does not run".into())?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
             return Err(wrong(said.trim().lines().last().unwrap_or("cannot be read").to_owned()));
@@ -169,9 +220,12 @@ impl About {
     fn app(&self) -> String {
         // JSON's texts are Python's, too.
         let text = |it: &str| Value::from(it).to_string();
+        // What was compiled before is neither read nor written: it may be of a file that has changed since.
         format!(
-            "import {}\nfrom retake._plugin import plugin\n\nPlugin = plugin({}, {}, {})\n",
-            self.module,
+            "import sys\n\nsys.dont_write_bytecode, sys.pycache_prefix = True, \"/none\"\nfrom retake._plugin import build\n\n\
+             Plugin = build({}, ({}, {}, {}), project=\"/1\", packages=\"/3\", zones=\"/4\", cache=\"/5\", \
+             said=\"/0/said.txt\")\n",
+            text(&self.module),
             text(&self.name),
             text(&self.version),
             text(&self.description)
@@ -187,11 +241,16 @@ fn is_sdk(package: &str) -> bool {
 fn packages(dir: &Path, out: &Path, about: &About, tell: Tell<'_>) -> Result<PathBuf> {
     let (into, kept) = (out.join("packages"), out.join("packages.txt"));
     let wanted = about.packages.join("\n");
-    if std::fs::read_to_string(&kept).is_ok_and(|it| it == wanted) || wanted.is_empty() {
-        std::fs::create_dir_all(&into).during(|| format!("`{}` cannot be made", into.display()))?;
+    if std::fs::read_to_string(&kept).is_ok_and(|it| it == wanted) && into.is_dir() {
         return Ok(into);
     }
+    // What is no dependency any more must not be there, and a half of what is neither.
+    let _ = std::fs::remove_file(&kept);
     let _ = std::fs::remove_dir_all(&into);
+    std::fs::create_dir_all(&into).during(|| format!("`{}` cannot be made", into.display()))?;
+    if wanted.is_empty() {
+        return Ok(into);
+    }
     tell(&format!("installing {} for Python {PYTHON}", about.packages.join(", ")));
     let mut pip = pip::pip(&into, dir);
     pip.args(["--only-binary", ":all:", "--platform", "any", "--implementation", "py", "--abi", "none"]);
@@ -234,6 +293,6 @@ mod tests {
         let wrong = of(json!({ "project": { "name": "a" }, "retake": { "module": "a b; import os" } }));
         assert!(wrong.unwrap_err().contains("no name of a module"));
         let quoted = About { description: "a \"b\"\n".into(), ..about };
-        assert!(quoted.app().contains(r#"plugin("a", "1.2", "a \"b\"\n")"#), "{}", quoted.app());
+        assert!(quoted.app().contains(r#"build("flows", ("a", "1.2", "a \"b\"\n"), "#), "{}", quoted.app());
     }
 }

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from . import _host
-from ._failure import Failure, raised
+from ._failure import Failure, raised, said
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,15 @@ def context() -> Run:
 
 def sleep(duration: float | timedelta) -> None:
     """Waits. In a flow it is a durable wait: a long one holds no sandbox, and outlives the host's process."""
+    from ._futures import sleep_beside
+
     seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
+    if seconds < 0:
+        raise ValueError(f"nobody can sleep {seconds} seconds")
     if _host.running is None:
         time.sleep(seconds)
     else:
-        _host.imported("timers").sleep(round(seconds * 1000))
+        sleep_beside(seconds, lambda it: _host.imported("timers").sleep(round(it * 1000)))
 
 
 def secret(name: str) -> str:
@@ -77,21 +83,41 @@ def _value(kind: str, name: str) -> str:
         raise raised(error.value) from None
 
 
+_LEVELS = ((logging.ERROR, "ERROR"), (logging.WARNING, "WARN"), (logging.INFO, "INFO"), (logging.DEBUG, "DEBUG"))
+
+
 class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if _host.running is None:
-            return  # A test's host has gone.
+            return  # Plain Python: what the program has set up shows it.
         log = _host.imported("log")
-        levels = ((logging.ERROR, "ERROR"), (logging.WARNING, "WARN"), (logging.INFO, "INFO"), (logging.DEBUG, "DEBUG"))
-        level = next((name for number, name in levels if record.levelno >= number), "TRACE")
-        log.write(log.Level[level], self.format(record), "")
+        level = next((name for number, name in _LEVELS if record.levelno >= number), "TRACE")
+        try:
+            log.write(log.Level[level], said(self.format(record)), "")
+        except Exception:
+            self.handleError(record)
 
 
 def get_run_logger() -> logging.Logger:
-    """Returns the logger of the run: its lines become log lines, with their level."""
+    """Returns the logger of the run: its lines become log lines, with their level.
+
+    It may be taken while the module is loaded; whoever runs when something is logged is who it is of.
+    """
     logger = logging.getLogger("retake.run")
-    if _host.running is not None and not logger.handlers:
-        logger.setLevel(1)
-        logger.propagate = False
+    if not logger.handlers:
         logger.addHandler(_Handler())
     return logger
+
+
+@contextlib.contextmanager
+def logging_to_host() -> Iterator[None]:
+    """Lets the host, and nobody else, have what is logged."""
+    logger = logging.getLogger("retake.run")
+    before = logger.level, logger.propagate
+    logger.setLevel(1)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.level, logger.propagate = before
+        logger.setLevel(before[0])

@@ -7,6 +7,8 @@ from typing import Any
 
 # "flow" or "task" while one runs in a component or in a test's host; None where the module is plain Python.
 running: str | None = None
+# What runs, by name: the innermost is the last.
+names: list[str] = []
 # What answers instead of a component's imports while a test's host runs something.
 testing: Any = None
 
@@ -17,6 +19,15 @@ class _Err(Exception):
     def __init__(self, value: Any) -> None:
         super().__init__(value)
         self.value = value
+
+
+class Unwound(BaseException):
+    """What a test's host unwinds a body with. No body may take it for a failure."""
+
+
+def is_hosts_own(error: BaseException) -> bool:
+    """Whether an exception is not of the body, but of what runs it."""
+    return isinstance(error, Unwound)
 
 
 def err() -> type[Any]:
@@ -31,6 +42,6 @@ def imported(name: str) -> Any:
     return importlib.import_module(f"wit_world.imports.{name}")
 
 
-def is_flow() -> bool:
-    """Whether a flow's body runs in a host: its calls are the host's to make."""
-    return running == "flow"
+def is_asked() -> bool:
+    """Whether a body runs in a host: its calls are the host's to make, or to refuse."""
+    return running is not None

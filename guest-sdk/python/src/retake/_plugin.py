@@ -1,56 +1,80 @@
-"""What a component exports.
+"""What a component exports, and how it is put together.
 
-It is imported while the component is built, and everything else with it: nothing can be imported later, because a
-sandbox has no files.
+It is imported while the component is built, and what it imports is a part of it. A sandbox has no files: what is
+imported later is found in memory.
 """
 
 from __future__ import annotations
 
 import importlib
-import random
 import sys
-from typing import Any
+import traceback
 
-from componentize_py_types import Err
+from . import _carried, _sandbox
 
-from . import _body, _host, _wire
-from ._declaration import FLOWS, TASKS
-from ._failure import Failure
-
-for _name in ("context", "log", "tasks", "timers", "types", "values"):
-    _host.imported(_name)
-# What the standard library imports only when it is used.
-for _name in ("_strptime", "encodings.ascii", "encodings.idna", "encodings.latin_1"):
-    importlib.import_module(_name)
+# First of all: what the standard library loads from here on is found, and changed, there.
+CARRIED = _carried.Carried()
 
 
-def plugin(name: str, version: str, description: str) -> type:
-    """Returns the class of a component with all flows and tasks that were declared."""
+def build(module: str, about: tuple[str, str, str], *, project: str, packages: str, zones: str, cache: str, said: str) -> type:
+    """Imports the module with the flows and returns the class of a component with all that were declared.
 
-    class Plugin:
-        def describe(self) -> Any:
-            if not FLOWS:
-                raise RuntimeError("there is no flow: put `@flow` before a function")
-            flows = [_wire.flow_info(it) for it in FLOWS.values()]
-            tasks = [_wire.task_info(it) for it in TASKS.values()]
-            return _host.imported("types").ComponentInfo(name, version, description, flows, tasks)
-
-        def run_flow(self, flow: str, parameters: str) -> str:
-            return _run("flow", FLOWS[flow], parameters)
-
-        def run_task(self, task: str, input: str) -> str:
-            return _run("task", TASKS[task], input)
-
-    return Plugin
-
-
-def _run(kind: str, it: Any, given: str) -> str:
-    # The interpreter was started when the component was built: whatever is left to chance is drawn anew, from the host.
-    random.seed()
+    The rest are directories: of the project, of its packages, of the time zones, one that keeps what is the same each
+    time, and the file that is told why it cannot be built.
+    """
+    if CARRIED.add_standard_library("/python", cache):
+        # What that took would be a part of the component: it is built by an interpreter that has just been started.
+        _tell(said, "again")
+        raise SystemExit
     try:
-        return _body.run(kind, it, given)
-    except Failure as failure:
-        raise Err(_wire.failure(failure)) from None
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        return _build(module, about, project, packages, zones)
+    except BaseException as error:
+        _tell(said, _why(error, project))
+        raise
+
+
+def _build(module: str, about: tuple[str, str, str], project: str, packages: str, zones: str) -> type:
+    _sandbox.install(CARRIED.after)
+    CARRIED.add_directory(project, with_data=False)
+    CARRIED.add_directory(packages, with_data=True)
+    CARRIED.add_directory(zones, with_data=True)
+    # Before the finder that reads files: that one writes what it has compiled beside them, and believes it the next time.
+    at = next(n for n, it in enumerate(sys.meta_path) if it.__name__ == "PathFinder")
+    sys.meta_path.insert(at, CARRIED)
+    missing = _carried.Missing(CARRIED)
+    sys.meta_path.append(missing)
+    importlib.import_module(module)
+    from . import _source
+    from ._exports import Plugin
+
+    _source.check(CARRIED, project)
+    made = Plugin.of(*about)
+    # Nobody is to look for files from here on.
+    sys.meta_path[:] = [it for it in sys.meta_path if getattr(it, "__name__", "") != "PathFinder"]
+    sys.path_importer_cache.clear()
+    for name in ("stdout", "stderr"):
+        getattr(sys, name).reconfigure(errors="retake")
+    return made
+
+
+def _tell(file: str, text: str) -> None:
+    with open(file, "w", encoding="utf-8", errors="replace") as said:
+        said.write(text)
+
+
+def _why(error: BaseException, project: str) -> str:
+    """Returns what an author is told: the message alone of what we refuse, and a traceback without our own lines."""
+    from ._hints import Undeclarable
+    from ._source import Refused
+
+    if isinstance(error, (Undeclarable, Refused)):
+        return f"{error}\n"
+    within = error.__traceback__
+    while within is not None and not within.tb_frame.f_code.co_filename.startswith(f"{project}/"):
+        within = within.tb_next
+    if within is None and not isinstance(error, SyntaxError):
+        if isinstance(error, ModuleNotFoundError):
+            return f"{error}\n"
+        within = error.__traceback__
+    text = "".join(traceback.format_exception(error.with_traceback(within)))
+    return text.replace(f'"{project}/', '"')

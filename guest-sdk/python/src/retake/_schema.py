@@ -1,232 +1,106 @@
-"""Type hints, JSON Schemas and JSON values."""
+"""What a function takes and returns: schemas, and values that go there and back."""
 
 from __future__ import annotations
 
-import dataclasses
-import datetime
-import decimal
-import enum
 import inspect
-import pathlib
-import types
+import json
+import math
 import typing
-import uuid
-from collections import abc
-from typing import Any, Union, get_args, get_origin
+from collections.abc import Callable
+from typing import Any
 
-_PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
-# Written as text, and how it is read again.
-_TEXTS: dict[type, tuple[str | None, Any, Any]] = {
-    datetime.datetime: ("date-time", lambda it: it.isoformat(), datetime.datetime.fromisoformat),
-    datetime.date: ("date", lambda it: it.isoformat(), datetime.date.fromisoformat),
-    datetime.time: ("time", lambda it: it.isoformat(), datetime.time.fromisoformat),
-    uuid.UUID: ("uuid", str, uuid.UUID),
-    decimal.Decimal: (None, str, decimal.Decimal),
-    pathlib.Path: (None, str, pathlib.Path),
-    pathlib.PurePosixPath: (None, str, pathlib.PurePosixPath),
-}
-_LISTS = (list, tuple, set, frozenset, abc.Sequence, abc.Iterable, abc.Collection, abc.Set, abc.Iterator)
-_MAPS = (dict, abc.Mapping, abc.MutableMapping)
+from ._hints import Reader, Undeclarable, description
+from ._kinds import Either, Kind, Plain
+from ._plain import Misfit, Unstorable, of_place, plain, shown
 
 
-def schema(hint: Any, definitions: dict[str, Any], inside: tuple[Any, ...] = ()) -> dict[str, Any]:
-    """Returns the schema of what a hint allows. Definitions of models that make their own are put into `definitions`."""
-    if hint is Any or hint is inspect.Parameter.empty or hint is object or isinstance(hint, typing.TypeVar):
-        return {}
-    if hint is None:
-        return {"type": "null"}
-    origin, args = get_origin(hint), get_args(hint)
-    if origin is typing.Annotated:
-        return schema(args[0], definitions, inside) | _described(args[1:])
-    if isinstance(hint, type) and hint in _PLAIN:
-        return {"type": _PLAIN[hint]}
-    if isinstance(hint, type) and hint in _TEXTS:
-        form = _TEXTS[hint][0]
-        return {"type": "string"} | ({"format": form} if form else {})
-    if origin in (Union, types.UnionType):
-        return {"anyOf": [schema(it, definitions, inside) for it in args]}
-    if origin is typing.Literal:
-        return {"enum": [encode(it) for it in args]}
-    if (origin or hint) in _LISTS:
-        return _list(origin or hint, args, definitions, inside)
-    if (origin or hint) in _MAPS:
-        of = schema(args[1], definitions, inside) if len(args) == 2 else {}
-        return {"type": "object"} | ({"additionalProperties": of} if of else {})
-    if not isinstance(hint, type) or hint in inside:
-        # What cannot be said, or holds itself, may be anything.
-        return {}
-    if issubclass(hint, enum.Enum):
-        return {"enum": [encode(it) for it in hint]}
-    if dataclasses.is_dataclass(hint):
-        return _object(hint, definitions, inside)
-    if typing.is_typeddict(hint):
-        hints = typing.get_type_hints(hint, include_extras=True)
-        properties = {name: schema(_bare(it), definitions, (*inside, hint)) for name, it in hints.items()}
-        return {"type": "object", "properties": properties, "required": sorted(hint.__required_keys__)}
-    return _model(hint, definitions)
+class Signature:
+    """The kinds of a function's parameters, and of what it returns."""
+
+    def __init__(self, what: str, fn: Callable[..., Any], parameters: list[inspect.Parameter], own: dict[str, Any]) -> None:
+        """Reads the hints of `fn`, which is called `what` in messages. Raises `Undeclarable`. `own` are hints that are known."""
+        hints = _hints(what, fn) | own
+        taking, self._returning = Reader(), Reader()
+        self.kinds: dict[str, Kind] = {}
+        self._parameters = {it.name: it for it in parameters}
+        self._notes = {name: description(hint) for name, hint in hints.items()}
+        for it in parameters:
+            kind = _read(taking, hints.get(it.name, Any), f"{what}: its parameter `{it.name}`")
+            if it.default is None and not kind.has(None):
+                # As type checkers once took it: what is None by default may be None.
+                kind = Either([kind, Plain(type(None))])
+            self.kinds[it.name] = kind
+        self.returns = _read(self._returning, hints.get("return", Any), f"{what}: what it returns")
+        self.schema = self._schema(what, taking)
+
+    def _schema(self, what: str, reader: Reader) -> dict[str, Any]:
+        properties, required = {}, []
+        for name, kind in self.kinds.items():
+            default = self._parameters[name].default
+            of = kind.schema() | self._notes.get(name, {})
+            if default is inspect.Parameter.empty:
+                required.append(name)
+            else:
+                try:
+                    of = of | {"default": kind.write(default)}
+                except Unstorable as error:
+                    raise Undeclarable(f"{what}: the default of its parameter `{name}` {of_place(error.at)}{error.what}") from None
+            properties[name] = of
+        found = {"type": "object", "properties": properties, "additionalProperties": False}
+        return found | ({"required": required} if required else {}) | reader.all_definitions()
+
+    @property
+    def returned(self) -> dict[str, Any] | None:
+        """The schema of what it returns, if it says."""
+        found = self.returns.schema()
+        return found | self._returning.all_definitions() if found else None
+
+    def write(self, arguments: dict[str, Any]) -> str:
+        """Returns arguments as JSON. Raises `Unstorable`."""
+        other = Kind()
+        return dumped({name: self.kinds.get(name, other).write(it, (name,)) for name, it in arguments.items()})
+
+    def read(self, given: str) -> dict[str, Any]:
+        """Returns arguments as they are declared. Raises `Misfit`."""
+        other = Kind()
+        return {name: self.kinds.get(name, other).read(it, (name,)) for name, it in loaded(given).items()}
 
 
-def _bare(hint: Any) -> Any:
-    return get_args(hint)[0] if get_origin(hint) in (typing.Required, typing.NotRequired) else hint
-
-
-def _described(notes: tuple[Any, ...]) -> dict[str, Any]:
-    texts = [it for it in notes if isinstance(it, str)]
-    return {"description": texts[0]} if texts else {}
-
-
-def _list(kind: Any, args: tuple[Any, ...], definitions: dict[str, Any], inside: tuple[Any, ...]) -> dict[str, Any]:
-    if kind is tuple and args and args[-1] is not Ellipsis:
-        items = [schema(it, definitions, inside) for it in args]
-        return {"type": "array", "prefixItems": items, "minItems": len(items), "maxItems": len(items)}
-    of = schema(args[0], definitions, inside) if args else {}
-    unique = {"uniqueItems": True} if kind in (set, frozenset, abc.Set) else {}
-    return {"type": "array"} | ({"items": of} if of else {}) | unique
-
-
-def _object(hint: Any, definitions: dict[str, Any], inside: tuple[Any, ...]) -> dict[str, Any]:
-    hints = typing.get_type_hints(hint, include_extras=True)
-    properties, required = {}, []
-    for it in dataclasses.fields(hint):
-        if not it.init:
-            continue
-        of = schema(hints[it.name], definitions, (*inside, hint))
-        if it.default is not dataclasses.MISSING:
-            of = _with_default(of, it.default)
-        elif it.default_factory is dataclasses.MISSING:
-            required.append(it.name)
-        properties[it.name] = of
-    found = {"type": "object", "title": hint.__name__, "properties": properties, "additionalProperties": False}
-    return found | ({"required": required} if required else {})
-
-
-def _model(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:
-    """A class that makes its own schema, as those of pydantic do."""
-    make = getattr(hint, "model_json_schema", None) or getattr(hint, "schema", None)
-    if make is None:
-        return {}
-    found = dict(make())
-    for name in ("$defs", "definitions"):
-        if name in found:
-            definitions.setdefault(name, {}).update(found.pop(name))
-    return found
-
-
-def _with_default(of: dict[str, Any], default: Any) -> dict[str, Any]:
+def _read(reader: Reader, hint: Any, where: str) -> Kind:
     try:
-        return of | {"default": encode(default)}
-    except TypeError:
-        return of
+        return reader.kind(hint)
+    except Undeclarable as error:
+        raise Undeclarable(f"{where} is {error}") from None
 
 
-def parameters(signature: inspect.Signature, hints: dict[str, Any]) -> dict[str, Any]:
-    """Returns the schema of an object with the parameters of a function."""
-    definitions: dict[str, Any] = {}
-    properties, required = {}, []
-    for name, it in signature.parameters.items():
-        of = schema(hints.get(name, Any), definitions)
-        if it.default is inspect.Parameter.empty:
-            required.append(name)
-        else:
-            of = _with_default(of, it.default)
-        properties[name] = of
-    found = {"type": "object", "properties": properties, "additionalProperties": False}
-    return found | ({"required": required} if required else {}) | definitions
+def _hints(what: str, fn: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(fn, include_extras=True)
+    except NameError as error:
+        message = f"{what}: `{error.name}` in its hints is not found: import it at the top, and not for type checkers alone"
+        raise Undeclarable(message) from None
 
 
-def returned(hint: Any) -> dict[str, Any] | None:
-    """Returns the schema of what a function returns, if it says."""
-    definitions: dict[str, Any] = {}
-    found = schema(hint, definitions)
-    return found | definitions if found else None
+def dumped(value: Any) -> str:
+    """Returns JSON text of what is JSON already."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
-def encode(value: Any) -> Any:
-    """Returns a value as JSON knows it."""
-    if value is None or isinstance(value, (bool, str, int, float)):
-        return value.value if isinstance(value, enum.Enum) else value
-    if isinstance(value, enum.Enum):
-        return encode(value.value)
-    for kind, (_, write, _) in _TEXTS.items():
-        if isinstance(value, kind):
-            return write(value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {it.name: encode(getattr(value, it.name)) for it in dataclasses.fields(value)}
-    if isinstance(value, abc.Mapping):
-        wrong = [it for it in value if not isinstance(it, str)]
-        if wrong:
-            raise TypeError(f"keys are text in JSON, not {wrong[0]!r}")
-        return {name: encode(it) for name, it in value.items()}
-    if isinstance(value, (set, frozenset)):
-        # A set has no order, and a call is known by what it is given.
-        return sorted((encode(it) for it in value), key=repr)
-    if isinstance(value, (abc.Sequence, abc.Iterator, range)) and not isinstance(value, (bytes, bytearray)):
-        return [encode(it) for it in value]
-    if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json")
-    if hasattr(value, "dict") and hasattr(value, "json"):
-        return encode(value.dict())
-    raise TypeError(f"{type(value).__name__} has no place in JSON: return a dict, a list or a dataclass")
+def loaded(text: str) -> Any:
+    """Reads JSON text. A number that no `float` can be is refused, and not Infinity."""
+
+    def number(text: str) -> float:
+        found = float(text)
+        if not math.isfinite(found):
+            raise Misfit((), f"has {shown(text)[1:-1]}, which is larger than a `float` can be")
+        return found
+
+    return json.loads(text, parse_float=number)
 
 
-def decode(hint: Any, value: Any) -> Any:
-    """Returns a JSON value as its hint asks for; what does not fit stays as it is."""
-    origin, args = get_origin(hint), get_args(hint)
-    if origin in (typing.Annotated, typing.Required, typing.NotRequired):
-        return decode(args[0], value)
-    if origin in (Union, types.UnionType):
-        return _either(args, value)
-    kind = origin or hint
-    if isinstance(value, list) and kind in _LISTS:
-        return _decoded_list(kind, args, value)
-    if isinstance(value, dict) and kind in _MAPS and len(args) == 2:
-        return {name: decode(args[1], it) for name, it in value.items()}
-    if not isinstance(hint, type):
-        return value
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if hint in _TEXTS and isinstance(value, str):
-        return _TEXTS[hint][2](value)
-    if issubclass(hint, enum.Enum):
-        return next((it for it in hint if encode(it) == value), value)
-    if isinstance(value, dict) and dataclasses.is_dataclass(hint):
-        hints = typing.get_type_hints(hint)
-        known = {it.name for it in dataclasses.fields(hint) if it.init}
-        return hint(**{name: decode(hints[name], it) for name, it in value.items() if name in known})
-    if isinstance(value, dict) and typing.is_typeddict(hint):
-        hints = typing.get_type_hints(hint)
-        return {name: decode(hints.get(name, Any), it) for name, it in value.items()}
-    if isinstance(value, dict) and hasattr(hint, "model_validate"):
-        return hint.model_validate(value)
-    if isinstance(value, dict) and hasattr(hint, "parse_obj"):
-        return hint.parse_obj(value)
-    return value
+def of_anything() -> Kind:
+    """Returns what a function returns that says nothing about it."""
+    return Kind()
 
 
-def _either(args: tuple[Any, ...], value: Any) -> Any:
-    """The first of several that makes something of a value, or says that it is its own already."""
-    if value is None and type(None) in args:
-        return None
-    for it in args:
-        if isinstance(it, type) and it in _PLAIN:
-            if type(value) is it:
-                return value
-            continue
-        try:
-            found = decode(it, value)
-        except (TypeError, ValueError, KeyError):
-            continue
-        if found is not value:
-            return found
-    return value
-
-
-def _decoded_list(kind: Any, args: tuple[Any, ...], value: list[Any]) -> Any:
-    if kind is tuple and args and args[-1] is not Ellipsis:
-        return tuple(decode(it, item) for it, item in zip(args, value, strict=False))
-    items = [decode(args[0], it) for it in value] if args else value
-    if kind in (set, abc.Set):
-        return set(items)
-    if kind in (frozenset, tuple):
-        return kind(items)
-    return items
+__all__ = ["Kind", "Misfit", "Signature", "Undeclarable", "Unstorable", "dumped", "loaded", "of_anything", "plain"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from . import _host
 from ._declaration import Flow, Options, Task
-from ._failure import Failure
+from ._failure import Failure, told
 from ._policy import Policy
 
 
@@ -77,6 +77,7 @@ def task_info(it: Task[Any, Any]) -> Any:
 def failure(of: Failure) -> Any:
     """Returns a failure as the contract has it."""
     types = _host.imported("types")
+    code, message, details = told(of)
     match of.retry:
         case "by-policy":
             advice = types.RetryAdvice_ByPolicy()
@@ -84,4 +85,4 @@ def failure(of: Failure) -> Any:
             advice = types.RetryAdvice_Never()
         case seconds:
             advice = types.RetryAdvice_After(round(float(seconds) * 1000))
-    return types.Failure(of.code, of.message, advice, _json(of.details))
+    return types.Failure(code, message, advice, details)

@@ -11,7 +11,7 @@
 What it does as the host does: states, attempts and their arithmetic (without jitter: a wait is never shorter), rounds,
 what is fed back and what is run again, timeouts of tasks, the order in which calls end, `sleep`, what `context` says.
 What it cannot do: a body is not stopped while it runs, modules keep their variables, and `time` and `random` are the
-machine's. Schemas are checked by the host alone.
+machine's. What is given and returned is checked as the hints say it, and not by what else a schema may say.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any
 
 from . import _body, _host
 from ._declaration import FLOWS, TASKS, Flow
-from ._failure import Failure
+from ._failure import Failure, told
 from ._policy import Policy
 
 __all__ = ["Attempt", "Call", "Host", "Run"]
@@ -37,7 +37,7 @@ _BEGINNING = 1_767_225_600_000
 _FINAL = ("sandbox.cpu", "sandbox.output", "sandbox.denied", "host.cancelled")
 
 
-class _Killed(BaseException):
+class _Killed(_host.Unwound):
     """Unwinds a flow whose host is killed."""
 
 
@@ -276,7 +276,7 @@ class Host:
             books.calls.append(entry)
         entry.asked_in = frame.attempt
         if frame.entry is not None:
-            entry.outcome, entry.ends = _failed("host.not-in-a-task", "only a flow may ask for tasks and flows", "never"), frame.now
+            entry.outcome, entry.ends = _not_in_a_task(frame.entry.name, kind, name), frame.now
         elif it is None:
             entry.outcome, entry.ends = _failed("input.invalid", f"there is no {kind} `{name}`", "never"), frame.now
         elif entry.outcome is None or (entry.outcome.failure is not None and entry.of_attempt != frame.attempt):
@@ -421,9 +421,8 @@ class _Handle:
             raise _Killed
         outcome = entry.outcome or _cancelled()
         if outcome.failure is not None:
-            it = outcome.failure
-            details = None if it.details is None else json.dumps(it.details)
-            raise _host.err()(SimpleNamespace(code=it.code, message=it.message, retry=it.retry, details=details))
+            code, message, details = told(outcome.failure)
+            raise _host.err()(SimpleNamespace(code=code, message=message, retry=outcome.failure.retry, details=details))
         return outcome.result or "null"
 
     def is_done(self) -> bool:
@@ -462,6 +461,9 @@ class _World:
     def sleep(self, milliseconds: int) -> None:
         self._host._frame.now += milliseconds / 1000
 
+    def now(self) -> float:
+        return self._host._frame.now
+
     def write(self, level: enum.Enum, message: str, fields: str) -> None:
         self._host._lines.append(f"{level.name} {message}")
 
@@ -495,11 +497,14 @@ class _World:
 
 
 def _given(flow: Flow[Any, Any], parameters: dict[str, Any]) -> str:
-    from ._schema import encode
-
     bound = flow.signature.bind(**parameters)
     bound.apply_defaults()
-    return json.dumps(encode(bound.arguments))
+    return flow.kinds.write(bound.arguments)
+
+
+def _not_in_a_task(task: str, kind: str, name: str) -> _Outcome:
+    instead = f"call `{name}` from the flow, or make it a plain function"
+    return _failed("host.not-in-a-task", f"task `{task}` called {kind} `{name}`: a task runs alone; {instead}", "never")
 
 
 def _cancelled() -> _Outcome:
