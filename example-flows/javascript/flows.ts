@@ -3,3 +3,4 @@ import "./behaviours.ts";
 import "./fan_out.ts";
 import "./orders.ts";
 import "./retry_it.ts";
+import "./stored.ts";

@@ -5,47 +5,52 @@ import { submit, submitFlow, waitAny } from "retake:flow/tasks@0.1.0";
 import { sleep } from "retake:flow/timers@0.1.0";
 import { secret, variable } from "retake:flow/values@0.1.0";
 import { FLOWS, TASKS } from "./declare.js";
-import { Failure, jsonOf, thrownFor } from "./failure.js";
+import { Failure, setStackReader, thrownFor } from "./failure.js";
 import { setHost } from "./host.js";
+import { decode, encodeAnyhow } from "./json.js";
+import { throwLost } from "./kept.js";
+import { readable } from "./sourcemap.js";
+import { Waiting, kept, lookAfter } from "./waiting.js";
 
-// The engine has one, which would end the attempt without a word.
-globalThis.fetch = async () => {
-  throw new TypeError("a sandbox has no network: there is no fetch");
-};
+// Where the lines of this bundle come from, which `build.mjs` appends to it.
+setStackReader((stack) => (globalThis[Symbol.for("retake.sources")] ? readable(stack, "source.js", globalThis[Symbol.for("retake.sources")]) : stack));
+
+/** What the body that runs has asked for. */
+let asked = [];
 
 /** Calls the host; what it answers with as an error is thrown as a failure, or as the error that its code names. */
-function asked(call) {
+function answered(call) {
   try {
     return call();
   } catch (thrown) {
     const failure = thrown?.payload;
     if (!failure?.code) throw thrown;
     const { code, message, retry, details } = failure;
-    const more = { permanent: retry.tag === "never", retryAfter: retry.tag === "after" ? Number(retry.val) : undefined, details: details === undefined ? undefined : JSON.parse(details) };
+    const more = { permanent: retry.tag === "never", retryAfter: retry.tag === "after" ? Number(retry.val) : undefined, details: details === undefined ? undefined : decode(details) };
     throw thrownFor(new Failure(code, message, more));
   }
 }
 
+const waitForAny = (calls) => waitAny(calls.map((it) => it.handle));
+const waiting = new Waiting(waitForAny);
+
 setHost({
   submit(about, input, { key, runName, policy }) {
     const options = { key, name: runName, retry: policy && wirePolicy(policy) };
-    const made = (about.kind === "flow" ? submitFlow : submit)(about.name, JSON.stringify(input), options);
-    return {
-      handle: made,
-      outcome: () => JSON.parse(asked(() => made.outcome())),
-      isDone: () => made.isDone(),
-      cancel: () => made.cancel(),
-    };
+    const handle = (about.kind === "flow" ? submitFlow : submit)(about.name, input, options);
+    const made = { handle, outcome: () => decode(answered(() => handle.outcome()), about.returns) };
+    return { handle, outcome: () => waiting.outcome(made), isDone: () => handle.isDone(), cancel: () => handle.cancel() };
   },
-  waitAny: (calls) => waitAny(calls.map((it) => it.handle)),
+  note: (about, made) => void asked.push({ about, made }),
+  waitAny: waitForAny,
   context() {
     const { scheduledFor, ...run } = current();
     return { ...run, scheduledFor: new Date(Number(scheduledFor)) };
   },
   sleep: (ms) => sleep(BigInt(ms)),
-  secret: (name) => asked(() => secret(name)),
-  variable: (name) => JSON.parse(asked(() => variable(name))),
-  log: (level, message, fields) => write(level, message, fields === undefined ? "" : (jsonOf(fields) ?? "")),
+  secret: (name) => answered(() => secret(name)),
+  variable: (name) => decode(answered(() => variable(name))),
+  log: (level, message, fields) => write(level, message, fields === undefined ? "" : (encodeAnyhow(fields) ?? "")),
 });
 
 const big = (it) => (it === undefined ? undefined : BigInt(it));
@@ -76,14 +81,18 @@ function info({ about }) {
 
 function wireFailure(failure) {
   const retry = failure.permanent ? { tag: "never" } : failure.retryAfter !== undefined ? { tag: "after", val: BigInt(failure.retryAfter) } : { tag: "by-policy" };
-  return { code: failure.code, message: failure.message, retry, details: failure.details === undefined ? undefined : jsonOf(failure.details) };
+  return { code: failure.code.toWellFormed(), message: failure.message.toWellFormed(), retry, details: failure.details === undefined ? undefined : encodeAnyhow(failure.details) };
 }
 
 async function run(all, name, input) {
+  asked = [];
   try {
     const it = all.get(name);
     if (!it) throw Failure.permanent("unknown-name", `this component has no \`${name}\``);
-    return JSON.stringify((await it.about.run(JSON.parse(input))) ?? null);
+    const result = await kept(it.about.work(input), waiting);
+    await lookAfter(waiting, asked, all === TASKS, (message) => write("warn", message, ""));
+    throwLost();
+    return result;
   } catch (thrown) {
     throw wireFailure(Failure.of(thrown));
   }
@@ -92,13 +101,12 @@ async function run(all, name, input) {
 /** Returns what a component with all flows and tasks that were declared exports. */
 export function plugin(name, version, description) {
   return {
-    describe: () => ({
-      name,
-      version,
-      description,
-      flows: [...FLOWS.values()].map((it) => ({ ...info(it), parameters: JSON.stringify(it.about.input) })),
-      tasks: [...TASKS.values()].map((it) => ({ ...info(it), input: JSON.stringify(it.about.input), version: it.about.version, tags: it.about.tags })),
-    }),
+    describe: () => {
+      throwLost(); // Since the module was loaded.
+      const flows = [...FLOWS.values()].map((it) => ({ ...info(it), parameters: JSON.stringify(it.about.input) }));
+      const tasks = [...TASKS.values()].map((it) => ({ ...info(it), input: JSON.stringify(it.about.input), version: it.about.version, tags: it.about.tags }));
+      return { name, version, description, flows, tasks };
+    },
     runFlow: (flow, parameters) => run(FLOWS, flow, parameters),
     runTask: (task, input) => run(TASKS, task, input),
   };

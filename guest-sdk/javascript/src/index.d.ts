@@ -32,9 +32,13 @@ export interface More {
 }
 
 export function string(more?: More): Schema<string>;
+/** A whole number. One beyond 2^53 is a BigInt, because a `number` would not be exact. */
 export function integer(more?: More): Schema<number>;
 export function number(more?: More): Schema<number>;
 export function boolean(more?: More): Schema<boolean>;
+/** A day as text, `2026-02-28`; and an instant, `2026-02-28T12:30:00Z`. The host refuses what is none. */
+export function date(more?: More): Schema<string>;
+export function dateTime(more?: More): Schema<string>;
 export function any(more?: More): Schema<any>;
 export function literal<const V extends readonly (string | number | boolean | null)[]>(...values: V): Schema<V[number]>;
 export function list<T>(item: Schema<T>, more?: More): Schema<T[]>;
@@ -104,8 +108,11 @@ export interface TaskOptions<S, R = any> extends Common<R> {
 }
 
 /** A task or a child flow that was asked for. To wait for it is to `await` it; what it failed with is thrown then. */
-export class Call<R> implements PromiseLike<R> {
+export class Call<R> implements Promise<R> {
   readonly name: string;
+  readonly [Symbol.toStringTag]: string;
+  catch<B = never>(reject?: ((error: any) => B | PromiseLike<B>) | null): Promise<R | B>;
+  finally(done?: (() => void) | null): Promise<R>;
   then<A = R, B = never>(resolve?: ((it: R) => A | PromiseLike<A>) | null, reject?: ((error: any) => B | PromiseLike<B>) | null): Promise<A | B>;
   /** The one answer that may differ when an attempt goes on: see `waitAny`. */
   readonly isDone: boolean;
@@ -115,7 +122,7 @@ export class Call<R> implements PromiseLike<R> {
 
 export interface Callable<I, R> {
   /** Runs it and waits for what it comes to. Outside of a host it is the body, called. */
-  (...input: {} extends I ? [input?: I] : [input: I]): PromiseLike<R>;
+  (...input: {} extends I ? [input?: I] : [input: I]): Promise<R>;
   /** Asks for it and returns at once; it runs beside the flow. */
   submit(...input: {} extends I ? [input?: I] : [input: I]): Call<R>;
   /** Asks for it once for each input before it waits for any, and returns the results in their order. */
@@ -134,11 +141,14 @@ export function task<R, const S extends Fields | Schema<any> = {}>(options: Task
 /** Waits until one of the calls is done, and returns its place; of several, that of the one done first. */
 export function waitAny(calls: readonly Call<any>[]): Promise<number>;
 
-/** Why a flow or a task did not succeed. Of any other error, the code is its `code`, or the name of its class. */
+/**
+ * Why a flow or a task did not succeed. Of any other error, the code is its `code`, or the name of its class; what led to it (its
+ * `cause`, the errors of an AggregateError) is told in its message.
+ */
 export class Failure extends Error {
-  constructor(code: string, message?: string, more?: { permanent?: boolean; retryAfter?: Duration; details?: unknown });
+  constructor(code: string, message?: string, more?: { permanent?: boolean; retryAfter?: Duration; details?: unknown; cause?: unknown });
   /** One that is not tried again. */
-  static permanent(code: string, message?: string, more?: { details?: unknown }): Failure;
+  static permanent(code: string, message?: string, more?: { details?: unknown; cause?: unknown }): Failure;
   /** What policies and people go by: short and dotted, `http.503`. */
   readonly code: string;
   readonly permanent: boolean;

@@ -5,7 +5,7 @@ import { milliseconds } from "./policy.js";
 export { Call, flow, task, waitAny } from "./declare.js";
 export { Failure } from "./failure.js";
 export { exponential } from "./policy.js";
-export { any, boolean, integer, list, literal, nullable, number, object, optional, schema, string } from "./schema.js";
+export { any, boolean, date, dateTime, integer, list, literal, nullable, number, object, optional, schema, string } from "./schema.js";
 
 /** Returns who is running. Outside of a host it is the first attempt of nobody. */
 export function context() {
@@ -26,7 +26,7 @@ export const secret = (name) => theHost().secret(name);
 export const variable = (name) => theHost().variable(name);
 
 const level = (word) => (message, fields) => {
-  if (hasHost()) theHost().log(word, String(message), fields);
+  if (hasHost()) theHost().log(word, String(message).toWellFormed(), fields);
   else console.error(`${word.toUpperCase()} ${message}`, fields ?? "");
 };
 

@@ -8,6 +8,9 @@ export const string = of("string");
 export const integer = of("integer");
 export const number = of("number");
 export const boolean = of("boolean");
+/** A day as text, `2026-02-28`; and an instant, `2026-02-28T12:30:00Z`. The host checks both. */
+export const date = (more = {}) => string({ format: "date", ...more });
+export const dateTime = (more = {}) => string({ format: "date-time", ...more });
 export const any = (more = {}) => schema({ ...more });
 export const literal = (...values) => schema({ enum: values });
 export const list = (item, more = {}) => schema({ type: "array", items: item.schema, ...more });
@@ -37,11 +40,30 @@ export function inputSchema(declared) {
   return fieldsSchema(declared);
 }
 
-/** Returns an input with what was left out. */
-export function withDefaults(json, input) {
-  const filled = { ...input };
+/** Returns a value with what was left out, wherever in it a schema has a default. A value is never changed in place. */
+export function withDefaults(json, value) {
+  if (value === null || typeof value !== "object" || !json || typeof json !== "object") return value;
+  const alternatives = json.anyOf ?? json.oneOf;
+  if (alternatives) return withDefaults(alternatives.find((it) => fits(it, value)), value);
+  if (Array.isArray(value)) return json.items ? value.map((it) => withDefaults(json.items, it)) : value;
+  const filled = { ...value };
   for (const [name, it] of Object.entries(json.properties ?? {})) {
     if (filled[name] === undefined && it && "default" in it) filled[name] = structuredClone(it.default);
+    if (filled[name] !== undefined) filled[name] = withDefaults(it, filled[name]);
+  }
+  const others = json.additionalProperties;
+  if (others && typeof others === "object") {
+    for (const name of Object.keys(filled)) if (!Object.hasOwn(json.properties ?? {}, name)) filled[name] = withDefaults(others, filled[name]);
   }
   return filled;
+}
+
+/** Tells whether an alternative is meant, by what can be seen of it from above. */
+function fits(json, value) {
+  const isA = (type) => [json.type].flat().includes(type);
+  if (Array.isArray(value)) return isA("array");
+  const known = json.properties ?? {};
+  const isWhole = (json.required ?? []).every((it) => it in value) && (json.additionalProperties !== false || Object.keys(value).every((it) => it in known));
+  const isRight = Object.entries(known).every(([name, it]) => !(name in value) || ((it.const === undefined || it.const === value[name]) && (!it.enum || it.enum.includes(value[name]))));
+  return isA("object") && isWhole && isRight;
 }

@@ -5,11 +5,13 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { Failure, thrownFor } from "./failure.js";
 import { setHost } from "./host.js";
+import { decode, encode, encodeAnyhow } from "./json.js";
+import { Waiting, lookAfter } from "./waiting.js";
 
 const LONGEST_DELAY = 30 * 86_400_000;
 const TASK_TIMEOUT = 60_000;
 const BEGINNING = Date.UTC(2026, 0, 1);
-const FINAL = ["sandbox.cpu", "sandbox.output", "sandbox.denied", "host.cancelled"];
+const FINAL = ["sandbox.cpu", "sandbox.output", "sandbox.denied", "host.cancelled", "host.not-in-a-task", "result.invalid"];
 
 /** What runs: the attempt of a flow or of a task, with its clock. */
 const frames = new AsyncLocalStorage();
@@ -25,9 +27,7 @@ const timedOut = (ms) => failed("sandbox.timeout", `the attempt took longer than
 
 /** Sorts the names of objects, so that the order in which they are written makes no other call. */
 const canonical = (it) =>
-  Array.isArray(it) ? `[${it.map(canonical)}]` : it && typeof it === "object" ? `{${Object.keys(it).sort().map((k) => `${JSON.stringify(k)}:${canonical(it[k])}`)}}` : JSON.stringify(it) ?? "null";
-
-const asJson = (it) => JSON.parse(JSON.stringify(it) ?? "null");
+  Array.isArray(it) ? `[${it.map(canonical)}]` : it && typeof it === "object" ? `{${Object.keys(it).sort().map((k) => `${JSON.stringify(k)}:${canonical(it[k])}`)}}` : encode(it);
 
 class Attempt {
   resumed = 0;
@@ -95,7 +95,7 @@ export class Host {
   }
 
   async run(flow, parameters = {}) {
-    const books = new Books(flow.about, asJson(parameters), flow.about.policy, 0);
+    const books = new Books(flow.about, encode(parameters, flow.about.input), flow.about.policy, 0);
     await this.driveToEnd(books);
     return new Run(this, books);
   }
@@ -118,7 +118,9 @@ export class Host {
     const act = this.#acts.get(about.name)?.shift();
     if (act) return act(timeout);
     try {
-      return { result: asJson(await about.run(input)) };
+      const result = await about.work(input);
+      await lookAfter(frame().waiting, frame().made ?? [], about.kind === "task", (message) => this.logLines.push(`WARN ${message}`));
+      return { result };
     } catch (thrown) {
       return { failure: Failure.of(thrown) };
     }
@@ -170,8 +172,7 @@ export class Host {
 
   #submit(about, input, { key, policy }) {
     const own = frame();
-    const given = asJson(input);
-    const identity = JSON.stringify([about.kind, about.name, about.kind === "task" ? about.version : "1", key === undefined ? canonical(given) : `key:${key}`]);
+    const identity = JSON.stringify([about.kind, about.name, about.kind === "task" ? about.version : "1", key === undefined ? canonical(decode(input)) : `key:${key}`]);
     const occurrence = (own.asked.get(identity) ?? 0) + 1;
     own.asked.set(identity, occurrence);
     const { calls } = own.books;
@@ -183,24 +184,24 @@ export class Host {
     call.askedIn = own.attempt;
     let work = Promise.resolve();
     if (own.call) {
-      Object.assign(call, { outcome: failed("host.not-in-a-task", "only a flow may ask for tasks and flows", { permanent: true }), ends: own.now });
+      Object.assign(call, { outcome: failed("host.not-in-a-task", `task \`${own.call.name}\` called ${about.kind} \`${about.name}\`: a task runs alone; call \`${about.name}\` from the flow, or make it a plain function`, { permanent: true }), ends: own.now });
     } else if (!call.outcome || (call.outcome.failure && call.ofAttempt !== own.attempt)) {
-      const done = about.kind === "flow" ? this.#workOnChild(own, call, about, given, policy) : this.#workOnTask(own, call, about, given, policy);
+      const done = about.kind === "flow" ? this.#workOnChild(own, call, about, input, policy) : this.#workOnTask(own, call, about, input, policy);
       work = done.then(() => void (call.ofAttempt = own.attempt));
     } else if (call.ofAttempt !== own.attempt) {
       call.ends = own.now; // What an earlier attempt came to is there at once; in a resumed one, when it came.
     }
-    return this.#handle(own, call, work);
+    return this.#handle(own, call, work, about);
   }
 
-  async #workOnChild(own, call, about, given, policy) {
-    if (!call.child) call.child = new Books(about, given, policy ?? about.policy, own.now);
+  async #workOnChild(own, call, about, input, policy) {
+    if (!call.child) call.child = new Books(about, input, policy ?? about.policy, own.now);
     else if (call.child.outcome) call.child.newRound(own.now);
     await this.#drive(call.child, own);
     Object.assign(call, { attempts: call.child.attempts, outcome: call.child.outcome, ends: call.child.now });
   }
 
-  async #workOnTask(own, call, about, given, policy = about.policy) {
+  async #workOnTask(own, call, about, input, policy = about.policy) {
     const timeout = about.timeout ?? TASK_TIMEOUT;
     const began = own.now;
     const budget = { spent: 0 };
@@ -208,7 +209,7 @@ export class Host {
       const attempt = new Attempt(call.attempts.length + 1, due);
       call.attempts.push(attempt);
       const inner = { books: own.books, call, attempt: attempt.number, retriesLeft: Math.max(0, policy.retries - budget.spent), now: due, asked: new Map() };
-      let outcome = await frames.run(inner, () => this.#attempt(about, given, timeout));
+      let outcome = await frames.run(inner, () => this.#attempt(about, input, timeout));
       if (inner.now - due > timeout) outcome = timedOut(timeout);
       const ended = Math.min(inner.now, due + timeout);
       attempt.end(ended, outcome.failure);
@@ -221,25 +222,27 @@ export class Host {
     }
   }
 
-  #handle(own, call, work) {
+  #handle(own, call, work, about) {
     let isWorked = false;
     const worked = work.then(() => void (isWorked = true));
+    const outcome = async () => {
+      await worked;
+      own.now = Math.max(own.now, call.ends);
+      const kill = this.#kills.indexOf(call.name);
+      if (kill >= 0) {
+        this.#kills.splice(kill, 1);
+        this.#killed.say();
+        await new Promise(() => {});
+      }
+      const { failure, result } = call.outcome ?? cancelled();
+      if (failure) throw thrownFor(failure);
+      return decode(result, about.returns);
+    };
+    own.waiting ??= new Waiting(waitAny);
     return {
       call,
       worked,
-      outcome: async () => {
-        await worked;
-        own.now = Math.max(own.now, call.ends);
-        const kill = this.#kills.indexOf(call.name);
-        if (kill >= 0) {
-          this.#kills.splice(kill, 1);
-          this.#killed.say();
-          await new Promise(() => {});
-        }
-        const { failure, result } = call.outcome ?? cancelled();
-        if (failure) throw thrownFor(failure);
-        return result;
-      },
+      outcome: () => own.waiting.outcome({ call, worked, outcome }),
       isDone: () => isWorked && call.ends <= own.now,
       cancel: () => {
         if (!isWorked || call.ends > own.now) {
@@ -252,13 +255,8 @@ export class Host {
   #answers() {
     return {
       submit: (about, input, asked) => this.#submit(about, input, asked),
-      waitAny: async (calls) => {
-        const own = frame();
-        await Promise.all(calls.map((it) => it.worked));
-        const first = calls.reduce((best, it, n) => (it.call.ends < calls[best].call.ends ? n : best), 0);
-        own.now = Math.max(own.now, calls[first].call.ends);
-        return first;
-      },
+      note: (about, made) => void (frame().made ??= []).push({ about, made }),
+      waitAny,
       context: () => {
         const { books, call, attempt, retriesLeft } = frame();
         const more = call ? { task: call.name, taskRunId: `task_test_${books.calls.indexOf(call) + 1}` } : {};
@@ -268,7 +266,7 @@ export class Host {
       sleep: async (ms) => void (frame().now += ms),
       secret: (name) => this.#value("secret", name),
       variable: (name) => this.#value("variable", name),
-      log: (level, message, fields) => void this.logLines.push(`${level.toUpperCase()} ${message}${fields ? ` ${JSON.stringify(fields)}` : ""}`),
+      log: (level, message, fields) => void this.logLines.push(`${level.toUpperCase()} ${message}${fields ? ` ${encodeAnyhow(fields)}` : ""}`),
     };
   }
 
@@ -276,6 +274,15 @@ export class Host {
     if (!this.#values.has(`${kind} ${name}`)) throw Failure.permanent("sandbox.denied", `the test grants no ${kind} \`${name}\`: new Host().${kind}(${JSON.stringify(name)}, …)`);
     return this.#values.get(`${kind} ${name}`);
   }
+}
+
+/** Waits until one of the calls is done, on the clock of the body that asks. */
+async function waitAny(calls) {
+  const own = frame();
+  await Promise.all(calls.map((it) => it.worked));
+  const first = calls.reduce((best, it, n) => (it.call.ends < calls[best].call.ends ? n : best), 0);
+  own.now = Math.max(own.now, calls[first].call.ends);
+  return first;
 }
 
 /** A promise that somebody keeps by saying so. */
@@ -297,7 +304,8 @@ export class Run {
   }
   get result() {
     if (this.#books.outcome?.failure) throw this.#books.outcome.failure;
-    return this.#books.outcome?.result;
+    const { outcome, about } = this.#books;
+    return outcome && decode(outcome.result, about.returns);
   }
   get failure() {
     return this.#books.outcome?.failure;

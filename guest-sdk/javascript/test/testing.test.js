@@ -110,3 +110,49 @@ test("without a host a call is the body", async () => {
   assert.equal(await reserve({ order: 1 }), "reservation for 1");
   assert.throws(() => reserve.submit({ order: 1 }), /this needs a host/);
 });
+
+const later = task({ name: "later", input: { ms: integer() } }, async ({ ms }) => {
+  await sleep(ms);
+  return ms;
+});
+const races = flow({ name: "races" }, async () => {
+  const calls = [3000, 1000, 2000].map((ms) => later.submit({ ms }));
+  const first = await Promise.race(calls);
+  const caught = await odd.submit({ n: 2 }).catch((it) => it.name).finally(() => log.info("at last"));
+  const settled = await Promise.allSettled([odd.submit({ n: 2 }), odd.submit({ n: NaN })]);
+  return [first, caught, settled.map((it) => it.reason.code ?? it.reason.name), await Promise.any([odd.submit({ n: 4 }), odd.submit({ n: 5 })])];
+});
+const chains = flow({ name: "chains" }, async () => {
+  await Promise.all([0, 1].map(async (k) => { for (let n = 0; n < 3; n += 1) await later({ ms: 1000 + k + n / 10 }); }));
+});
+const leftAlone = flow({ name: "left-alone" }, async () => {
+  odd.submit({ n: 2 });
+  [1000, 2000].forEach(async (ms) => log.info(`done ${await later({ ms })}`));
+});
+const inner = task({ name: "inner" }, async () => reserve({ order: 1 }));
+const asksWithin = flow({ name: "asks-within" }, async () => inner());
+const returns = (name, value) => flow({ name }, async () => value);
+const lostInput = flow({ name: "lost-input" }, async () => void odd.submit({ n: NaN }));
+
+test("the first of several is the one that is done first", async () => {
+  const run = await new Host().run(races);
+  assert.deepEqual(run.result, [1000, "RangeError", ["RangeError", "input.invalid"], 5]);
+  assert.deepEqual(run.logLines, ["INFO at last"]);
+});
+
+test("independent chains run beside each other", async () => {
+  assert.equal((await new Host().run(chains)).took, 3005);
+});
+
+test("what nobody waits for is looked after", async () => {
+  assert.deepEqual((await new Host().run(leftAlone)).logLines, ["INFO done 1000", "INFO done 2000", "WARN nobody waited for task `odd`, so that a failure of it would be seen by nobody: `await` each call"]);
+  assert.equal((await new Host().run(lostInput)).failure.code, "input.invalid");
+});
+
+test("results and calls are refused as by the host", async () => {
+  const run = await new Host().run(returns("nan", { rows: [NaN] }));
+  assert.deepEqual([run.failure.code, run.failure.permanent, run.failure.message], ["result.invalid", true, "flow `nan`: its result at `/rows/0` is NaN, which JSON cannot say"]);
+  assert.equal((await new Host().run(returns("big", 2n ** 70n))).result, 2n ** 70n);
+  const { failure } = await new Host().run(asksWithin);
+  assert.deepEqual([failure.code, failure.message], ["host.not-in-a-task", "task `inner` called task `reserve`: a task runs alone; call `reserve` from the flow, or make it a plain function"]);
+});

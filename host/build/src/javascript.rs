@@ -39,10 +39,15 @@ pub(crate) const SDK: &[(&str, &str)] = carried![
     "src/host.js",
     "src/index.d.ts",
     "src/index.js",
+    "src/json.js",
+    "src/kept.js",
+    "src/missing.js",
     "src/policy.js",
     "src/schema.js",
+    "src/sourcemap.js",
     "src/testing.d.ts",
     "src/testing.js",
+    "src/waiting.js",
     "tools.json",
 ];
 
@@ -81,7 +86,8 @@ pub(crate) fn build(dir: &Path, how: How<'_>) -> Result<Built> {
     let home = ensure(dir, how.tell)?;
     let out = dir.join(OUT);
     let about = About::read(dir)?;
-    if about.has_packages && !dir.join("node_modules").is_dir() {
+    // A package that was added since is installed, too.
+    if about.packages.iter().any(|it| !dir.join("node_modules").join(it).is_dir()) {
         (how.tell)("installing the packages that the project depends on, with npm");
         work(&mut npm_install(dir))?;
     }
@@ -109,7 +115,8 @@ pub(crate) fn sources(dir: &Path) -> Sources {
 /// What a project says about itself.
 struct About {
     name: String,
-    has_packages: bool,
+    /// What it depends on.
+    packages: Vec<String>,
 }
 
 impl About {
@@ -127,8 +134,9 @@ impl About {
         if name.trim_matches('.').is_empty() || !name.chars().all(fits) {
             return Err(wrong("there is no `name`, or none that a file can have".into()));
         }
-        let has_packages = read["dependencies"].as_object().is_some_and(|it| it.keys().any(|it| it != "retake"));
-        Ok(Self { name: name.to_owned(), has_packages })
+        let packages = read["dependencies"].as_object().into_iter().flat_map(|it| it.keys());
+        let packages = packages.filter(|it| *it != "retake").cloned().collect();
+        Ok(Self { name: name.to_owned(), packages })
     }
 }
 

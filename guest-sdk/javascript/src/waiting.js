@@ -1,0 +1,112 @@
+// Waiting for calls, where to wait for one stops everything else; and those that nobody waits for.
+
+import { Failure } from "./failure.js";
+
+/** Of more than so many calls the later ones are looked at when earlier ones are done: each look costs as many as it sees. */
+const AT_ONCE = 64;
+
+// As they were when this was loaded: a test may put a clock of its own in their place.
+const { setImmediate, setTimeout } = globalThis;
+
+/** Timers that somebody set: while there are some, something may yet happen. */
+const timers = new Set();
+let whenTimed = () => undefined;
+
+/** Lets a timer be known while it runs. */
+function known(set, clear, isRepeated) {
+  const [plainSet, plainClear] = [globalThis[set], globalThis[clear]];
+  const forget = (id) => timers.delete(id) && whenTimed();
+  globalThis[set] = (body, ms, ...given) => {
+    const id = plainSet(() => {
+      if (!isRepeated) forget(id);
+      body(...given);
+    }, ms);
+    timers.add(id);
+    return id;
+  };
+  globalThis[clear] = (id) => {
+    plainClear(id);
+    forget(id);
+  };
+}
+
+/** Watches timers from now on: for a sandbox, in which nothing else happens by itself. */
+export function watchTimers() {
+  known("setTimeout", "clearTimeout", false);
+  known("setInterval", "clearInterval", true);
+}
+
+/** So often everything goes on before it is said that nothing will: the engine does some things in steps. */
+const PATIENCE = 100;
+
+/** Waits for what a body comes to; fails when it waits for a promise that nobody will ever keep. */
+export async function kept(body, waiting) {
+  let isDone = false;
+  const done = body.finally(() => (isDone = true));
+  done.catch(() => undefined);
+  for (let quiet = 0; !isDone; quiet += 1) {
+    if (waiting.isOpen) quiet = 0;
+    if (timers.size) await new Promise((fired) => (whenTimed = fired));
+    if (quiet > PATIENCE) throw new Failure("promise.unkept", "the body awaits a promise that nobody will keep: nothing is left that could resolve it");
+    await idle();
+  }
+  return done;
+}
+
+/** Lets everything go on that can: what waits for nothing but a promise. */
+const idle = () => new Promise((done) => (setImmediate ? setImmediate(done) : setTimeout(done, 0)));
+
+/** Waits for the calls of a body in the order in which they are done. */
+export class Waiting {
+  #open = [];
+  #goesOn = false;
+  #waitAny;
+  constructor(waitAny) {
+    this.#waitAny = waitAny;
+  }
+
+  /** Returns a promise of what a call comes to. */
+  outcome(made) {
+    return new Promise((resolve, reject) => {
+      this.#open.push({ made, resolve, reject });
+      if (!this.#goesOn) void this.#goOn();
+    });
+  }
+
+  get isOpen() {
+    return this.#goesOn;
+  }
+
+  /** Waits until nobody waits any more. */
+  async untilDone() {
+    for (await idle(); this.#goesOn; await idle());
+  }
+
+  async #goOn() {
+    this.#goesOn = true;
+    // Whoever waited for the last one may ask for more, and that is to run beside what is still waited for.
+    for (await idle(); this.#open.length; await idle()) {
+      const seen = this.#open.slice(0, AT_ONCE).map((it) => it.made);
+      const [{ made, resolve, reject }] = this.#open.splice(seen.length > 1 ? await this.#waitAny(seen) : 0, 1);
+      try {
+        resolve(await made.outcome());
+      } catch (thrown) {
+        reject(thrown);
+      }
+    }
+    this.#goesOn = false;
+  }
+}
+
+/**
+ * Looks after what a body that has succeeded left behind: functions that still wait for calls, as those that `forEach` was given,
+ * go on to their ends, and of calls that nobody waits for it is said, because what they fail with would be lost.
+ */
+export async function lookAfter(waiting, calls, isTask, warn) {
+  await waiting?.untilDone();
+  const open = calls.filter(({ made }) => !made.isAwaited);
+  // What cannot come to anything is told at once.
+  for (const { made } of open) if (made.refused || isTask) await made.outcome();
+  const names = [...new Set(open.map(({ about }) => `${about.kind} \`${about.name}\``))];
+  if (names.length) warn(`nobody waited for ${names.join(", ")}, so that a failure of it would be seen by nobody: \`await\` each call`);
+}
