@@ -162,10 +162,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let of = |text: &str| {
             std::fs::write(dir.path().join("package.json"), text).unwrap();
-            About::read(dir.path()).map(|it| (it.name, it.has_packages)).map_err(|it| it.message)
+            About::read(dir.path()).map(|it| (it.name, it.packages.len())).map_err(|it| it.message)
         };
-        assert_eq!(of(r#"{"name": "@team/hello"}"#).unwrap(), ("hello".into(), false));
-        assert_eq!(of(r#"{"name": "a", "dependencies": {"retake": "*", "zod": "4"}}"#).unwrap(), ("a".into(), true));
+        assert_eq!(of(r#"{"name": "@team/hello"}"#).unwrap(), ("hello".into(), 0));
+        assert_eq!(of(r#"{"name": "a", "dependencies": {"retake": "*", "zod": "4"}}"#).unwrap(), ("a".into(), 1));
         assert!(of("{}").unwrap_err().contains("there is no `name`"));
         assert!(of(r#"{"name": ".."}"#).is_err());
         assert!(of("{").unwrap_err().contains("package.json"));
