@@ -1,9 +1,6 @@
 package retake
 
-import (
-	"encoding/json"
-	"time"
-)
+import "time"
 
 // asked is what a call has of its own.
 type asked struct {
@@ -40,9 +37,9 @@ func (fn *Fn[In, Out]) Call(in In) (Out, error) { return fn.Submit(in).Outcome()
 func (fn *Fn[In, Out]) Submit(in In) *Pending[Out] {
 	input, err := encode(in)
 	if err != nil {
-		return &Pending[Out]{refused: err}
+		return &Pending[Out]{about: fn.about, refused: Permanent("input.invalid", "%s `%s`: its input %v", fn.about.kind(), fn.about.name, err)}
 	}
-	return &Pending[Out]{call: submit(fn.about, input, fn.asked)}
+	return &Pending[Out]{about: fn.about, call: submit(fn.about, input, fn.asked)}
 }
 
 // Map asks for it once for each input before it waits for any, and returns the results in the order of the inputs; or the
@@ -65,6 +62,7 @@ func (fn *Fn[In, Out]) Map(inputs []In) ([]Out, error) {
 // Pending is a task or a child flow that was asked for. Dropping it does not cancel it: when the flow returns, the host
 // waits for what still runs.
 type Pending[Out any] struct {
+	about   *declared
 	call    *call
 	refused error
 }
@@ -80,8 +78,10 @@ func (p *Pending[Out]) Outcome() (Out, error) {
 		return out, err
 	}
 	// Of a kept result, what this code does not know any more is left out.
-	err = json.Unmarshal([]byte(text), &out)
-	return out, err
+	if err := read([]byte(text), &out, false); err != nil {
+		return out, Permanent("result.invalid", "%s `%s`: its result is not what this code expects: %v", p.about.kind(), p.about.name, err)
+	}
+	return out, nil
 }
 
 // Done tells whether the outcome is there. The one answer that may differ when an attempt goes on; see WaitAny.

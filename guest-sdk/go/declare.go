@@ -1,8 +1,6 @@
 package retake
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"reflect"
 )
@@ -22,6 +20,13 @@ type declared struct {
 	input   map[string]any
 	returns map[string]any
 	run     func(input string) (string, error)
+}
+
+func (d *declared) kind() string {
+	if d.isFlow {
+		return "flow"
+	}
+	return "task"
 }
 
 // The name is set by `retake build`.
@@ -54,17 +59,22 @@ func declare[In, Out any](name string, isFlow bool, body func(In) (Out, error), 
 	if in.Kind() != reflect.Struct {
 		panic(fmt.Sprintf("retake: `%s` takes %s; let it take a struct, whose fields are its parameters", name, in))
 	}
-	about.input, about.returns = inputSchema(in), resultSchema(reflect.TypeFor[Out]())
+	about.input = schemaOf(about.kind()+" `"+name+"`: its input", in)
+	about.returns = schemaOf(about.kind()+" `"+name+"`: its result", reflect.TypeFor[Out]())
 	about.run = func(input string) (string, error) {
 		var given In
 		if err := decode(input, &given); err != nil {
-			return "", &Failure{Code: "arguments.invalid", Message: err.Error(), Final: true}
+			return "", Permanent("input.invalid", "%s `%s`: its input cannot be read: %v", about.kind(), name, err)
 		}
 		out, err := body(given)
 		if err != nil {
 			return "", err
 		}
-		return encode(out)
+		text, err := encode(out)
+		if err != nil {
+			return "", Permanent("result.invalid", "%s `%s`: its result %v", about.kind(), name, err)
+		}
+		return text, nil
 	}
 	return &Fn[In, Out]{about: about, body: body}
 }
@@ -85,24 +95,3 @@ func About(version, description string) {
 
 // Inline runs the body right here: without the host, a sandbox or retries. For tests.
 func (fn *Fn[In, Out]) Inline(in In) (Out, error) { return fn.body(in) }
-
-// decode reads JSON into a value with the defaults of its fields.
-func decode(text string, into any) error {
-	value := reflect.ValueOf(into).Elem()
-	if err := setDefaults(value); err != nil {
-		return err
-	}
-	decoder := json.NewDecoder(bytes.NewReader([]byte(text)))
-	decoder.DisallowUnknownFields()
-	return decoder.Decode(into)
-}
-
-func encode(value any) (string, error) {
-	var out bytes.Buffer
-	encoder := json.NewEncoder(&out)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(value); err != nil {
-		return "", &Failure{Code: "result.invalid", Message: "the result cannot become JSON: " + err.Error(), Final: true}
-	}
-	return string(bytes.TrimRight(out.Bytes(), "\n")), nil
-}

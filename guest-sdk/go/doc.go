@@ -25,7 +25,7 @@
 // result kept. What succeeded in an earlier attempt is fed back and not run again.
 //
 // A task or a flow takes one struct, whose fields are its parameters: their JSON names, `desc:"…"` for people,
-// `default:"…"` (JSON, or text for a string) for what may be left out (not within lists and maps), `enum:"a,b"` for a string of few. A pointer, and a
+// `default:"…"` (JSON, or text for a string) for what may be left out, `enum:"a,b"` for a string of few. A pointer, and a
 // field with `omitempty`, may be left out too. A schema is made of it, which the host checks before a sandbox is made.
 //
 // Outside of WebAssembly there is no host: bodies are called by Inline, and whatever needs a host panics.

@@ -1,10 +1,10 @@
 package retake
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 	"time"
 )
 
@@ -49,17 +49,71 @@ func Permanent(code, format string, values ...any) *Failure {
 
 // failureOf returns the failure that an error is.
 func failureOf(err error) *Failure {
+	if denied := deniedOf(err); denied != nil {
+		return denied
+	}
+	message := said(err)
 	var failure *Failure
-	if errors.As(err, &failure) {
-		if failure.Error() == err.Error() {
+	if errors.As(err, &failure) && failure != nil {
+		if failure.Error() == message {
 			return failure
 		}
 		// What was wrapped around it is for people.
 		wrapped := *failure
-		wrapped.Message = err.Error()
+		wrapped.Message = message
 		return &wrapped
 	}
-	return &Failure{Code: codeOf(err), Message: err.Error()}
+	return &Failure{Code: codeOf(err), Message: message}
+}
+
+// said returns what an error says, even when it is a nil pointer and panics over it.
+func said(err error) (text string) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			text = fmt.Sprintf("an error of the type %T that says nothing: %v", err, reason)
+		}
+	}()
+	return err.Error()
+}
+
+// deniedOf returns the failure of whoever asked for the network: `net` has none here, and says so in many ways. It is known by
+// the names of its types, because a component without it is smaller by a third.
+func deniedOf(err error) *Failure {
+	host, isNetwork := "", false
+	for it := err; it != nil; it = errors.Unwrap(it) {
+		value := reflect.Indirect(reflect.ValueOf(it))
+		if value.Kind() != reflect.Struct {
+			continue
+		}
+		text := func(field string) string {
+			if it := value.FieldByName(field); it.Kind() == reflect.String {
+				return it.String()
+			}
+			return ""
+		}
+		switch of := value.Type(); of.PkgPath() + "." + of.Name() {
+		case "net/url.Error":
+			if _, rest, found := strings.Cut(text("URL"), "://"); found {
+				host, _, _ = strings.Cut(strings.FieldsFunc(rest+"/", func(c rune) bool { return c == '/' || c == '?' })[0], ":")
+			}
+		case "net.DNSError":
+			isNetwork, host = true, text("Name")
+		case "net.OpError":
+			op := text("Op")
+			isNetwork = isNetwork || op == "dial" || op == "listen"
+		}
+	}
+	if !isNetwork {
+		return nil
+	}
+	what := "it"
+	failure := &Failure{Code: "sandbox.denied", Final: true}
+	if host != "" {
+		what, failure.Details = "`"+host+"`", map[string]string{"host": host}
+	}
+	failure.Message = "the network is not granted to this run: " + what +
+		" cannot be reached from a sandbox; only secrets and variables can be granted today"
+	return failure
 }
 
 func codeOf(err error) string {
@@ -78,11 +132,15 @@ func codeOf(err error) string {
 	}
 }
 
+// detailsJSON returns the details as JSON. A failure must not be lost to a mistake in its details: what cannot become JSON
+// is told as text.
 func (f *Failure) detailsJSON() (string, bool) {
 	if f.Details == nil {
 		return "", false
 	}
-	text, err := json.Marshal(f.Details)
-	// A failure must not be lost to a mistake in its details.
-	return string(text), err == nil
+	if text, err := encode(f.Details); err == nil {
+		return text, true
+	}
+	text, err := encode(strings.ToValidUTF8(fmt.Sprintf("%+v", f.Details), "\uFFFD"))
+	return text, err == nil
 }

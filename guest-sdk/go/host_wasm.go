@@ -4,6 +4,7 @@ package retake
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 
 	"retake/internal/bindings/export_retake_flow_plugin"
@@ -53,7 +54,8 @@ func (f *Failure) wire() retake_flow_types.Failure {
 	if text, ok := f.detailsJSON(); ok {
 		details = witTypes.Some(text)
 	}
-	return retake_flow_types.Failure{Code: f.Code, Message: f.Message, Retry: advice, Details: details}
+	code, message := strings.ToValidUTF8(f.Code, "\uFFFD"), strings.ToValidUTF8(f.Message, "\uFFFD")
+	return retake_flow_types.Failure{Code: code, Message: message, Retry: advice, Details: details}
 }
 
 func unwire(f retake_flow_types.Failure) *Failure {
@@ -66,7 +68,7 @@ func unwire(f retake_flow_types.Failure) *Failure {
 	}
 	if f.Details.IsSome() {
 		// What the host hands over is JSON.
-		_ = json.Unmarshal([]byte(f.Details.Some()), &failure.Details)
+		_ = read([]byte(f.Details.Some()), &failure.Details, false)
 	}
 	return failure
 }
@@ -253,11 +255,11 @@ func Variable(name string, into any) error {
 	if result.IsErr() {
 		return unwire(result.Err())
 	}
-	return json.Unmarshal([]byte(result.Ok()), into)
+	return read([]byte(result.Ok()), into, false)
 }
 
 func write(level uint8, message string, fields []any) {
-	retake_flow_log.Write(level, message, fieldsJSON(fields))
+	retake_flow_log.Write(level, strings.ToValidUTF8(message, "\uFFFD"), fieldsJSON(fields))
 }
 
 const (

@@ -1,8 +1,8 @@
 package retake
 
 import (
-	"encoding/json"
 	"fmt"
+	"strings"
 )
 
 // Debug writes a log line for the day on which something is odd. Fields are names and values in turn, as in log/slog.
@@ -25,7 +25,13 @@ func fieldsJSON(fields []any) string {
 	for n := 0; n+1 < len(fields); n += 2 {
 		object[fmt.Sprint(fields[n])] = fields[n+1]
 	}
-	// An entry without its fields is better than none.
-	text, _ := json.Marshal(object)
-	return string(text)
+	if text, err := encode(object); err == nil {
+		return text
+	}
+	// What JSON cannot say is told as text.
+	for name, value := range object {
+		object[name] = strings.ToValidUTF8(fmt.Sprint(value), "\uFFFD")
+	}
+	text, _ := encode(object) // Only a name can be no text, and then an entry without fields is better than none.
+	return text
 }

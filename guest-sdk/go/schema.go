@@ -1,89 +1,121 @@
 package retake
 
 import (
-	"encoding"
 	"encoding/json"
 	"fmt"
 	"reflect"
 	"strings"
-	"time"
-)
-
-var (
-	timeType = reflect.TypeFor[time.Time]()
-	rawType  = reflect.TypeFor[json.RawMessage]()
-	textType = reflect.TypeFor[encoding.TextMarshaler]()
-	ownType  = reflect.TypeFor[json.Marshaler]()
 )
 
 // schemas makes the JSON Schemas of types. A type that holds itself is open where it does.
 type schemas struct {
 	within map[reflect.Type]bool
-	// Whether a list and a map may be null, which a nil one is in JSON.
-	nullable bool
-	// Whether this is a part of a list or a map, or behind a pointer: there no default is filled in, and none is told.
-	isPart bool
+	// The way to what is looked at, for people.
+	path []string
 }
 
-func (s schemas) part(of reflect.Type) map[string]any {
-	s.isPart = true
-	return s.of(of)
+// schemaOf returns the schema of a type; panics with words for one that JSON cannot say, so that no component is made of it.
+func schemaOf(whose string, of reflect.Type) map[string]any {
+	return schemas{within: map[reflect.Type]bool{}, path: []string{whose}}.of(of)
 }
 
-func inputSchema(of reflect.Type) map[string]any {
-	return schemas{within: map[reflect.Type]bool{}}.of(of)
+func (s schemas) below(name string) schemas {
+	s.path = append(s.path[:len(s.path):len(s.path)], name)
+	return s
 }
 
-func resultSchema(of reflect.Type) map[string]any {
-	return schemas{within: map[reflect.Type]bool{}, nullable: true}.of(of)
-}
-
-func (s schemas) orNull(schema map[string]any) map[string]any {
-	if !s.nullable {
-		return schema
-	}
-	return map[string]any{"anyOf": []any{schema, map[string]any{"type": "null"}}}
+func (s schemas) refuse(format string, values ...any) {
+	panic(fmt.Sprintf("retake: %s %s", strings.Join(s.path, "."), fmt.Sprintf(format, values...)))
 }
 
 func (s schemas) of(of reflect.Type) map[string]any {
 	switch {
 	case of == timeType:
 		return map[string]any{"type": "string", "format": "date-time"}
-	case of == rawType, of.Implements(ownType) && of.Kind() != reflect.Pointer:
+	case of == bigType:
+		return map[string]any{"type": "integer"}
+	case of == numberType:
+		return map[string]any{"type": "number"}
+	case of.Kind() == reflect.Pointer:
+		inner := s.of(of.Elem())
+		if len(inner) == 0 {
+			return inner // Anything, null too.
+		}
+		return map[string]any{"anyOf": []any{inner, map[string]any{"type": "null"}}}
+	case of == rawType, has(of, marshaler), has(of, unmarshaler):
+		if it, is := reflect.New(of).Interface().(interface{ retakeInner() reflect.Type }); is {
+			return s.of(it.retakeInner())
+		}
 		return map[string]any{}
-	case of.Implements(textType) && of.Kind() != reflect.Pointer:
+	case has(of, textMarshaler), has(of, textReader):
 		return map[string]any{"type": "string"}
 	}
 	switch of.Kind() {
 	case reflect.Bool:
 		return map[string]any{"type": "boolean"}
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		return map[string]any{"type": "integer"}
-	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		return map[string]any{"type": "integer", "minimum": 0}
+	case reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int, reflect.Int64:
+		// As they are in WebAssembly, where an `int` has 64 bits.
+		top := int64(1)<<(of.Bits()-1) - 1
+		if of.Kind() == reflect.Int {
+			top = 1<<63 - 1
+		}
+		return map[string]any{"type": "integer", "minimum": -top - 1, "maximum": top}
+	case reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint, reflect.Uint64, reflect.Uintptr:
+		top := ^uint64(0)
+		if of.Kind() < reflect.Uint64 && of.Kind() != reflect.Uint {
+			top = 1<<of.Bits() - 1
+		}
+		return map[string]any{"type": "integer", "minimum": 0, "maximum": top}
 	case reflect.Float32, reflect.Float64:
 		return map[string]any{"type": "number"}
 	case reflect.String:
 		return map[string]any{"type": "string"}
-	case reflect.Pointer:
-		return map[string]any{"anyOf": []any{s.part(of.Elem()), map[string]any{"type": "null"}}}
 	case reflect.Slice, reflect.Array:
-		if of.Elem().Kind() == reflect.Uint8 && of.Kind() == reflect.Slice {
-			return map[string]any{"type": "string", "contentEncoding": "base64"}
-		}
-		list := map[string]any{"type": "array", "items": s.part(of.Elem())}
-		if of.Kind() == reflect.Array {
-			list["minItems"], list["maxItems"] = of.Len(), of.Len()
-			return list
-		}
-		return s.orNull(list)
+		return s.ofList(of)
 	case reflect.Map:
-		return s.orNull(map[string]any{"type": "object", "additionalProperties": s.part(of.Elem())})
+		return s.ofMap(of)
 	case reflect.Struct:
 		return s.ofStruct(of)
-	default:
+	case reflect.Interface:
 		return map[string]any{}
 	}
+	s.refuse("is of the type `%s`, which JSON cannot say", of)
+	return nil
+}
+
+func (s schemas) ofList(of reflect.Type) map[string]any {
+	if of.Kind() == reflect.Slice && of.Elem().Kind() == reflect.Uint8 {
+		return map[string]any{"type": "string", "contentEncoding": "base64"}
+	}
+	if s.within[of] {
+		return map[string]any{"type": "array"}
+	}
+	s.within[of] = true
+	defer delete(s.within, of)
+	list := map[string]any{"type": "array", "items": s.below("[]").of(of.Elem())}
+	if of.Kind() == reflect.Array {
+		list["minItems"], list["maxItems"] = of.Len(), of.Len()
+	}
+	return list
+}
+
+func (s schemas) ofMap(of reflect.Type) map[string]any {
+	if s.within[of] {
+		return map[string]any{"type": "object"}
+	}
+	s.within[of] = true
+	defer delete(s.within, of)
+	object := map[string]any{"type": "object", "additionalProperties": s.below("[]").of(of.Elem())}
+	switch key := of.Key(); {
+	case key.Kind() == reflect.String, key.Implements(textMarshaler), key.Kind() == reflect.Interface:
+	case key.Kind() >= reflect.Int && key.Kind() <= reflect.Int64:
+		object["propertyNames"] = map[string]any{"pattern": `^-?\d+$`}
+	case key.Kind() >= reflect.Uint && key.Kind() <= reflect.Uintptr:
+		object["propertyNames"] = map[string]any{"pattern": `^\d+$`}
+	default:
+		s.refuse("is of the type `%s`, and in JSON all keys are text", of)
+	}
+	return object
 }
 
 func (s schemas) ofStruct(of reflect.Type) map[string]any {
@@ -92,25 +124,29 @@ func (s schemas) ofStruct(of reflect.Type) map[string]any {
 	}
 	s.within[of] = true
 	defer delete(s.within, of)
+	all := fieldsOf(of)
+	if len(all) == 0 && of.NumField() > 0 {
+		s.refuse("is a `%s` without exported fields, of which JSON can say nothing: begin their names with capitals", of)
+	}
 	properties, required := map[string]any{}, []string{}
-	for _, field := range reflect.VisibleFields(of) {
-		name, mayBeLeftOut, ok := jsonName(field)
-		if !ok || len(field.Index) > 1 && !field.Anonymous && !isPromoted(of, field) {
-			continue
+	for _, it := range all {
+		mayBeLeftOut := it.mayBeLeftOut() || it.isWithinPointer(of)
+		schema := s.below(it.name).of(it.Type)
+		if it.quoted {
+			schema = map[string]any{"type": "string"}
 		}
-		schema := s.of(field.Type)
-		if text := field.Tag.Get("desc"); text != "" {
+		if text := it.Tag.Get("desc"); text != "" {
 			schema["description"] = text
 		}
-		if names := field.Tag.Get("enum"); names != "" {
+		if names := it.Tag.Get("enum"); names != "" {
 			schema["enum"] = strings.Split(names, ",")
 		}
-		if text, has := field.Tag.Lookup("default"); has && !s.isPart {
-			schema["default"], mayBeLeftOut = defaultOf(of, field, text), true
+		if text, has := it.Tag.Lookup("default"); has {
+			schema["default"], mayBeLeftOut = it.defaultJSON(text), true
 		}
-		properties[name] = schema
+		properties[it.name] = schema
 		if !mayBeLeftOut {
-			required = append(required, name)
+			required = append(required, it.name)
 		}
 	}
 	return map[string]any{
@@ -118,63 +154,42 @@ func (s schemas) ofStruct(of reflect.Type) map[string]any {
 	}
 }
 
-// isPromoted tells whether a field of an embedded struct stands among the fields of the outer one in JSON.
-func isPromoted(of reflect.Type, field reflect.StructField) bool {
-	for n := 1; n < len(field.Index); n++ {
-		outer := of.FieldByIndex(field.Index[:n])
-		if !outer.Anonymous || outer.Tag.Get("json") != "" {
-			return false
+// isWithinPointer tells whether a field is one of a struct that is embedded by a pointer, which may be nil.
+func (f field) isWithinPointer(of reflect.Type) bool {
+	for _, n := range f.index[:len(f.index)-1] {
+		if of.Kind() == reflect.Pointer {
+			of = of.Elem()
+		}
+		if of = of.Field(n).Type; of.Kind() == reflect.Pointer {
+			return true
 		}
 	}
-	return true
+	return false
 }
 
-// jsonName returns a field's name in JSON, and whether it may be left out; false for one that is not there.
-func jsonName(field reflect.StructField) (name string, mayBeLeftOut bool, ok bool) {
-	tag := field.Tag.Get("json")
-	if !field.IsExported() || tag == "-" || field.Anonymous && tag == "" && field.Type.Kind() == reflect.Struct {
-		return "", false, false
-	}
-	name, rest, _ := strings.Cut(tag, ",")
-	if name == "" {
-		name = field.Name
-	}
-	mayBeLeftOut = strings.Contains(rest, "omitempty") || strings.Contains(rest, "omitzero") || field.Type.Kind() == reflect.Pointer
-	return name, mayBeLeftOut, true
+// Maybe tells apart what was left out, what is null, and a value: a pointer cannot. Write `json:"day,omitzero"` behind it.
+type Maybe[T any] struct {
+	// Given tells whether it is there, null or not.
+	Given bool
+	// Value is nil for null, and for what was left out.
+	Value *T
 }
 
-// defaultOf reads a default: JSON, or text for a string.
-func defaultOf(of reflect.Type, field reflect.StructField, text string) any {
-	if field.Type.Kind() == reflect.String {
-		return text
-	}
-	var value any
-	if err := json.Unmarshal([]byte(text), &value); err != nil {
-		panic(fmt.Sprintf("retake: the default of `%s.%s` is no JSON: `%s`", of, field.Name, text))
-	}
-	return value
+// IsZero tells whether it is left out.
+func (m Maybe[T]) IsZero() bool { return !m.Given }
+
+// MarshalJSON writes the value, or null.
+func (m Maybe[T]) MarshalJSON() ([]byte, error) {
+	text, err := encode(m.Value)
+	return []byte(text), err
 }
 
-// setDefaults sets the fields of a struct to what they are when they are left out.
-func setDefaults(value reflect.Value) error {
-	if value.Kind() != reflect.Struct {
-		return nil
-	}
-	for _, field := range reflect.VisibleFields(value.Type()) {
-		text, has := field.Tag.Lookup("default")
-		into := value.FieldByIndex(field.Index)
-		if !field.IsExported() {
-			continue
-		}
-		if !has {
-			if err := setDefaults(into); err != nil {
-				return err
-			}
-		} else if into.Kind() == reflect.String {
-			into.SetString(text)
-		} else if err := json.Unmarshal([]byte(text), into.Addr().Interface()); err != nil {
-			return fmt.Errorf("the default of `%s`: %w", field.Name, err)
-		}
-	}
-	return nil
+// UnmarshalJSON reads what is there.
+func (m *Maybe[T]) UnmarshalJSON(text []byte) error {
+	m.Given, m.Value = true, nil
+	return read(text, &m.Value, true)
 }
+
+func (*Maybe[T]) retakeInner() reflect.Type { return reflect.TypeFor[*T]() }
+
+var _ json.Marshaler = Maybe[int]{}
