@@ -90,6 +90,7 @@ pub(crate) const SDK: &[(&str, &str)] = carried![
     "src/retake/_sandbox.py",
     "src/retake/_schema.py",
     "src/retake/_source.py",
+    "src/retake/_tls.py",
     "src/retake/_wire.py",
     "src/retake/_words.py",
     "src/retake/flows.py",

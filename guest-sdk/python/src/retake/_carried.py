@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 import importlib.abc
 import importlib.machinery
+import importlib.resources
 import importlib.util
 import io
 import linecache
 import marshal
 import os
+import pathlib
 import sys
 import zlib
 from collections.abc import Callable, Iterator
@@ -36,7 +38,7 @@ _WHY_NOT = {
     "_ctypes": "a sandbox calls no C libraries",
     "_multiprocessing": "a sandbox has one process: what runs side by side are tasks, `task.submit(…)` and `task.map(…)`",
     "_posixshmem": "a sandbox has one process",
-    "_ssl": "the network is not granted to a sandbox, and so there is no TLS",
+    "_ssl": "the network is not granted to a sandbox; `ssl` is there, and says so",
     "_bz2": "the interpreter of a component has `zlib` and `gzip`, not `bz2`",
     "_lzma": "the interpreter of a component has `zlib` and `gzip`, not `lzma`",
     "_zstd": "the interpreter of a component has `zlib` and `gzip`, not `zstd`",
@@ -132,31 +134,32 @@ class Carried(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
             code, is_source = source, True
         self.modules[name] = _Module(is_package, file, zlib.compress(code), is_source)
 
-    def add_directory(self, root: str, with_data: bool) -> None:
-        """Carries all modules of a directory, and the files beside them."""
+    def add_directory(self, root: str, *, sources: bool = False, data: bool = False) -> None:
+        """Carries all modules of a directory; with their sources, and the files beside them."""
         room = _MOST_DATA
         for path, name, is_package in _walk(root):
             if name is not None:
-                source = _bytes_of(path)
+                source = bytes_of(path)
                 if name not in self.modules:
                     self.add(name, is_package, path, source)
-                    self.files[path] = zlib.compress(source)
-            elif with_data and os.path.getsize(path) <= min(_LARGEST_FILE, room):
+                    if sources:
+                        self.files[path] = zlib.compress(source)
+            elif data and os.path.getsize(path) <= min(_LARGEST_FILE, room):
                 room -= os.path.getsize(path)
-                self.files[path] = zlib.compress(_bytes_of(path))
+                self.files[path] = zlib.compress(bytes_of(path))
 
     def add_standard_library(self, root: str, cache: str) -> bool:
         """Carries the standard library. To compile it takes seconds, and much memory: `cache` is a directory that keeps
         it. Returns whether it has just been put there."""
         kept = f"{cache}/standard-library-{sys.hexversion:x}-1.bin"
         with contextlib.suppress(Exception):
-            found = marshal.loads(_bytes_of(kept))
+            found = marshal.loads(bytes_of(kept))
             self.modules |= {name: _Module(*it) for name, it in found.items()}
             return False
         before = set(self.modules)
         for path, name, is_package in _walk(root, _LEFT_OUT):
             if name is not None and name.partition(".")[0] not in _LEFT_OUT:
-                self.add(name, is_package, path, _bytes_of(path))
+                self.add(name, is_package, path, bytes_of(path))
         new = {name: tuple(it) for name, it in self.modules.items() if name not in before}
         with contextlib.suppress(OSError):
             # Whole or not at all: another build may read it.
@@ -174,7 +177,8 @@ class Carried(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
                 linecache.cache[it.file] = (len(text), None, text.splitlines(True), it.file)
 
 
-def _bytes_of(path: str) -> bytes:
+def bytes_of(path: str) -> bytes:
+    """Returns what is in a file."""
     with open(path, "rb") as file:
         return file.read()
 
@@ -239,6 +243,13 @@ class _Place(Traversable):
 
     def __fspath__(self) -> str:
         return self._path
+
+
+@importlib.resources.as_file.register(_Place)
+@contextlib.contextmanager
+def _as_file(place: _Place) -> Iterator[pathlib.Path]:
+    """Returns the path of a file: it is there while the component is built, and later there is none anywhere."""
+    yield pathlib.Path(str(place))
 
 
 class _Resources(TraversableResources):

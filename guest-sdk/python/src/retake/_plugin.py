@@ -12,6 +12,8 @@ import traceback
 
 from . import _carried, _sandbox
 
+# It stands in for a module that the interpreter lacks. It is not imported as one of ours.
+_tls = __file__.replace("_plugin.py", "_tls.py")
 # First of all: what the standard library loads from here on is found, and changed, there.
 CARRIED = _carried.Carried()
 
@@ -35,9 +37,10 @@ def build(module: str, about: tuple[str, str, str], *, project: str, packages: s
 
 def _build(module: str, about: tuple[str, str, str], project: str, packages: str, zones: str) -> type:
     _sandbox.install(CARRIED.after)
-    CARRIED.add_directory(project, with_data=False)
-    CARRIED.add_directory(packages, with_data=True)
-    CARRIED.add_directory(zones, with_data=True)
+    CARRIED.add("ssl", False, _tls, _carried.bytes_of(_tls))
+    CARRIED.add_directory(project, sources=True)
+    CARRIED.add_directory(packages, data=True)
+    CARRIED.add_directory(zones, data=True)
     # Before the finder that reads files: that one writes what it has compiled beside them, and believes it the next time.
     at = next(n for n, it in enumerate(sys.meta_path) if it.__name__ == "PathFinder")
     sys.meta_path.insert(at, CARRIED)
@@ -49,6 +52,7 @@ def _build(module: str, about: tuple[str, str, str], project: str, packages: str
 
     _source.check(CARRIED, project)
     made = Plugin.of(*about)
+    CARRIED.show_sources()
     # Nobody is to look for files from here on.
     sys.meta_path[:] = [it for it in sys.meta_path if getattr(it, "__name__", "") != "PathFinder"]
     sys.path_importer_cache.clear()
@@ -76,5 +80,17 @@ def _why(error: BaseException, project: str) -> str:
         if isinstance(error, ModuleNotFoundError):
             return f"{error}\n"
         within = error.__traceback__
-    text = "".join(traceback.format_exception(error.with_traceback(within)))
-    return text.replace(f'"{project}/', '"')
+    told = traceback.TracebackException.from_exception(error.with_traceback(within))
+    _without_ours(told)
+    return "".join(told.format()).replace(f'"{project}/', '"')
+
+
+def _without_ours(told: traceback.TracebackException) -> None:
+    """Leaves out how a module is found, and how a flow is declared: none of that is the author's to mend."""
+    ours = (__file__.removesuffix("_plugin.py"), "<frozen importlib")
+    kept = [it for it in told.stack if not it.filename.startswith(ours)]
+    if kept:
+        told.stack[:] = kept
+    for it in (told.__cause__, told.__context__, *(told.exceptions or ())):
+        if it is not None:
+            _without_ours(it)

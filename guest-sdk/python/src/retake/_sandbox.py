@@ -75,27 +75,6 @@ def _no_network(module: Any) -> None:
         setattr(module, name, connected)
 
 
-def _no_tls(module: Any) -> None:
-    """`http.client` without `ssl` does not know `https` at all, and would say that of the address."""
-    if hasattr(module, "HTTPSConnection"):
-        return
-
-    class HTTPSConnection(module.HTTPConnection):  # type: ignore[misc]
-        """A connection that is never made."""
-
-        default_port = 443
-
-        def __init__(self, host: str, port: int | None = None, *, context: Any = None, **more: Any) -> None:
-            more = {name: it for name, it in more.items() if name in ("timeout", "source_address", "blocksize")}
-            super().__init__(host, port, **more)
-
-        def connect(self) -> None:
-            raise denied(self.host)
-
-    module.HTTPSConnection = HTTPSConnection
-    module._create_https_context = lambda *_: None
-
-
 def _no_threads(module: Any) -> None:
     def start(self: Any) -> None:
         raise unsupported(f"a sandbox has no threads: {_SIDE_BY_SIDE}")
@@ -222,7 +201,6 @@ PATCHES: dict[str, Callable[[Any], None]] = {
     "_thread": _no_thread,
     "asyncio": _loops,
     "concurrent.futures": _no_process_pool,
-    "http.client": _no_tls,
     "multiprocessing": _no_processes,
     "os": _no_shell,
     "socket": _no_network,

@@ -1,6 +1,6 @@
 """A flow with two tasks: `retake run . -p name=Ann` builds it and runs it.
 
-Import at the top: what is imported while the component is built is a part of it, and nothing can be imported later.
+What is imported here is loaded once, while the component is built, and each sandbox begins with it.
 """
 
 from dataclasses import dataclass
