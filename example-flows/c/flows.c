@@ -104,6 +104,16 @@ static retake_outcome orders(retake_json in) {
 retake_outcome behave(retake_json in), behave_child(retake_json in), twice(retake_json in), nap(retake_json in),
 	permanent(retake_json in), later(retake_json in), shaky(retake_json in), count(retake_json in), none(retake_json in);
 
+retake_outcome store(retake_json in), not_a_number(retake_json in), nan_inside(retake_json in), infinite(retake_json in),
+	half(retake_json in), unstorable(retake_json in), misfit(retake_json in), same(retake_json in), no_items(retake_json in),
+	no_entries(retake_json in), count_items(retake_json in), half_emoji(retake_json in), ends(retake_json in),
+	reason(retake_json in), outer(retake_json in), defaults(retake_json in), day_after(retake_json in);
+
+#define STORE "{\"type\": \"object\", \"properties\": {\"what\": {\"type\": \"string\"}," \
+	"\"day\": {\"type\": [\"string\", \"null\"]}}, \"required\": [\"what\"], \"additionalProperties\": false}"
+#define A_DAY "{\"type\": \"object\", \"properties\": {\"day\": {\"type\": \"string\", \"format\": \"date\"}}," \
+	"\"required\": [\"day\"], \"additionalProperties\": false}"
+
 const retake_component retake_this = {
 	.name = "flows",
 	.version = "1.0.0",
@@ -115,6 +125,8 @@ const retake_component retake_this = {
 		{"orders", "Takes a customer's orders from where they are to where they belong.", orders, ORDERS, .log_prints = true},
 		{"behave", "What every language does alike.", behave, .log_prints = true},
 		{"behave-child", "A run of its own.", behave_child},
+		{"store", "What is stored, and how failures are told.", store, STORE, .log_prints = true},
+		{"store-child", "A run of its own.", count_items},
 		{0},
 	},
 	.tasks = (const retake_function[]){
@@ -132,6 +144,22 @@ const retake_component retake_this = {
 		{"delay-listed", "", none, .policy = {.retries = 4, .delays_ms = RETAKE_DELAYS(1000, 10000, 60000)}},
 		{"delay-exponential", "", none,
 		 .policy = {.retries = 5, .delays_ms = RETAKE_DELAYS(10000), .factor_permille = 2000}},
+		{"nan", "", not_a_number, .returns = "{\"type\": \"number\"}", .policy = {.retries = 2}},
+		{"nan-inside", "", nan_inside, .policy = {.retries = 2}},
+		{"infinite", "", infinite, .returns = "{\"type\": \"number\"}", .policy = {.retries = 2}},
+		{"half", "", half, .policy = {.retries = 2}},
+		{"unstorable", "", unstorable, .policy = {.retries = 2}},
+		{"misfit", "", misfit, .returns = "{\"type\": \"integer\"}", .policy = {.retries = 2}},
+		{"same", "", same},
+		{"none", "", no_items, .returns = "{\"type\": \"array\"}"},
+		{"none-mapped", "", no_entries, .returns = "{\"type\": \"object\"}"},
+		{"count_items", "", count_items},
+		{"half-emoji", "", half_emoji, .policy = {.retries = 2}},
+		{"exit", "", ends},
+		{"reason", "", reason},
+		{"outer", "", outer, .policy = {.retries = 2}},
+		{"defaults", "", defaults},
+		{"day_after", "", day_after, A_DAY, "{\"type\": \"string\", \"format\": \"date\"}"},
 		{0},
 	},
 };

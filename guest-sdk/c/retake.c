@@ -1,11 +1,15 @@
 #include "retake.h"
 
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bindings/flow.h"
+#include "check.h"
 
 static void *allocate(size_t bytes) {
 	void *made = calloc(1, bytes ? bytes : 1);
@@ -30,11 +34,38 @@ static char *cut(const uint8_t *at, size_t length) {
 	return text;
 }
 
+// Returns a text with U+FFFD for what is not UTF-8.
+static const char *readable(const char *text) {
+	const char *end = text + strlen(text);
+	char *made = allocate(3 * strlen(text) + 1), *out = made;
+	while (text < end) {
+		size_t length = retake_utf8_length(text, end);
+		memcpy(out, length ? text : "\xEF\xBF\xBD", length ? length : 3);
+		out += length ? length : 3;
+		text += length ? length : 1;
+	}
+	return made;
+}
+
 // What is handed to the host, which frees it.
 static flow_string_t given(const char *text) {
 	flow_string_t copy;
-	flow_string_dup(&copy, text ? text : "");
+	flow_string_dup(&copy, readable(text ? text : ""));
 	return copy;
+}
+
+// The function that runs, and why it fails whatever it returns: it was given what C cannot hold. A body has no other way to be
+// told: what it asks for from now on is refused, too.
+static const char *running_kind = "", *running = "";
+static const char *spoiled;
+
+static void spoil(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void spoil(const char *format, ...) {
+	if (spoiled) return;
+	va_list values;
+	va_start(values, format);
+	spoiled = formatted(format, values);
+	va_end(values);
 }
 
 // --- JSON. What is read here was checked by the host: it is JSON, and fits the schema.
@@ -103,12 +134,32 @@ bool retake_each(retake_json array, size_t *place, retake_json *item) {
 	return true;
 }
 
-int64_t retake_int(retake_json json, int64_t otherwise) {
-	if (json.length == 0 || !strchr("-0123456789", json.at[0])) return otherwise;
-	char *end, *text = cut((const uint8_t *)json.at, json.length);
-	int64_t whole = strtoll(text, &end, 10);
-	return *end == 0 ? whole : (int64_t)strtod(text, NULL);
+// Returns a number as a text of its own; NULL for what is none.
+static char *number_of(retake_json json) {
+	if (json.length == 0 || !strchr("-0123456789", json.at[0])) return NULL;
+	return cut((const uint8_t *)json.at, json.length);
 }
+
+int64_t retake_int(retake_json json, int64_t otherwise) {
+	char *end, *text = number_of(json);
+	if (!text) return otherwise;
+	errno = 0;
+	int64_t whole = strtoll(text, &end, 10);
+	if (*end == 0 && errno == 0) return whole;
+	double written = *end == 0 ? HUGE_VAL : strtod(text, NULL);
+	if (written != trunc(written)) return otherwise;
+	// `1e3` and `2.0` are whole numbers, and a double has them exactly as far as this.
+	if (fabs(written) < 0x1p53) return (int64_t)written;
+	spoil("%.60s does not fit into the 64 bits of an int64_t: pass its JSON on, or declare \"maximum\"", text);
+	return otherwise;
+}
+
+double retake_double(retake_json json, double otherwise) {
+	char *text = number_of(json);
+	return text ? strtod(text, NULL) : otherwise;
+}
+
+bool retake_is_null(retake_json json) { return json.length == 4 && !memcmp(json.at, "null", 4); }
 
 static unsigned hex(const char *at) {
 	char digits[5] = {at[0], at[1], at[2], at[3], 0};
@@ -157,6 +208,7 @@ const char *retake_text(retake_json json, const char *otherwise) {
 			code = 0x10000 + ((code - 0xD800) << 10) + (hex(json.at + at + 3) - 0xDC00);
 			at += 6;
 		}
+		if (code == 0) spoil("a text has the character U+0000, which ends a text in C");
 		out = utf8(out, code);
 	}
 	*out = 0;
@@ -208,13 +260,27 @@ retake_outcome retake_permanent(const char *code, const char *format, ...) {
 
 // --- What a flow may ask for.
 
-static int32_t submit(bool is_flow, const char *name, const char *input) {
+// Calls that were refused before they reached the host have handles below 0.
+static const char **refusals;
+static int32_t refused_calls;
+
+static retake_call submit(bool is_flow, const char *name, const char *input) {
+	const char *why = retake_why_not_json(input, strlen(input));
+	if (spoiled || why) {
+		refusals = realloc(refusals, (size_t)(refused_calls + 1) * sizeof *refusals);
+		if (!refusals) abort();
+		char *message = allocate(strlen(name) + 600);
+		if (spoiled) snprintf(message, 600, "%s", spoiled);
+		else sprintf(message, "%s `%s`: its input %s", is_flow ? "flow" : "task", name, why);
+		refusals[refused_calls++] = message;
+		return (retake_call){-refused_calls};
+	}
 	flow_string_t called, with;
 	flow_string_set(&called, name);
 	flow_string_set(&with, input);
 	retake_flow_tasks_options_t options = {0};
-	return is_flow ? retake_flow_tasks_submit_flow(&called, &with, &options).__handle
-	               : retake_flow_tasks_submit(&called, &with, &options).__handle;
+	return (retake_call){is_flow ? retake_flow_tasks_submit_flow(&called, &with, &options).__handle
+	                             : retake_flow_tasks_submit(&called, &with, &options).__handle};
 }
 
 retake_call retake_submit(const char *task, const char *format, ...) {
@@ -222,7 +288,7 @@ retake_call retake_submit(const char *task, const char *format, ...) {
 	va_start(values, format);
 	char *input = formatted(format, values);
 	va_end(values);
-	return (retake_call){submit(false, task, input)};
+	return submit(false, task, input);
 }
 
 retake_call retake_submit_flow(const char *flow, const char *format, ...) {
@@ -230,10 +296,12 @@ retake_call retake_submit_flow(const char *flow, const char *format, ...) {
 	va_start(values, format);
 	char *parameters = formatted(format, values);
 	va_end(values);
-	return (retake_call){submit(true, flow, parameters)};
+	return submit(true, flow, parameters);
 }
 
 retake_outcome retake_wait(retake_call call) {
+	if (call.handle < 0)
+		return (retake_outcome){.kind = RETAKE_FAILED, .code = "input.invalid", .message = refusals[-call.handle - 1], .permanent = true};
 	flow_string_t result;
 	retake_flow_tasks_failure_t failure;
 	if (retake_flow_tasks_method_call_outcome((retake_flow_tasks_borrow_call_t){call.handle}, &result, &failure))
@@ -247,13 +315,15 @@ retake_outcome retake_wait(retake_call call) {
 }
 
 size_t retake_wait_any(const retake_call *calls, size_t count) {
+	for (size_t n = 0; n < count; n++)
+		if (calls[n].handle < 0) return n;    // It was refused, so it is done.
 	retake_flow_tasks_list_borrow_call_t list = {allocate(count * sizeof(retake_flow_tasks_borrow_call_t)), count};
 	for (size_t n = 0; n < count; n++) list.ptr[n].__handle = calls[n].handle;
 	return retake_flow_tasks_wait_any(&list);
 }
 
 void retake_cancel(retake_call call) {
-	retake_flow_tasks_method_call_cancel((retake_flow_tasks_borrow_call_t){call.handle});
+	if (call.handle >= 0) retake_flow_tasks_method_call_cancel((retake_flow_tasks_borrow_call_t){call.handle});
 }
 
 // --- Who is running.
@@ -278,7 +348,7 @@ void retake_log(retake_level level, const char *format, ...) {
 	va_list values;
 	va_start(values, format);
 	flow_string_t message, fields;
-	flow_string_set(&message, formatted(format, values));
+	flow_string_set(&message, readable(formatted(format, values)));
 	va_end(values);
 	flow_string_set(&fields, "");
 	retake_flow_log_write((retake_flow_log_level_t)level, &message, &fields);
@@ -369,13 +439,24 @@ void exports_retake_flow_plugin_describe(exports_retake_flow_plugin_component_in
 	}
 }
 
-static bool run(const retake_function *all, const flow_string_t *name, const flow_string_t *input, flow_string_t *result,
-                exports_retake_flow_plugin_failure_t *failure) {
-	retake_outcome outcome = retake_permanent("unknown-name", "this component has no such function");
-	char *called = cut(name->ptr, name->len);
+// Returns what a body comes to: its outcome, or why that cannot be.
+static retake_outcome checked(retake_outcome outcome) {
+	if (spoiled) return retake_permanent("input.invalid", "%s `%s`: %s", running_kind, running, spoiled);
+	if (outcome.kind == RETAKE_FAILED) return outcome;
+	const char *why = retake_why_not_json(outcome.result.at, outcome.result.length);
+	return why ? retake_permanent("result.invalid", "%s `%s`: its result %s", running_kind, running, why) : outcome;
+}
+
+static bool run(const char *kind, const retake_function *all, const flow_string_t *name, const flow_string_t *input,
+                flow_string_t *result, exports_retake_flow_plugin_failure_t *failure) {
+	// What was printed before a trap is kept, line by line.
+	setvbuf(stdout, NULL, _IOLBF, 4096);
+	running_kind = kind;
+	running = cut(name->ptr, name->len);
+	retake_outcome outcome = retake_permanent("unknown-name", "this component has no `%s`", running);
 	for (size_t n = 0; n < counted(all); n++)
-		if (strcmp(all[n].name, called) == 0)
-			outcome = all[n].body((retake_json){cut(input->ptr, input->len), input->len});
+		if (strcmp(all[n].name, running) == 0)
+			outcome = checked(all[n].body((retake_json){cut(input->ptr, input->len), input->len}));
 	fflush(stdout);
 	fflush(stderr);
 	if (outcome.kind == RETAKE_OK) {
@@ -392,10 +473,10 @@ static bool run(const retake_function *all, const flow_string_t *name, const flo
 
 bool exports_retake_flow_plugin_run_flow(flow_string_t *flow, flow_string_t *parameters, flow_string_t *result,
                                          exports_retake_flow_plugin_failure_t *failure) {
-	return run(retake_this.flows, flow, parameters, result, failure);
+	return run("flow", retake_this.flows, flow, parameters, result, failure);
 }
 
 bool exports_retake_flow_plugin_run_task(flow_string_t *task, flow_string_t *input, flow_string_t *result,
                                          exports_retake_flow_plugin_failure_t *failure) {
-	return run(retake_this.tasks, task, input, result, failure);
+	return run("task", retake_this.tasks, task, input, result, failure);
 }

@@ -24,8 +24,13 @@ typedef struct {
 retake_json retake_get(retake_json object, const char *name);
 // Goes over an array: false when there is nothing left. `place` begins as 0.
 bool retake_each(retake_json array, size_t *place, retake_json *item);
-// Returns a whole number, or `otherwise` for what is none: absent, null, a text.
+// Whether it is there and null; what is absent has no length.
+bool retake_is_null(retake_json json);
+// Returns a whole number, or `otherwise` for what is none: absent, null, a text, 1.5. One of more than 64 bits is never cut: it
+// fails the attempt with `input.invalid`, whatever the body returns.
 int64_t retake_int(retake_json json, int64_t otherwise);
+// Returns a number, or `otherwise` for what is none.
+double retake_double(retake_json json, double otherwise);
 // Returns a text with its escapes resolved, or `otherwise` for what is none.
 const char *retake_text(retake_json json, const char *otherwise);
 
@@ -42,7 +47,8 @@ typedef struct {
 	uint64_t after_ms;     // When not 0: the next attempt is made after so long, and not after the policy's wait.
 } retake_outcome;
 
-// Returns a result: JSON, written as printf does. `%s` of a text needs its quotes: see `retake_quoted`.
+// Returns a result: JSON, written as printf does. `%s` of a text needs its quotes: see `retake_quoted`. What is no JSON, NaN say,
+// fails the attempt for good with `result.invalid`.
 retake_outcome retake_ok(const char *format, ...) __attribute__((format(printf, 1, 2)));
 // Returns a failure that is retried as the policy says.
 retake_outcome retake_fail(const char *code, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -58,7 +64,8 @@ typedef struct {
 	int32_t handle;
 } retake_call;
 
-// Asks for a task of this component, its input written as printf does, and returns at once: it runs beside the flow.
+// Asks for a task of this component, its input written as printf does, and returns at once: it runs beside the flow. An input
+// that is no JSON is the failure `input.invalid`, which `retake_wait` returns.
 retake_call retake_submit(const char *task, const char *format, ...) __attribute__((format(printf, 2, 3)));
 // Asks for a flow of this component: a run of its own.
 retake_call retake_submit_flow(const char *flow, const char *format, ...) __attribute__((format(printf, 2, 3)));

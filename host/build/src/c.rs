@@ -25,7 +25,7 @@ macro_rules! carried {
 
 /// Each file of the SDK with its path. A test compares them with what lies in its directory.
 pub(crate) const SDK: &[(&str, &str)] =
-    carried!["README.md", "bindings/flow.c", "bindings/flow.h", "retake.c", "retake.h"];
+    carried!["README.md", "bindings/flow.c", "bindings/flow.h", "check.c", "check.h", "retake.c", "retake.h"];
 
 /// Installs what compiles, and returns it.
 pub(crate) fn ensure(dir: &Path, tell: Tell<'_>) -> Result<PathBuf> {
@@ -44,8 +44,13 @@ pub(crate) fn build(dir: &Path, how: How<'_>) -> Result<Built> {
     let (core, file) = (out.join("core.wasm"), dir.join("target").join(format!("{name}.wasm")));
     let mut cc = command(zig, dir);
     cc.args(["cc", "-target", "wasm32-wasi", "-mexec-model=reactor", "-std=gnu17", "-O2", "-s"]);
+    // zig compiles `assert` out of what it optimises.
+    cc.arg("-UNDEBUG");
     cc.args(["-Wall", "-Wextra", "-Wno-missing-field-initializers", "-I"]).arg(&sdk);
-    cc.args(written_in(dir)?).args([sdk.join("retake.c"), sdk.join("bindings/flow.c")]).arg("-o").arg(&core);
+    cc.args(written_in(dir)?)
+        .args(["retake.c", "check.c", "bindings/flow.c"].map(|it| sdk.join(it)))
+        .arg("-o")
+        .arg(&core);
     if !work_until(&mut cc, how.stop)?.success() {
         let message = format!("`{}` does not build", dir.display());
         return Err(Error::new(Kind::Sources, message, "mend what the compiler says above, and try again"));
@@ -83,8 +88,19 @@ mod tests {
         for dir in ["", "bindings/"] {
             for entry in std::fs::read_dir(sdk.join(dir)).unwrap() {
                 let name = format!("{dir}{}", entry.unwrap().file_name().to_str().unwrap());
-                assert!(name == "bindings" || SDK.iter().any(|(it, _)| *it == name), "`{name}` is missing in SDK");
+                assert!(["bindings", "test"].contains(&name.as_str()) || SDK.iter().any(|(it, _)| *it == name), "`{name}` is missing in SDK");
             }
         }
+    }
+
+    #[test]
+    fn the_sdk_knows_json_from_what_is_none() {
+        let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guest-sdk/c");
+        let out = tempfile::tempdir().unwrap();
+        let test = out.path().join("test");
+        let mut cc = command("cc", &sdk);
+        cc.args(["-std=gnu17", "-Wall", "-Wextra", "-Werror", "check.c", "test/check_test.c", "-o"]).arg(&test);
+        assert!(cc.status().unwrap().success());
+        assert_eq!(command(&test, &sdk).status().unwrap().code(), Some(0), "what it prints is wrong");
     }
 }
