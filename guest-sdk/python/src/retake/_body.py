@@ -17,7 +17,7 @@ def run(kind: str, it: Any, given: str) -> str:
     waiting = _futures.begin()
     try:
         with _context.logging_to_host():
-            result = it.call(_read(it, given))
+            result = _futures.resolved(it.call(_read(it, given)))
             written = _written(it, kind, result)
             _futures.finish()
         return written

@@ -143,7 +143,7 @@ class _Function(Generic[P, R]):
         """Asks for it and returns at once. Futures among the arguments are waited for, and their results given: the call
         is asked for when they are there, and not at all when one of them has failed. `wait_for` has further ones."""
         args = self._given(args)
-        upstream = futures_in([args, kwargs]) + futures_in(wait_for if isinstance(wait_for, (Future, dict)) else list(wait_for))
+        upstream = futures_in([args, kwargs]) + futures_in(wait_for if isinstance(wait_for, (Future, dict)) else list(wait_for or ()))
         future = self._submit(args, kwargs, upstream)
         if not return_state:
             return future

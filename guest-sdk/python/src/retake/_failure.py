@@ -26,6 +26,8 @@ _DETAILS_DEPTH = 20
 _DETAILS_ITEMS = 1000
 _INNER_ERRORS = 20
 _FOLLOWED = 100
+# Where the SDK's own modules are.
+_OURS = __file__.removesuffix("_failure.py")
 
 # Half of a surrogate pair is no text that anybody can store: it becomes the replacement character.
 codecs.register_error("retake", lambda error: (b"\xef\xbf\xbd" * (error.end - error.start), error.end))
@@ -81,8 +83,7 @@ class Failure(Exception):
             code, message, retry, details = error._told
             return Failure(code, message, retry=retry, details=details)
         if isinstance(error, Failure):
-            if type(error) is not Failure:
-                error.details = _with_class(error)
+            error.details = _with_more(error)
             return error
         failure = Failure(type(error).__name__, _message(error), details=_details(error))
         if isinstance(error, ModuleNotFoundError):
@@ -135,14 +136,32 @@ def _message(error: BaseException) -> str:
     return _text(error)
 
 
+def without_ours(told: traceback.TracebackException) -> traceback.TracebackException:
+    """Leaves out how a module is found, and how a body is run: none of that is the author's to mend."""
+    left: list[traceback.TracebackException | None] = [told]
+    while left:
+        it = left.pop()
+        if it is None:
+            continue
+        kept = [frame for frame in it.stack if not frame.filename.startswith((_OURS, "<frozen importlib"))]
+        if kept:
+            it.stack[:] = kept
+        left += [it.__cause__, it.__context__, *(it.exceptions or ())]
+    return told
+
+
 def _traceback(error: BaseException) -> str:
     try:
-        lines = traceback.format_exception(error)
+        lines = list(without_ours(traceback.TracebackException.from_exception(error)).format())
     except Exception:
         # A hook of the exception's own class.
-        lines = traceback.format_tb(error.__traceback__) + [f"{type(error).__name__}: {_text(error)}"]
+        lines = [*traceback.format_tb(error.__traceback__), f"{type(error).__name__}: {_text(error)}"]
+    text = "".join(lines)
+    if sys.platform == "wasi":
+        # The directories of a component have numbers: the project, and its packages.
+        text = text.replace('"/1/', '"').replace('"/3/', '"')
     # The end says what went wrong.
-    return "".join(lines).encode("utf-8", "retake")[-_TRACEBACK_BYTES:].decode(errors="ignore")
+    return text.encode("utf-8", "retake")[-_TRACEBACK_BYTES:].decode(errors="ignore")
 
 
 def _details(error: BaseException) -> dict[str, Any]:
@@ -208,10 +227,16 @@ def _kept(args: list[Any]) -> list[Any] | None:
         return None
 
 
-def _with_class(error: Failure) -> Any:
-    if error.details is None or isinstance(error.details, dict):
-        return {**(error.details or {}), **_raised(error)}
-    return error.details
+def _with_more(error: Failure) -> Any:
+    """Returns the details of a failure with its class, if that is the author's own, and with what it came of."""
+    if error.details is not None and not isinstance(error.details, dict):
+        return error.details
+    more: dict[str, Any] = {}
+    if error.__cause__ is not None or (error.__context__ is not None and not error.__suppress_context__):
+        more["traceback"] = _traceback(error)
+    if type(error) is not Failure and not isinstance(error, Final):
+        more |= _raised(error)
+    return {**more, **(error.details or {})} or None
 
 
 def sayable(value: Any, depth: int = 0) -> Any:

@@ -332,15 +332,21 @@ def end(before: list[Future[Any]]) -> None:
 
 def futures_in(value: Any) -> list[Future[Any]]:
     """Returns the futures that a value holds."""
-    if isinstance(value, Future):
-        return [value]
-    if isinstance(value, dict):
-        return [found for it in value.values() for found in futures_in(it)]
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [found for it in value for found in futures_in(it)]
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return [found for it in dataclasses.fields(value) for found in futures_in(getattr(value, it.name, None))]
-    return []
+    found: list[Future[Any]] = []
+    left, seen = [value], set()
+    while left:
+        it = left.pop()
+        if isinstance(it, Future):
+            found.append(it)
+        elif id(it) not in seen:
+            seen.add(id(it))
+            if isinstance(it, dict):
+                left += reversed(it.values())
+            elif isinstance(it, (list, tuple, set, frozenset)):
+                left += reversed(list(it))
+            elif dataclasses.is_dataclass(it) and not isinstance(it, type):
+                left += [getattr(it, of.name, None) for of in reversed(dataclasses.fields(it))]
+    return found
 
 
 def resolved(value: Any) -> Any:

@@ -11,6 +11,7 @@ import sys
 import traceback
 
 from . import _carried, _sandbox
+from ._failure import without_ours
 
 # It stands in for a module that the interpreter lacks. It is not imported as one of ours.
 _tls = __file__.replace("_plugin.py", "_tls.py")
@@ -81,16 +82,4 @@ def _why(error: BaseException, project: str) -> str:
             return f"{error}\n"
         within = error.__traceback__
     told = traceback.TracebackException.from_exception(error.with_traceback(within))
-    _without_ours(told)
-    return "".join(told.format()).replace(f'"{project}/', '"')
-
-
-def _without_ours(told: traceback.TracebackException) -> None:
-    """Leaves out how a module is found, and how a flow is declared: none of that is the author's to mend."""
-    ours = (__file__.removesuffix("_plugin.py"), "<frozen importlib")
-    kept = [it for it in told.stack if not it.filename.startswith(ours)]
-    if kept:
-        told.stack[:] = kept
-    for it in (told.__cause__, told.__context__, *(told.exceptions or ())):
-        if it is not None:
-            _without_ours(it)
+    return "".join(without_ours(told).format()).replace(f'"{project}/', '"')
