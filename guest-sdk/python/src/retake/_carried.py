@@ -6,6 +6,7 @@ packed and kept in memory; whatever is imported later is found here. Nothing is 
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import importlib.abc
 import importlib.machinery
@@ -135,7 +136,7 @@ class Carried(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         self.modules[name] = _Module(is_package, file, zlib.compress(code), is_source)
 
     def add_directory(self, root: str, *, sources: bool = False, data: bool = False) -> None:
-        """Carries all modules of a directory; with their sources, and the files beside them."""
+        """Carries all modules of a directory, with the files that are in packages; with their sources, and all files."""
         room = _MOST_DATA
         for path, name, is_package in _walk(root):
             if name is not None:
@@ -144,7 +145,7 @@ class Carried(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
                     self.add(name, is_package, path, source)
                     if sources:
                         self.files[path] = zlib.compress(source)
-            elif data and os.path.getsize(path) <= min(_LARGEST_FILE, room):
+            elif (data or _is_in_package(root, path)) and os.path.getsize(path) <= min(_LARGEST_FILE, room):
                 room -= os.path.getsize(path)
                 self.files[path] = zlib.compress(bytes_of(path))
 
@@ -175,6 +176,44 @@ class Carried(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
             if it.file in self.files:
                 text = importlib.util.decode_source(zlib.decompress(self.files[it.file]))
                 linecache.cache[it.file] = (len(text), None, text.splitlines(True), it.file)
+
+
+def _is_in_package(root: str, path: str) -> bool:
+    """Whether a file lies beside an `__init__.py`: then it is data of a package."""
+    place = os.path.dirname(path)
+    return place != root and os.path.exists(os.path.join(place, "__init__.py"))
+
+
+def show_files(carried: Carried) -> None:
+    """Lets programs read the files of packages by their path, as they would where there are files."""
+    opened, looked_at = io.open, os.stat
+
+    def path_of(file: Any) -> str:
+        try:
+            return os.path.normpath(os.fspath(file))
+        except TypeError:
+            return ""
+
+    def open_(file: Any, mode: str = "r", buffering: int = -1, encoding: Any = None, errors: Any = None, newline: Any = None, *more: Any, **named: Any) -> Any:
+        path = path_of(file)
+        if path not in carried.files or set(mode) & set("wax+"):
+            return opened(file, mode, buffering, encoding, errors, newline, *more, **named)
+        found = io.BytesIO(carried.get_data(path))
+        return found if "b" in mode else io.TextIOWrapper(found, encoding or "utf-8", errors, newline)
+
+    def stat(path: Any, *more: Any, **named: Any) -> os.stat_result:
+        try:
+            return looked_at(path, *more, **named)
+        except OSError:
+            file = path_of(path)
+            if file in carried.files:
+                return os.stat_result((0o100444, 0, 0, 1, 0, 0, len(carried.get_data(file)), 0, 0, 0))
+            if file and any(it.startswith(f"{file}/") for it in carried.files):
+                return os.stat_result((0o040555, 0, 0, 1, 0, 0, 0, 0, 0, 0))
+            raise
+
+    builtins.open = io.open = open_  # type: ignore[assignment]
+    os.stat = stat  # type: ignore[assignment]
 
 
 def bytes_of(path: str) -> bytes:

@@ -133,6 +133,8 @@ def _message(error: BaseException) -> str:
         return f"the program ended itself with status {int(code or 0)}" if code is None or isinstance(code, int) else _text(code)
     if isinstance(error, FileNotFoundError) and error.filename is not None and sys.platform == "wasi":
         return f"{_text(error)}: a sandbox has no files; what is read while the module is loaded is in the component"
+    if isinstance(error, MemoryError) and not error.args:
+        return 'there is no memory left: `memory="128MiB"` where the task or the flow is declared asks for more'
     return _text(error)
 
 
@@ -318,7 +320,10 @@ def _instance(known: type, as_told: Failure, of: dict[str, Any], details: Any) -
         errors = details.get("errors", []) if isinstance(details, dict) else []
         inner = [_made(it["code"], it["message"], "by-policy", it) for it in errors]
         args = [of["args"][0] if of.get("args") else message, inner or [Failure(code, message)]]
-    found = builtin.__new__(kind, *args)
+    try:
+        found = builtin.__new__(kind, *args)
+    except TypeError:
+        found = Exception.__new__(kind, *args)  # A `MemoryError` is made in a way of its own.
     with contextlib.suppress(TypeError):
         builtin.__init__(found, *args)  # Of a `UnicodeEncodeError` not all is known.
     found.args = tuple(args)

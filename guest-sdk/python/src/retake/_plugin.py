@@ -54,6 +54,7 @@ def _build(module: str, about: tuple[str, str, str], project: str, packages: str
     _source.check(CARRIED, project)
     made = Plugin.of(*about)
     CARRIED.show_sources()
+    _carried.show_files(CARRIED)
     # Nobody is to look for files from here on.
     sys.meta_path[:] = [it for it in sys.meta_path if getattr(it, "__name__", "") != "PathFinder"]
     sys.path_importer_cache.clear()
