@@ -354,6 +354,14 @@ void retake_log(retake_level level, const char *format, ...) {
 	retake_flow_log_write((retake_flow_log_level_t)level, &message, &fields);
 }
 
+// Says with which status a program ends itself: what the host hears of it is only that it was not 0.
+_Noreturn void retake_exit(int status) {
+	fflush(stdout);
+	fprintf(stderr, "the program ended itself with status %d\n", status);
+#undef exit
+	exit(status);
+}
+
 // --- What the host calls.
 
 static retake_flow_types_retry_policy_t policy(const retake_policy *from) {

@@ -11,6 +11,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
+
+// Whoever calls `exit` ends the attempt, and this says with which status.
+_Noreturn void retake_exit(int status);
+#define exit(status) retake_exit(status)
 
 // --- JSON, as it was given or was returned.
 

@@ -15,6 +15,7 @@ import (
 	"retake/internal/bindings/retake_flow_types"
 	"retake/internal/bindings/retake_flow_values"
 	_ "retake/internal/bindings/wit_exports"
+	_ "retake/internal/ended"
 	witTypes "retake/internal/wit/types"
 )
 

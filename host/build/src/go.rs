@@ -52,6 +52,8 @@ pub(crate) const SDK: &[(&str, &str)] = carried![
     "internal/bindings/retake_flow_values/empty.s",
     "internal/bindings/retake_flow_values/wit_bindings.go",
     "internal/bindings/wit_exports/wit_exports.go",
+    "internal/ended/empty.s",
+    "internal/ended/ended.go",
     "internal/wit/LICENSE",
     "internal/wit/runtime/runtime.go",
     "internal/wit/types/option.go",
