@@ -155,7 +155,17 @@ class Waiting(Declared):
             long.wait(timeout=1)
             return [*said, long.done(), long.result(timeout=60), long.state.name]
 
-        said = ["`nap` has not ended after 2 s", "1 of 1 calls have not ended after 1 s", 1, 1, "Running", True, False, 30, "Completed"]
+        said = [
+            "`nap` has not ended after 2 s",
+            "1 of 1 calls have not ended after 1 s",
+            1,
+            1,
+            "Running",
+            True,
+            False,
+            30,
+            "Completed",
+        ]
         self.assertEqual(Host().run(waits).result, said)
 
     def test_states(self) -> None:
@@ -193,7 +203,14 @@ class Methods(Declared):
             @flow
             def calls() -> list[typing.Any]:
                 it = Loader(10)
-                return [it.add(1), it.add.submit(2).result(), it.add.map([3, 4]).result(), Loader.twice(5), Loader.named(6), Loader.named.submit(7).result()]
+                return [
+                    it.add(1),
+                    it.add.submit(2).result(),
+                    it.add.map([3, 4]).result(),
+                    Loader.twice(5),
+                    Loader.named(6),
+                    Loader.named.submit(7).result(),
+                ]
 
             expected = [11, 12, [13, 14], 10, "Loader 6", "Loader 7"]
             self.assertEqual((Host().run(calls).result, calls()), (expected, expected))
@@ -247,7 +264,11 @@ class Refused(Declared):
         @task
         def t() -> None: ...
 
-        for option, expected in [("name", "write `run_name`"), ("timeout_seconds", "where the task or the flow is declared"), ("tags", "is declared")]:
+        for option, expected in [
+            ("name", "write `run_name`"),
+            ("timeout_seconds", "where the task or the flow is declared"),
+            ("tags", "is declared"),
+        ]:
             with self.assertRaisesRegex(TypeError, expected):
                 t.with_options(**{option: None})
         with self.assertRaisesRegex(AttributeError, "a task has no `delay`; write `submit`"):

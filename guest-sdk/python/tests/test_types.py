@@ -141,12 +141,28 @@ class Schemas(unittest.TestCase):
             (int, {"type": "integer"}),
             (list[str], {"type": "array", "items": {"type": "string"}}),
             (dict[str, float], {"type": "object", "additionalProperties": {"type": "number"}}),
-            (dict[int, str], {"type": "object", "propertyNames": {"pattern": "^-?(0|[1-9][0-9]*)$"}, "additionalProperties": {"type": "string"}}),
-            (dict[datetime.date, int], {"type": "object", "propertyNames": {"format": "date"}, "additionalProperties": {"type": "integer"}}),
-            (dict[Color, int], {"type": "object", "propertyNames": {"enum": ["red", "green"]}, "additionalProperties": {"type": "integer"}}),
+            (
+                dict[int, str],
+                {
+                    "type": "object",
+                    "propertyNames": {"pattern": "^-?(0|[1-9][0-9]*)$"},
+                    "additionalProperties": {"type": "string"},
+                },
+            ),
+            (
+                dict[datetime.date, int],
+                {"type": "object", "propertyNames": {"format": "date"}, "additionalProperties": {"type": "integer"}},
+            ),
+            (
+                dict[Color, int],
+                {"type": "object", "propertyNames": {"enum": ["red", "green"]}, "additionalProperties": {"type": "integer"}},
+            ),
             (typing.Literal["a", 1], {"enum": ["a", 1]}),
             (int | None, {"anyOf": [{"type": "integer"}, {"type": "null"}]}),
-            (tuple[int, str], {"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}], "minItems": 2, "maxItems": 2}),
+            (
+                tuple[int, str],
+                {"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}], "minItems": 2, "maxItems": 2},
+            ),
             (set[int], {"type": "array", "items": {"type": "integer"}, "uniqueItems": True}),
             (Color, {"enum": ["red", "green"]}),
             (Level, {"enum": [1, 2]}),
@@ -160,7 +176,16 @@ class Schemas(unittest.TestCase):
             (bytes, {"type": "string", "contentEncoding": "base64"}),
             (ipaddress.IPv4Address, {"type": "string", "format": "ipv4"}),
             (Day, date),
-            (Point, {"type": "object", "title": "Point", "properties": {"x": {"type": "integer"}, "y": {"type": "integer", "default": 0}}, "additionalProperties": False, "required": ["x"]}),
+            (
+                Point,
+                {
+                    "type": "object",
+                    "title": "Point",
+                    "properties": {"x": {"type": "integer"}, "y": {"type": "integer", "default": 0}},
+                    "additionalProperties": False,
+                    "required": ["x"],
+                },
+            ),
             (typing.Annotated[str, "A name."], {"type": "string", "description": "A name."}),
             (typing.Any, {}),
             (object, {}),
@@ -252,7 +277,12 @@ class Values(unittest.TestCase):
             self.assertEqual((found, type(found)), (value, type(value)), hint)
 
     def test_a_whole_float_is_an_int_where_one_is_declared(self) -> None:
-        for hint, given, expected in [(int, 2.0, 2), (list[int], [1.0], [1]), (int | None, 3.0, 3), (dict[str, int | str], {"a": 1.0}, {"a": 1})]:
+        for hint, given, expected in [
+            (int, 2.0, 2),
+            (list[int], [1.0], [1]),
+            (int | None, 3.0, 3),
+            (dict[str, int | str], {"a": 1.0}, {"a": 1}),
+        ]:
             kinds = signature(hint)
             for found in (kinds.returns.write(given), kinds.returns.read(given)):
                 self.assertEqual(repr(found), repr(expected))
@@ -313,8 +343,14 @@ class Values(unittest.TestCase):
 
     def test_what_is_not_declared_is_stored_as_what_it_is(self) -> None:
         self.assertEqual(plain(Point(1)), {"x": 1, "y": 0})
-        self.assertEqual(plain({"a": {3, 1}, "b": range(2), "c": (it for it in "xy"), "d": {1: 2}.values()}), {"a": [1, 3], "b": [0, 1], "c": ["x", "y"], "d": [2]})
-        self.assertEqual(plain([Level.LOW, Color.RED, uuid.UUID(int=1), datetime.date(2026, 1, 2)]), [1, "red", "00000000-0000-0000-0000-000000000001", "2026-01-02"])
+        self.assertEqual(
+            plain({"a": {3, 1}, "b": range(2), "c": (it for it in "xy"), "d": {1: 2}.values()}),
+            {"a": [1, 3], "b": [0, 1], "c": ["x", "y"], "d": [2]},
+        )
+        self.assertEqual(
+            plain([Level.LOW, Color.RED, uuid.UUID(int=1), datetime.date(2026, 1, 2)]),
+            [1, "red", "00000000-0000-0000-0000-000000000001", "2026-01-02"],
+        )
         shared = [1]
         self.assertEqual(plain([shared, shared]), [[1], [1]])
 

@@ -18,6 +18,7 @@ from ._declaration import Flow, Task, flow, task
 from ._failure import Failure
 from ._futures import Future, FutureList, as_completed, unmapped, wait
 from ._policy import exponential_backoff
+from ._words import of_prefect as _of_prefect
 
 __all__ = [
     "Failure",
@@ -37,3 +38,11 @@ __all__ = [
     "variable",
     "wait",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Says what to write instead of what Prefect has and Retake has not."""
+    instead = _of_prefect(name)
+    if instead is not None:
+        raise ImportError(instead, name=__name__)
+    raise AttributeError(f"module `{__name__}` has no `{name}`")

@@ -23,6 +23,8 @@ from collections.abc import Callable, Iterator
 from importlib.resources.abc import Traversable, TraversableResources
 from typing import Any, NamedTuple
 
+from ._words import of_prefect
+
 # Tests, windows, terminals and what installs packages have no place in a sandbox, and are half of it.
 _LEFT_OUT = frozenset(
     "__hello__ __phello__ _pyrepl antigravity curses ensurepip idlelib pydoc_data site-packages test this tkinter turtle "
@@ -194,7 +196,16 @@ def show_files(carried: Carried) -> None:
         except TypeError:
             return ""
 
-    def open_(file: Any, mode: str = "r", buffering: int = -1, encoding: Any = None, errors: Any = None, newline: Any = None, *more: Any, **named: Any) -> Any:
+    def open_(
+        file: Any,
+        mode: str = "r",
+        buffering: int = -1,
+        encoding: Any = None,
+        errors: Any = None,
+        newline: Any = None,
+        *more: Any,
+        **named: Any,
+    ) -> Any:
         path = path_of(file)
         if path not in carried.files or set(mode) & set("wax+"):
             return opened(file, mode, buffering, encoding, errors, newline, *more, **named)
@@ -315,6 +326,8 @@ class Missing(importlib.abc.MetaPathFinder):
             return f"no module named {name}: {_WHY_NOT[name]}"
         if top in _LEFT_OUT or top in sys.stdlib_module_names:
             return f"no module named {name}: it has no place in a sandbox"
+        if top == "retake" and of_prefect(name):
+            return f"no module named {name}: {of_prefect(name)}"
         if top == "prefect":
             return f"no module named {name}: write `from retake import flow, task` instead of Prefect's import"
         if below and (top in self._carried.modules or top in sys.modules):

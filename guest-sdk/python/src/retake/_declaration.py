@@ -60,7 +60,9 @@ class _Function(Generic[P, R]):
         self.options = options
         self.signature = inspect.signature(fn)
         first = next(iter(self.signature.parameters.values()), None)
-        self._is_method = first is not None and _is_in_class(fn) and first.annotation is first.empty and first.name in ("self", "cls")
+        self._is_method = (
+            first is not None and _is_in_class(fn) and first.annotation is first.empty and first.name in ("self", "cls")
+        )
         self._of_class = self._of_class or (self._is_method and first is not None and first.name == "cls")
         if self._of_class:
             self.signature = self.signature.replace(parameters=list(self.signature.parameters.values())[1:])
@@ -143,7 +145,9 @@ class _Function(Generic[P, R]):
         """Asks for it and returns at once. Futures among the arguments are waited for, and their results given: the call
         is asked for when they are there, and not at all when one of them has failed. `wait_for` has further ones."""
         args = self._given(args)
-        upstream = futures_in([args, kwargs]) + futures_in(wait_for if isinstance(wait_for, (Future, dict)) else list(wait_for or ()))
+        upstream = futures_in([args, kwargs]) + futures_in(
+            wait_for if isinstance(wait_for, (Future, dict)) else list(wait_for or ())
+        )
         future = self._submit(args, kwargs, upstream)
         if not return_state:
             return future
@@ -238,7 +242,9 @@ def _function(kind: str, fn: Any) -> Any:
     if not callable(fn):
         raise TypeError(f"a {kind} is made of a function, not of {fn!r}: write `@{kind}`, or `@{kind}(…)` with names")
     if inspect.iscoroutinefunction(fn) or inspect.isasyncgenfunction(fn):
-        raise TypeError(f"`{fn.__name__}` is asynchronous, which a sandbox is not: write `def`, and `submit` what runs side by side")
+        raise TypeError(
+            f"`{fn.__name__}` is asynchronous, which a sandbox is not: write `def`, and `submit` what runs side by side"
+        )
     if not hasattr(fn, "__code__") or not hasattr(fn, "__qualname__"):
         raise TypeError(f"a {kind} is made of a function that is written with `def`, not of {fn!r}")
     if _host.running is not None:

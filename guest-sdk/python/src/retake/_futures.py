@@ -274,7 +274,7 @@ def _look() -> None:
     seen = True
     while seen:
         seen = False
-        for it in [up for it in _kept_back for up in it._upstream]:
+        for it in [up for kept in _kept_back for up in kept._upstream]:
             if not it._ended and it._call is not None and it._call.is_done():
                 it._fetch()
                 seen = True
@@ -358,10 +358,10 @@ def resolved(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: resolved(it) for name, it in value.items()}
     if dataclasses.is_dataclass(value):
-        return dataclasses.replace(value, **{it.name: resolved(getattr(value, it.name)) for it in dataclasses.fields(value) if it.init})
+        return dataclasses.replace(
+            value, **{it.name: resolved(getattr(value, it.name)) for it in dataclasses.fields(value) if it.init}
+        )
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return type(value)(*map(resolved, value))
     kind = type(value) if isinstance(value, (tuple, set, frozenset)) else list
     return kind(resolved(it) for it in value)
-
-

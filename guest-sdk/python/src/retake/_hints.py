@@ -90,7 +90,9 @@ class Reader:
         if isinstance(hint, typing.TypeVar):
             return self._either(hint, hint.__constraints__) if hint.__constraints__ else self.kind(hint.__bound__ or Any)
         if isinstance(hint, typing.ForwardRef) or isinstance(hint, str):
-            raise Undeclarable(f"`{_name(hint)}`, whose class is not found: import it at the top, and not for type checkers alone")
+            raise Undeclarable(
+                f"`{_name(hint)}`, whose class is not found: import it at the top, and not for type checkers alone"
+            )
         alias = origin if hasattr(origin, "__value__") else hint
         if hasattr(alias, "__value__"):
             return self._alias(hint, alias, args)
@@ -140,10 +142,13 @@ class Reader:
         model = self._model(of)
         if model is not None:
             return model
-        if issubclass(of, (str, int, float, list, dict, set)) and of.__init__ is next(
-            it for it in (str, int, float, list, dict, set) if issubclass(of, it)
-        ).__init__:
-            raise Undeclarable(f"`{of.__name__}`, a class of its own that would arrive as a plain one: write what it derives from")
+        if (
+            issubclass(of, (str, int, float, list, dict, set))
+            and of.__init__ is next(it for it in (str, int, float, list, dict, set) if issubclass(of, it)).__init__
+        ):
+            raise Undeclarable(
+                f"`{of.__name__}`, a class of its own that would arrive as a plain one: write what it derives from"
+            )
         raise _refused(hint)
 
     def _list(self, of: Any, args: tuple[Any, ...]) -> Kind:
@@ -184,7 +189,9 @@ class Reader:
         try:
             return Values(members)
         except Unstorable as error:
-            raise Undeclarable(f"`{_name(hint)}`, one of whose values {error.what.split(':')[0]}: give it texts or numbers") from None
+            raise Undeclarable(
+                f"`{_name(hint)}`, one of whose values {error.what.split(':')[0]}: give it texts or numbers"
+            ) from None
 
     def _either(self, hint: Any, args: tuple[Any, ...]) -> Kind:
         kinds = [self.kind(it) for it in args]
@@ -267,7 +274,9 @@ def _hints_of(of: Any) -> dict[str, Any]:
     try:
         return typing.get_type_hints(of, include_extras=True)
     except NameError as error:
-        raise Undeclarable(f"`{of.__name__}`, in which `{error.name}` is not found: import it at the top, and not for type checkers alone") from None
+        raise Undeclarable(
+            f"`{of.__name__}`, in which `{error.name}` is not found: import it at the top, and not for type checkers alone"
+        ) from None
 
 
 def _filled(hint: Any, known: dict[Any, Any]) -> Any:
@@ -321,7 +330,9 @@ def _refused(hint: Any) -> Undeclarable:
     origin = get_origin(hint) or hint
     name = getattr(origin, "__name__", _name(hint))
     if origin is abc.Callable or name in ("function", "Callable"):
-        return Undeclarable(f"`{_name(hint)}`, which cannot be stored: a function stays where it is; give its name, or what it returns")
+        return Undeclarable(
+            f"`{_name(hint)}`, which cannot be stored: a function stays where it is; give its name, or what it returns"
+        )
     if origin in (abc.Awaitable, abc.Coroutine, abc.AsyncIterator, abc.AsyncGenerator, abc.AsyncIterable):
         return Undeclarable(f"`{_name(hint)}`, which cannot be stored: write what it comes to")
     if origin is type:

@@ -370,9 +370,7 @@ class Objects(Kind):
         strange = [name for name in value if name not in self.fields]
         if strange and self.closed:
             raise Misfit(at, f"has `{strange[0]}`, which is not known")
-        given = {
-            name: self.fields[name].kind.read(it, (*at, name)) if name in self.fields else it for name, it in value.items()
-        }
+        given = {name: self.fields[name].kind.read(it, (*at, name)) if name in self.fields else it for name, it in value.items()}
         try:
             return self.make(**given) if self.closed else given
         except Exception as error:
@@ -397,7 +395,11 @@ class Model(Kind):
 
     def read(self, value: Any, at: Path = ()) -> Any:
         try:
-            return getattr(self.of, "model_validate", None)(value) if hasattr(self.of, "model_validate") else self.of.parse_obj(value)
+            return (
+                getattr(self.of, "model_validate", None)(value)
+                if hasattr(self.of, "model_validate")
+                else self.of.parse_obj(value)
+            )
         except Exception as error:
             raise Misfit(at, f"makes no `{self.of.__name__}`: {error}") from error
 
@@ -434,7 +436,11 @@ class Either(Kind):
             except Misfit as error:
                 misfits.append(error)
         deepest = max(misfits, key=lambda it: len(it.at))
-        raise deepest if len(deepest.at) > len(at) else Misfit(at, f"is {shown(value)}, which is of none of the kinds that are declared")
+        raise (
+            deepest
+            if len(deepest.at) > len(at)
+            else Misfit(at, f"is {shown(value)}, which is of none of the kinds that are declared")
+        )
 
 
 def _vagueness(of: Kind) -> int:

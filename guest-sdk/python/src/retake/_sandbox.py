@@ -93,7 +93,9 @@ def _no_programs(module: Any) -> None:
     def start(self: Any, args: Any = None, *_: Any, **__: Any) -> None:
         program = args if isinstance(args, str) else next(iter(args), None) if isinstance(args, (list, tuple)) else None
         name = f"`{program}` cannot be started: " if program else ""
-        raise unsupported(f"{name}a sandbox runs no other programs; write it in Python, or run it where the flow's results are used", OSError)
+        raise unsupported(
+            f"{name}a sandbox runs no other programs; write it in Python, or run it where the flow's results are used", OSError
+        )
 
     module.Popen.__init__ = start
     module.Popen.__del__ = lambda self: None
@@ -122,7 +124,20 @@ def _no_processes(module: Any) -> None:
         raise unsupported(f"a sandbox has one process: {_SIDE_BY_SIDE}")
 
     module.Process = Process
-    for name in ("Pool", "Queue", "SimpleQueue", "JoinableQueue", "Manager", "Lock", "RLock", "Semaphore", "Event", "Value", "Array", "Pipe"):
+    for name in (
+        "Pool",
+        "Queue",
+        "SimpleQueue",
+        "JoinableQueue",
+        "Manager",
+        "Lock",
+        "RLock",
+        "Semaphore",
+        "Event",
+        "Value",
+        "Array",
+        "Pipe",
+    ):
         setattr(module, name, start)
 
 

@@ -44,7 +44,9 @@ class Signature:
                 try:
                     of = of | {"default": kind.write(default)}
                 except Unstorable as error:
-                    raise Undeclarable(f"{what}: the default of its parameter `{name}` {of_place(error.at)}{error.what}") from None
+                    raise Undeclarable(
+                        f"{what}: the default of its parameter `{name}` {of_place(error.at)}{error.what}"
+                    ) from None
             properties[name] = of
         found = {"type": "object", "properties": properties, "additionalProperties": False}
         return found | ({"required": required} if required else {}) | reader.all_definitions()

@@ -53,7 +53,14 @@ class SSLCertVerificationError(SSLError, ValueError):
 
 
 CertificateError = SSLCertVerificationError
-SSL_ERROR_SSL, SSL_ERROR_WANT_READ, SSL_ERROR_WANT_WRITE, SSL_ERROR_SYSCALL, SSL_ERROR_ZERO_RETURN, SSL_ERROR_EOF = 1, 2, 3, 5, 6, 8
+SSL_ERROR_SSL, SSL_ERROR_WANT_READ, SSL_ERROR_WANT_WRITE, SSL_ERROR_SYSCALL, SSL_ERROR_ZERO_RETURN, SSL_ERROR_EOF = (
+    1,
+    2,
+    3,
+    5,
+    6,
+    8,
+)
 
 
 class TLSVersion(enum.IntEnum):
@@ -167,7 +174,14 @@ class SSLContext:
         """Raises: the network is not granted."""
         raise _denied(server_hostname)
 
-    def wrap_bio(self, incoming: Any = None, outgoing: Any = None, server_side: Any = False, server_hostname: Any = None, session: Any = None) -> Any:
+    def wrap_bio(
+        self,
+        incoming: Any = None,
+        outgoing: Any = None,
+        server_side: Any = False,
+        server_hostname: Any = None,
+        session: Any = None,
+    ) -> Any:
         """Raises: the network is not granted."""
         raise _denied(server_hostname)
 

@@ -74,6 +74,39 @@ _INSTEAD = {
     "priority": "there are none, so leave it out",
 }
 
+# What people import from Prefect, beside its flows and tasks, by the last part of its name.
+_NAMES = {
+    "tags": "tasks have `tags`, and deployments: `retake deploy … --tag NAME`",
+    "allow_failure": "`future.result(raise_on_failure=False)` returns the failure",
+    "quote": "arguments are not looked into, but for futures",
+    "serve": "`retake dev` and `retake server` serve flows",
+    "deploy": "`retake deploy` deploys flows",
+    "get_client": "the command line and the HTTP API are the ways in",
+    "pause_flow_run": '`park_on` and `when_exhausted="park"` leave a failure to a person; `retake pause RUN` pauses a run',
+    "suspend_flow_run": "`sleep` is durable; `retake pause RUN` pauses a run",
+    "resume_flow_run": "`retake resume RUN` resumes one",
+    "transaction": "the result of each task is kept as soon as it is there",
+    "Parameter": "the parameters of the flow's function are those of a run",
+    "task_runners": "`submit` and `map` run tasks side by side; `retake task-tags limit TAG N` bounds them",
+    "ThreadPoolTaskRunner": "`submit` and `map` run tasks side by side; `retake task-tags limit TAG N` bounds them",
+    "ConcurrentTaskRunner": "`submit` and `map` run tasks side by side; `retake task-tags limit TAG N` bounds them",
+    "cache_policies": _KEY,
+    "states": "`from retake.futures import State`; a flow fails by raising",
+    "blocks": "`secret(name)` and `variable(name)` are what deployments grant",
+    "variables": "`variable(name)` returns one that the deployment grants",
+    "artifacts": "what is to be kept is returned",
+    "concurrency": "`retake task-tags limit TAG N` bounds tasks with a tag",
+    "deployments": "`retake deploy` deploys flows; a child flow is called like a function",
+    "context": "`context()` says who runs",
+    "exceptions": "`except Failure as error` has `error.code`; what a task raised is caught by its own class",
+}
+
+
+def of_prefect(name: str) -> str | None:
+    """Returns what to write instead of a name of Prefect's."""
+    last = name.rpartition(".")[2]
+    return f"retake has no `{last}`: {_NAMES[last]}" if last in _NAMES else None
+
 
 def words(kind: str, more: dict[str, Any]) -> dict[str, Any]:
     """Returns the rest of a policy, by the words of `policy`. `kind` is what is declared: a flow, a task, or a call."""
