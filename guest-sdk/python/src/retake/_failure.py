@@ -86,7 +86,7 @@ class Failure(Exception):
             error.details = _with_more(error)
             return error
         failure = Failure(type(error).__name__, _message(error), details=_details(error))
-        if isinstance(error, ModuleNotFoundError):
+        if isinstance(error, ImportError):
             failure.retry = "never"  # Another sandbox of the same component does not have it either.
         return failure
 
@@ -131,8 +131,8 @@ def _message(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         code = error.code
         return f"the program ended itself with status {int(code or 0)}" if code is None or isinstance(code, int) else _text(code)
-    if isinstance(error, FileNotFoundError) and error.filename is not None and sys.platform == "wasi":
-        return f"{_text(error)}: a sandbox has no files; what is read while the module is loaded is in the component"
+    if isinstance(error, FileNotFoundError) and sys.platform == "wasi":
+        return f"{_text(error)}: a sandbox has no files; write to `io.BytesIO()`, and read while the module is loaded"
     if isinstance(error, MemoryError) and not error.args:
         return 'there is no memory left: `memory="128MiB"` where the task or the flow is declared asks for more'
     return _text(error)
@@ -234,7 +234,8 @@ def _with_more(error: Failure) -> Any:
     if error.details is not None and not isinstance(error.details, dict):
         return error.details
     more: dict[str, Any] = {}
-    if error.__cause__ is not None or (error.__context__ is not None and not error.__suppress_context__):
+    came_of = error.__cause__ is not None or (error.__context__ is not None and not error.__suppress_context__)
+    if came_of or isinstance(error, Final):
         more["traceback"] = _traceback(error)
     if type(error) is not Failure and not isinstance(error, Final):
         more |= _raised(error)

@@ -79,7 +79,16 @@ def _no_threads(module: Any) -> None:
     def start(self: Any) -> None:
         raise unsupported(f"a sandbox has no threads: {_SIDE_BY_SIDE}")
 
+    waits = module.Condition.wait
+
+    def wait(self: Any, timeout: float | None = None) -> bool:
+        # So do an Event, a Semaphore, a Barrier and a Queue.
+        if timeout is None:
+            raise unsupported(f"what is waited for never comes: another thread would bring it, and a sandbox has none; {_SIDE_BY_SIDE}")
+        return bool(waits(self, timeout))
+
     module.Thread.start = start
+    module.Condition.wait = wait
 
 
 def _no_thread(module: Any) -> None:

@@ -131,5 +131,7 @@ def _check_import(carried: Any, name: str, place: str) -> None:
             importlib.import_module(name)
         elif top not in carried.modules and top not in sys.modules:
             importlib.util.find_spec(top)
-    except ImportError as error:
+        elif name in carried.modules:
+            carried.get_code(name)
+    except (ImportError, SyntaxError) as error:
         raise Refused(f"{place}: {error}") from None
