@@ -84,7 +84,9 @@ def _no_threads(module: Any) -> None:
     def wait(self: Any, timeout: float | None = None) -> bool:
         # So do an Event, a Semaphore, a Barrier and a Queue.
         if timeout is None:
-            raise unsupported(f"what is waited for never comes: another thread would bring it, and a sandbox has none; {_SIDE_BY_SIDE}")
+            raise unsupported(
+                f"what is waited for never comes: another thread would bring it, and a sandbox has none; {_SIDE_BY_SIDE}"
+            )
         return bool(waits(self, timeout))
 
     module.Thread.start = start
