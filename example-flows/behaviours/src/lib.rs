@@ -7,6 +7,13 @@ use std::time::Duration;
 use retake::prelude::*;
 use retake::serde_json::{Value, json};
 
+mod stored;
+
+use stored::{
+    count_entries, count_items, cycle, defaults, exit, half, infinite, nan, nan_inside, network, none, none_mapped,
+    outer, reason, same, store, store_child, unstorable,
+};
+
 /// What there is to see.
 #[data]
 #[serde(rename_all = "kebab-case")]
@@ -105,6 +112,9 @@ fn behave(what: What) -> Result<Value> {
 }
 
 retake::component!(
-    flows: [behave, behave_child],
-    tasks: [double, nap, permanent, later, shaky, count, delay_fixed, delay_listed, delay_exponential],
+    flows: [behave, behave_child, store, store_child],
+    tasks: [
+        double, nap, permanent, later, shaky, count, delay_fixed, delay_listed, delay_exponential, nan, nan_inside, infinite,
+        half, unstorable, cycle, same, none, none_mapped, count_items, count_entries, exit, reason, network, outer, defaults,
+    ],
 );

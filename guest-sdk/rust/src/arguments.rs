@@ -9,12 +9,14 @@ use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::json::{self, Unsayable};
 use crate::{Failure, Result};
 
 /// Writes a JSON object, field by field.
 pub struct Object {
     text: Vec<u8>,
-    error: Option<Failure>,
+    /// What JSON cannot say, of the first field that has such a thing.
+    error: Option<Unsayable>,
 }
 
 impl Object {
@@ -30,26 +32,30 @@ impl Object {
         self.text.push(b'"');
         self.text.extend_from_slice(name.as_bytes());
         self.text.extend_from_slice(b"\":");
-        if let Err(error) = serde_json::to_writer(&mut self.text, value) {
-            self.refuse(name, &error);
+        let from = self.text.len();
+        if let Err(error) = json::write(&mut self.text, Some(name), value) {
+            self.text.truncate(from);
+            // Whoever logs it wants the other fields all the same.
+            self.text.extend_from_slice(serde_json::Value::from(format!("({error})")).to_string().as_bytes());
+            self.error.get_or_insert(error);
         }
-    }
-
-    fn refuse(&mut self, name: &str, error: &serde_json::Error) {
-        self.error =
-            Some(Failure::permanent("arguments.invalid", format!("argument `{name}` cannot become JSON: {error}")));
     }
 
     /// Returns the text, or why a field could not become JSON.
-    pub(crate) fn finish(mut self) -> Result<String> {
-        if let Some(failure) = self.error {
-            return Err(failure);
+    pub(crate) fn finish(mut self) -> Result<String, Unsayable> {
+        match self.error.take() {
+            Some(error) => Err(error),
+            None => Ok(self.finish_anyhow()),
         }
+    }
+
+    /// Returns the text, with words for what could not become JSON.
+    pub(crate) fn finish_anyhow(mut self) -> String {
         if self.text.is_empty() {
             self.text.push(b'{');
         }
         self.text.push(b'}');
-        Ok(String::from_utf8(self.text).expect("JSON from serde_json is UTF-8"))
+        String::from_utf8(self.text).expect("JSON is made of texts")
     }
 
     /// Returns whether no field was added.
@@ -65,18 +71,18 @@ impl<'a> Arguments<'a> {
     /// Splits an object into its fields, which are read later as what they ought to be.
     pub fn parse(input: &'a str) -> Result<Self> {
         serde_json::from_str(input)
-            .map_err(|error| Failure::permanent("arguments.invalid", format!("expected a JSON object: {error}")))
+            .map_err(|error| Failure::permanent("input.invalid", format!("expected a JSON object: {error}")))
     }
 
     /// Returns the argument called `name`. One that is missing is `null`, which suits an `Option`.
     pub fn take<T: Deserialize<'a>>(&mut self, name: &str) -> Result<T> {
         let found = self.find(name);
-        serde_json::from_str(found.unwrap_or("null")).map_err(|error| {
+        json::read(found.unwrap_or("null")).map_err(|error| {
             let message = match found {
                 Some(_) => format!("argument `{name}`: {error}"),
                 None => format!("argument `{name}` is missing"),
             };
-            Failure::permanent("arguments.invalid", message)
+            Failure::permanent("input.invalid", message)
         })
     }
 
@@ -158,6 +164,11 @@ mod tests {
     fn what_cannot_become_json_is_refused() {
         let mut object = Object::new();
         object.field("map", &std::collections::BTreeMap::from([((1, 2), 3)]));
-        assert_eq!(object.finish().unwrap_err().code(), "arguments.invalid");
+        let said = object.finish().unwrap_err().to_string();
+        assert_eq!(said, "at `/map` has the key `[1,2]`, and in JSON all keys are text");
+        let mut fields = Object::new();
+        fields.field("ratio", &f64::NAN);
+        fields.field("n", &1);
+        assert_eq!(fields.finish_anyhow(), r#"{"ratio":"(at `/ratio` is NaN, which JSON cannot say)","n":1}"#);
     }
 }

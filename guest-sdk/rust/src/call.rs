@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::bindings::retake::flow::tasks;
 use crate::host::{self, Handle, Target};
+use crate::json::{self, Unsayable};
 use crate::macro_support::{Kind, Runnable};
 use crate::{Failure, Policy, Result};
 
@@ -97,7 +98,7 @@ impl<T: DeserializeOwned> Call<T> {
         match &self.state {
             State::Asked(handle) => {
                 let text = handle.outcome().map_err(Failure::from_wire)?;
-                Ok(serde_json::from_str(&text)?)
+                Ok(json::read(&text)?)
             }
             State::Refused(failure) => Err(failure.clone()),
         }
@@ -230,10 +231,7 @@ impl Options {
 /// # Ok(()) }
 /// ```
 pub fn submit_task<T>(task: &str, input: &impl Serialize, options: Options) -> Call<T> {
-    Call::new(match serde_json::to_string(input) {
-        Ok(input) => State::Asked(host::submit(&Target::named(Kind::Task, task), &input, &options.into_wire())),
-        Err(error) => State::Refused(error.into()),
-    })
+    ask(&Target::named(Kind::Task, task), json::text(input), options)
 }
 
 /// Asks for a child flow: a flow of this component.
@@ -247,18 +245,20 @@ pub fn submit_task<T>(task: &str, input: &impl Serialize, options: Options) -> C
 /// # Ok(()) }
 /// ```
 pub fn submit_flow<T>(flow: &str, parameters: &impl Serialize, options: Options) -> Call<T> {
-    Call::new(match serde_json::to_string(parameters) {
-        Ok(parameters) => {
-            State::Asked(host::submit(&Target::named(Kind::Flow, flow), &parameters, &options.into_wire()))
-        }
-        Err(error) => State::Refused(error.into()),
-    })
+    ask(&Target::named(Kind::Flow, flow), json::text(parameters), options)
 }
 
 /// Asks for a task or a flow with input that is an object already.
 pub(crate) fn submit<R: Runnable, T>(input: crate::arguments::Object, options: Options) -> Call<T> {
-    Call::new(match input.finish() {
-        Ok(input) => State::Asked(host::submit(&Target::of::<R>(), &input, &options.into_wire())),
-        Err(failure) => State::Refused(failure),
+    ask(&Target::of::<R>(), input.finish(), options)
+}
+
+fn ask<T>(target: &Target<'_>, input: std::result::Result<String, Unsayable>, options: Options) -> Call<T> {
+    Call::new(match input {
+        Ok(input) => State::Asked(host::submit(target, &input, &options.into_wire())),
+        Err(error) => {
+            let message = format!("{} `{}`: its input {error}", target.kind.word(), target.name);
+            State::Refused(Failure::permanent("input.invalid", message))
+        }
     })
 }

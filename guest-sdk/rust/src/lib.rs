@@ -76,6 +76,7 @@ mod context;
 mod declaration;
 mod failure;
 mod host;
+mod json;
 mod policy;
 mod time;
 mod values;

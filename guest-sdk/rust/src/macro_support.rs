@@ -19,6 +19,15 @@ pub enum Kind {
     Task,
 }
 
+impl Kind {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Flow => "flow",
+            Self::Task => "task",
+        }
+    }
+}
+
 /// Implemented by `#[flow]`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a flow",
@@ -71,26 +80,58 @@ pub fn submit<R: Runnable, T>(input: Object, options: Options) -> Call<T> {
     crate::call::submit::<R, T>(input, options)
 }
 
-pub fn encode<T: Serialize>(value: &T) -> Result<String> {
-    serde_json::to_string(value).map_err(|error| {
-        let message = format!("the result cannot become JSON: {error}");
-        Failure::permanent("result.invalid", message)
+/// Returns the result of `R` as JSON.
+pub fn encode<R: Runnable, T: Serialize>(value: &T) -> Result<String> {
+    crate::json::text(value).map_err(|error| {
+        Failure::permanent("result.invalid", format!("{} `{}`: its result {error}", R::KIND.word(), R::NAME))
     })
 }
 
 pub fn log(level: Level, message: &str, fields: Object) {
-    let fields = if fields.is_empty() { Ok(String::new()) } else { fields.finish() };
-    // An entry without its fields is better than none.
-    let fields = fields.unwrap_or_default();
+    let fields = if fields.is_empty() { String::new() } else { fields.finish_anyhow() };
     crate::host::log(level, message, &fields);
 }
 
 pub type Run = fn(&str) -> Result<String>;
 
+/// Lets nothing that was printed be lost: a line without its end waits for one, and a sandbox ends without a word.
+fn keeping_prints<T>(run: impl FnOnce() -> T) -> T {
+    use std::io::Write as _;
+
+    // Where output cannot be written nobody can be told.
+    #[cfg(target_family = "wasm")]
+    {
+        let told = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            told(panic);
+            let _ = std::io::stdout().flush();
+        }));
+    }
+    let outcome = run();
+    let _ = std::io::stdout().flush();
+    outcome
+}
+
+/// Ends a program that ends itself, as the C library has it once everything is flushed.
+///
+/// What the host hears of the status is only that it was not 0, so it is said here.
+#[cfg(target_family = "wasm")]
+#[allow(unsafe_code, reason = "it stands in for a function of the C library")]
+#[unsafe(no_mangle)]
+pub extern "C" fn _Exit(status: i32) -> ! {
+    use std::io::Write as _;
+
+    let _ = writeln!(std::io::stderr(), "the program ended itself with status {status}");
+    core::arch::wasm32::unreachable()
+}
+
 /// Runs what is called `name`.
 pub fn run(all: &[(&str, Run)], name: &str, input: &str) -> Result<String, WireFailure> {
     match all.iter().find(|(known, _)| *known == name) {
-        Some((_, run)) => run(input).map_err(Failure::into_wire),
+        Some((_, run)) => {
+            let outcome = keeping_prints(|| run(input));
+            outcome.map_err(Failure::into_wire)
+        }
         // The host knows our names, so this is a host that mixed up two components.
         None => {
             let message = format!("this component has no `{name}`");

@@ -31,5 +31,5 @@ pub fn secret(name: &str) -> Result<String> {
 /// ```
 pub fn variable<T: DeserializeOwned>(name: &str) -> Result<T> {
     let text = host::variable(name).map_err(Failure::from_wire)?;
-    Ok(serde_json::from_str(&text)?)
+    Ok(crate::json::read(&text)?)
 }

@@ -9,7 +9,7 @@ macro_rules! carried {
 }
 
 /// Each source with its path. A test compares them with what lies in the SDK's directory.
-const SOURCES: [(&str, &str); 24] = carried![
+const SOURCES: [(&str, &str); 25] = carried![
     "README.md",
     "src/arguments.rs",
     "src/bindings.rs",
@@ -18,6 +18,7 @@ const SOURCES: [(&str, &str); 24] = carried![
     "src/declaration.rs",
     "src/failure.rs",
     "src/host.rs",
+    "src/json.rs",
     "src/lib.rs",
     "src/log.rs",
     "src/macro_support.rs",

@@ -428,7 +428,7 @@ impl Parts {
                     #(#taken)*
                     ::core::mem::drop(arguments);
                     let value: #value = #outcome;
-                    ::retake::macro_support::encode(&value)
+                    ::retake::macro_support::encode::<Self, _>(&value)
                 }
             }
         }

@@ -8,7 +8,8 @@ use crate::bindings::retake::flow::types::{Action, Delay, Failure, RetryAdvice, 
 /// No delay is longer.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Failures that are final unless a rule says otherwise.
-const FINAL: [&str; 4] = ["sandbox.cpu", "sandbox.output", "sandbox.denied", "host.cancelled"];
+const FINAL: [&str; 6] =
+    ["sandbox.cpu", "sandbox.output", "sandbox.denied", "host.cancelled", "host.not-in-a-task", "result.invalid"];
 
 /// How much of a round's budget is used up.
 #[derive(Clone, Default)]

@@ -291,7 +291,7 @@ impl World {
         let asked = options.key.as_ref().map_or_else(|| canonical(input), |key| format!("key:{key}"));
         let identity = (is_flow, target.name.to_owned(), version, asked);
         let frame = self.frame();
-        let (run, now, attempt, is_in_task) = (frame.run, frame.now, frame.attempt, frame.call.is_some());
+        let (run, now, attempt, within) = (frame.run, frame.now, frame.attempt, frame.call);
         let occurrence = frame.asked.entry(identity.clone()).or_default();
         *occurrence += 1;
         let occurrence = *occurrence;
@@ -312,10 +312,16 @@ impl World {
             });
             books.calls.len() - 1
         });
+        let task = within.map(|it| books.calls[it].name.clone());
         let call = &mut books.calls[at];
         call.asked_in = attempt;
-        let refused = match (is_in_task, declared) {
-            (true, _) => Some(Failure::permanent("host.not-in-a-task", "only a flow may ask for tasks and flows")),
+        let refused = match (task, declared) {
+            (Some(task), _) => {
+                let (kind, name) = (target.kind.word(), target.name);
+                let what = format!("task `{task}` called {kind} `{name}`");
+                let hint = format!("a task runs alone; call `{name}` from the flow, or make it a plain function");
+                Some(Failure::permanent("host.not-in-a-task", format!("{what}: {hint}")))
+            }
             (_, None) => Some(Failure::permanent(
                 "input.invalid",
                 format!("a test knows `{}` only when it is called by its function", target.name),
