@@ -64,11 +64,14 @@ type writer struct {
 }
 
 func (w *writer) no(format string, values ...any) {
-	pointer := ""
-	for _, key := range w.path {
+	pointer, path, rest := "", w.path, ""
+	if len(path) > deepest {
+		path, rest = path[:4], "/…" // They say enough.
+	}
+	for _, key := range path {
 		pointer += "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
 	}
-	panic(&unsayable{pointer, fmt.Sprintf(format, values...)})
+	panic(&unsayable{pointer + rest, fmt.Sprintf(format, values...)})
 }
 
 func (w *writer) at(key string, write func()) {

@@ -141,7 +141,13 @@ function askFor(about, input, asked) {
 
 function callable(about, body, asked) {
   const submit = (input = {}) => new Call(about.name, askFor(about, input, asked));
-  const call = (input = {}) => (hasHost() ? submit(input) : about.run(input));
+  const call = (input = {}) => {
+    if (!hasHost()) return about.run(input);
+    const asked = submit(input);
+    // Who calls a function wants what it returns; who submits need not.
+    asked.made.isWanted = true;
+    return asked;
+  };
   return Object.assign(call, {
     about,
     body: (input = {}) => about.run(input),

@@ -46,7 +46,9 @@ class Writer {
   }
 
   no(what) {
-    return this.refuse(this.path.map((it) => `/${inPointer(it)}`).join(""), what);
+    // Where it is too deep, the first steps say enough.
+    const [steps, rest] = this.path.length >= DEEPEST ? [this.path.slice(0, 4), "/…"] : [this.path, ""];
+    return this.refuse(steps.map((it) => `/${inPointer(it)}`).join("") + rest, what);
   }
 
   /** Reads what may throw. */

@@ -5,9 +5,6 @@ import { Failure } from "./failure.js";
 /** Of more than so many calls the later ones are looked at when earlier ones are done: each look costs as many as it sees. */
 const AT_ONCE = 64;
 
-// As they were when this was loaded: a test may put a clock of its own in their place.
-const { setImmediate, setTimeout } = globalThis;
-
 /** Timers that somebody set: while there are some, something may yet happen. */
 const timers = new Set();
 let whenTimed = () => undefined;
@@ -36,7 +33,24 @@ export function watchTimers() {
   known("setInterval", "clearInterval", true);
 }
 
-/** So often everything goes on before it is said that nothing will: the engine does some things in steps. */
+// As they were when this was loaded: a test may put clocks of its own in their place.
+const { queueMicrotask, setImmediate, setTimeout } = globalThis;
+
+/** A step of the event loop. In a sandbox it costs a call of the host, and up to a millisecond. */
+const turn = () => new Promise((done) => (setImmediate ? setImmediate(done) : setTimeout(done, 0)));
+
+/** So many steps from promise to promise lie between what a call came to and what is asked for next, and more. */
+const STEPS = 40;
+
+/** Lets everything go on that waits for nothing but promises. */
+const settled = () =>
+  new Promise((done) => {
+    let left = STEPS;
+    const step = () => (left-- ? queueMicrotask(step) : done());
+    step();
+  });
+
+/** So many turns are made before it is said that nothing will happen: the engine does some things in steps. */
 const PATIENCE = 100;
 
 /** Waits for what a body comes to; fails when it waits for a promise that nobody will ever keep. */
@@ -44,22 +58,20 @@ export async function kept(body, waiting) {
   let isDone = false;
   const done = body.finally(() => (isDone = true));
   done.catch(() => undefined);
-  for (let quiet = 0; !isDone; quiet += 1) {
-    if (waiting.isOpen) quiet = 0;
-    if (timers.size) await new Promise((fired) => (whenTimed = fired));
-    if (quiet > PATIENCE) throw new Failure("promise.unkept", "the body awaits a promise that nobody will keep: nothing is left that could resolve it");
-    await idle();
+  for (let quiet = 0; ; quiet += 1) {
+    await settled();
+    if (isDone) return done;
+    if (await waiting.untilDone()) quiet = 0;
+    else if (timers.size) await new Promise((fired) => (whenTimed = fired));
+    else if (quiet > PATIENCE) throw new Failure("promise.unkept", "the body awaits a promise that nobody will keep: nothing is left that could resolve it");
+    else await turn();
   }
-  return done;
 }
-
-/** Lets everything go on that can: what waits for nothing but a promise. */
-const idle = () => new Promise((done) => (setImmediate ? setImmediate(done) : setTimeout(done, 0)));
 
 /** Waits for the calls of a body in the order in which they are done. */
 export class Waiting {
   #open = [];
-  #goesOn = false;
+  #going = undefined;
   #waitAny;
   constructor(waitAny) {
     this.#waitAny = waitAny;
@@ -69,23 +81,25 @@ export class Waiting {
   outcome(made) {
     return new Promise((resolve, reject) => {
       this.#open.push({ made, resolve, reject });
-      if (!this.#goesOn) void this.#goOn();
+      this.#going ??= this.#goOn();
     });
   }
 
-  get isOpen() {
-    return this.#goesOn;
-  }
-
-  /** Waits until nobody waits any more. */
+  /** Waits until nobody waits any more; tells whether somebody did. */
   async untilDone() {
-    for (await idle(); this.#goesOn; await idle());
+    await settled();
+    if (!this.#going) return false;
+    while (this.#going) {
+      await this.#going;
+      await settled();
+    }
+    return true;
   }
 
   async #goOn() {
-    this.#goesOn = true;
     // Whoever waited for the last one may ask for more, and that is to run beside what is still waited for.
-    for (await idle(); this.#open.length; await idle()) {
+    for (await settled(); this.#open.length; await settled()) {
+      if (timers.size) await turn();
       const seen = this.#open.slice(0, AT_ONCE).map((it) => it.made);
       const [{ made, resolve, reject }] = this.#open.splice(seen.length > 1 ? await this.#waitAny(seen) : 0, 1);
       try {
@@ -94,7 +108,7 @@ export class Waiting {
         reject(thrown);
       }
     }
-    this.#goesOn = false;
+    this.#going = undefined;
   }
 }
 
@@ -107,6 +121,6 @@ export async function lookAfter(waiting, calls, isTask, warn) {
   const open = calls.filter(({ made }) => !made.isAwaited);
   // What cannot come to anything is told at once.
   for (const { made } of open) if (made.refused || isTask) await made.outcome();
-  const names = [...new Set(open.map(({ about }) => `${about.kind} \`${about.name}\``))];
-  if (names.length) warn(`nobody waited for ${names.join(", ")}, so that a failure of it would be seen by nobody: \`await\` each call`);
+  const names = [...new Set(open.filter(({ made }) => made.isWanted).map(({ about }) => `${about.kind} \`${about.name}\``))];
+  if (names.length) warn(`${names.join(", ")} was called without \`await\`: what it returned is lost; \`submit\` asks for one that nobody waits for`);
 }

@@ -126,7 +126,8 @@ const chains = flow({ name: "chains" }, async () => {
   await Promise.all([0, 1].map(async (k) => { for (let n = 0; n < 3; n += 1) await later({ ms: 1000 + k + n / 10 }); }));
 });
 const leftAlone = flow({ name: "left-alone" }, async () => {
-  odd.submit({ n: 2 });
+  odd({ n: 2 });
+  reserve.submit({ order: 1 });
   [1000, 2000].forEach(async (ms) => log.info(`done ${await later({ ms })}`));
 });
 const inner = task({ name: "inner" }, async () => reserve({ order: 1 }));
@@ -145,7 +146,7 @@ test("independent chains run beside each other", async () => {
 });
 
 test("what nobody waits for is looked after", async () => {
-  assert.deepEqual((await new Host().run(leftAlone)).logLines, ["INFO done 1000", "INFO done 2000", "WARN nobody waited for task `odd`, so that a failure of it would be seen by nobody: `await` each call"]);
+  assert.deepEqual((await new Host().run(leftAlone)).logLines, ["INFO done 1000", "INFO done 2000", "WARN task `odd` was called without `await`: what it returned is lost; `submit` asks for one that nobody waits for"]);
   assert.equal((await new Host().run(lostInput)).failure.code, "input.invalid");
 });
 

@@ -88,7 +88,10 @@ mod tests {
         for dir in ["", "bindings/"] {
             for entry in std::fs::read_dir(sdk.join(dir)).unwrap() {
                 let name = format!("{dir}{}", entry.unwrap().file_name().to_str().unwrap());
-                assert!(["bindings", "test"].contains(&name.as_str()) || SDK.iter().any(|(it, _)| *it == name), "`{name}` is missing in SDK");
+                assert!(
+                    ["bindings", "test"].contains(&name.as_str()) || SDK.iter().any(|(it, _)| *it == name),
+                    "`{name}` is missing in SDK"
+                );
             }
         }
     }
