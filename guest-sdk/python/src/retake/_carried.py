@@ -17,6 +17,7 @@ import linecache
 import marshal
 import os
 import pathlib
+import re
 import sys
 import zlib
 from collections.abc import Callable, Iterator
@@ -172,6 +173,30 @@ class Carried(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
             return True
         return False
 
+    def why(self, name: str) -> str:
+        """Returns why there is no module of this name."""
+        top, _, below = name.partition(".")
+        if name in _WHY_NOT:
+            return f"no module named {name}: {_WHY_NOT[name]}"
+        if top in _LEFT_OUT or top in sys.stdlib_module_names:
+            return f"no module named {name}: it has no place in a sandbox"
+        if top == "retake" and of_prefect(name):
+            return f"no module named {name}: {of_prefect(name)}"
+        if top == "prefect":
+            return f"no module named {name}: write `from retake import flow, task` instead of Prefect's import"
+        if below and (top in self.modules or top in sys.modules):
+            return f"no module named {name}: there is a `{top}`, but nothing of that name in it"
+        return f"no module named {name}: add it to `dependencies` in pyproject.toml, and build again"
+
+    def find_distributions(self, context: Any) -> Iterator[Any]:
+        """Returns what packages say of themselves, for `importlib.metadata`."""
+        wanted = None if context.name is None else _normal(context.name)
+        for file in self.files:
+            place, _, name = file.rpartition("/")
+            if name == "METADATA" and place.endswith(".dist-info"):
+                if wanted in (None, _normal(place.rpartition("/")[2].partition("-")[0])):
+                    yield _distribution(self, place)
+
     def show_sources(self) -> None:
         """Lets tracebacks show the lines of the project and of its packages."""
         for it in self.modules.values():
@@ -295,6 +320,27 @@ class _Place(Traversable):
         return self._path
 
 
+def _distribution(of: Carried, place: str) -> Any:
+    # Whoever asks for one has loaded this, and it is large.
+    from importlib.metadata import Distribution
+
+    class Found(Distribution):
+        """What a package says of itself."""
+
+        def read_text(self, filename: str) -> str | None:
+            path = f"{place}/{filename}"
+            return of.get_data(path).decode() if path in of.files else None
+
+        def locate_file(self, path: Any) -> pathlib.Path:
+            return pathlib.Path(os.path.dirname(place)) / path
+
+    return Found()
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "_", name).lower()
+
+
 @importlib.resources.as_file.register(_Place)
 @contextlib.contextmanager
 def _as_file(place: _Place) -> Iterator[pathlib.Path]:
@@ -308,28 +354,3 @@ class _Resources(TraversableResources):
 
     def files(self) -> _Place:
         return self._place
-
-
-class Missing(importlib.abc.MetaPathFinder):
-    """Says of what nobody has found why that is so. It comes last."""
-
-    def __init__(self, carried: Carried) -> None:
-        self._carried = carried
-
-    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> None:
-        raise ModuleNotFoundError(self.why(fullname), name=fullname)
-
-    def why(self, name: str) -> str:
-        """Returns why there is no module of this name."""
-        top, _, below = name.partition(".")
-        if name in _WHY_NOT:
-            return f"no module named {name}: {_WHY_NOT[name]}"
-        if top in _LEFT_OUT or top in sys.stdlib_module_names:
-            return f"no module named {name}: it has no place in a sandbox"
-        if top == "retake" and of_prefect(name):
-            return f"no module named {name}: {of_prefect(name)}"
-        if top == "prefect":
-            return f"no module named {name}: write `from retake import flow, task` instead of Prefect's import"
-        if below and (top in self._carried.modules or top in sys.modules):
-            return f"no module named {name}: there is a `{top}`, but nothing of that name in it"
-        return f"no module named {name}: add it to `dependencies` in pyproject.toml, and build again"

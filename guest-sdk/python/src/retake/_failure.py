@@ -10,7 +10,7 @@ import json
 import math
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -28,6 +28,9 @@ _INNER_ERRORS = 20
 _FOLLOWED = 100
 # Where the SDK's own modules are.
 _OURS = __file__.removesuffix("_failure.py")
+
+# Says why there is no module of a name; set in a component, which has what it was built with.
+why_missing: Callable[[str], str] | None = None
 
 # Half of a surrogate pair is no text that anybody can store: it becomes the replacement character.
 codecs.register_error("retake", lambda error: (b"\xef\xbf\xbd" * (error.end - error.start), error.end))
@@ -74,6 +77,7 @@ class Failure(Exception):
     @classmethod
     def of(cls, error: BaseException) -> Failure:
         """Returns the failure that an exception is."""
+        explain(error)
         final = next((it for it in related(error) if isinstance(it, Final)), None)
         if final is not None and final is not error:
             # A library has put it into an exception of its own: it stays as final as it was.
@@ -101,6 +105,20 @@ class Final(Failure):
 def unsupported(message: str, kind: type[Exception] = RuntimeError) -> Failure:
     """Returns a failure for what no sandbox has: final, and caught as what Python raises where it is missing."""
     return type(kind.__name__, (Final, kind), {"__str__": lambda self: self.message})(kind.__name__, message)
+
+
+def explain(error: BaseException) -> None:
+    """Says of modules that are missing why they are. A finder that did would be no finder: libraries look for what they
+    can do without."""
+    for it in related(error):
+        if (
+            why_missing is not None
+            and isinstance(it, ModuleNotFoundError)
+            and it.name
+            and it.msg == f"No module named {it.name!r}"
+        ):
+            it.msg = why_missing(it.name)
+            it.args = (it.msg,)
 
 
 def related(error: BaseException) -> Iterator[BaseException]:

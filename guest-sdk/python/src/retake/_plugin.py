@@ -10,8 +10,7 @@ import importlib
 import sys
 import traceback
 
-from . import _carried, _sandbox
-from ._failure import without_ours
+from . import _carried, _failure, _sandbox
 
 # It stands in for a module that the interpreter lacks. It is not imported as one of ours.
 _tls = __file__.replace("_plugin.py", "_tls.py")
@@ -45,8 +44,7 @@ def _build(module: str, about: tuple[str, str, str], project: str, packages: str
     # Before the finder that reads files: that one writes what it has compiled beside them, and believes it the next time.
     at = next(n for n, it in enumerate(sys.meta_path) if it.__name__ == "PathFinder")
     sys.meta_path.insert(at, CARRIED)
-    missing = _carried.Missing(CARRIED)
-    sys.meta_path.append(missing)
+    _failure.why_missing = CARRIED.why
     importlib.import_module(module)
     from . import _source
     from ._exports import Plugin
@@ -73,6 +71,7 @@ def _why(error: BaseException, project: str) -> str:
     from ._hints import Undeclarable
     from ._source import Refused
 
+    _failure.explain(error)
     if isinstance(error, (Undeclarable, Refused)):
         return f"{error}\n"
     within = error.__traceback__
@@ -83,4 +82,4 @@ def _why(error: BaseException, project: str) -> str:
             return f"{error}\n"
         within = error.__traceback__
     told = traceback.TracebackException.from_exception(error.with_traceback(within))
-    return "".join(without_ours(told).format()).replace(f'"{project}/', '"')
+    return "".join(_failure.without_ours(told).format()).replace(f'"{project}/', '"')

@@ -97,7 +97,13 @@ def loaded(text: str) -> Any:
             raise Misfit((), f"has {shown(text)[1:-1]}, which is larger than a `float` can be")
         return found
 
-    return json.loads(text, parse_float=number)
+    try:
+        return json.loads(text, parse_float=number)
+    except ValueError as error:
+        if isinstance(error, Misfit):
+            raise
+        # The host has made sure that it is JSON; what Python does not take are numbers that are too long.
+        raise Misfit((), f"cannot be read: {error}") from None
 
 
 def of_anything() -> Kind:

@@ -13,6 +13,7 @@ from typing import Any
 
 from . import _declaration
 from ._declaration import FLOWS, TASKS, Flow, Task
+from ._failure import explain
 
 
 class Refused(Exception):
@@ -64,6 +65,8 @@ def _check_call(it: Task[Any, Any], node: ast.Call, around: dict[str, Any]) -> N
     if isinstance(of, ast.Attribute) and of.attr in ("submit", "map"):
         of = of.value
     found = around.get(of.id) if isinstance(of, ast.Name) else None
+    if isinstance(of, ast.Name) and of.id in it.fn.__code__.co_varnames + it.fn.__code__.co_freevars:
+        return  # One of its own, of that name.
     if isinstance(found, (Task, Flow)):
         raise Refused(
             f"{_place(it, node)}task `{it.name}` calls {found.what}: a task runs alone; call `{found.name}` from the flow, "
@@ -110,7 +113,11 @@ def _outside_of_try(tree: ast.AST) -> Iterator[Any]:
             yield node
         elif isinstance(node, ast.Try):
             for it in [*node.orelse, *node.finalbody]:
-                yield from _outside_of_try(it)
+                yield from _outside_of_try(ast.Module([it], []))
+        elif isinstance(node, ast.With) and "suppress" in ast.dump(ast.Tuple([it.context_expr for it in node.items], ast.Load())):
+            continue
+        elif isinstance(node, ast.If) and any(it in ast.dump(node.test) for it in ("version_info", "platform", "TYPE_CHECKING")):
+            continue
         else:
             yield from _outside_of_try(node)
 
@@ -129,9 +136,10 @@ def _check_import(carried: Any, name: str, place: str) -> None:
         if top in sys.stdlib_module_names:
             # It runs nothing of the author's, and is there at once when it is wanted.
             importlib.import_module(name)
-        elif top not in carried.modules and top not in sys.modules:
-            importlib.util.find_spec(top)
+        elif top not in carried.modules and top not in sys.modules and importlib.util.find_spec(top) is None:
+            raise Refused(f"{place}: {carried.why(name)}")
         elif name in carried.modules:
             carried.get_code(name)
     except (ImportError, SyntaxError) as error:
+        explain(error)
         raise Refused(f"{place}: {error}") from None
