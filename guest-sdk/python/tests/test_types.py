@@ -83,6 +83,11 @@ class Passed:
 
 
 @dataclasses.dataclass
+class Wrong:
+    n: int = "a"
+
+
+@dataclasses.dataclass
 class Cat:
     name: str
 
@@ -384,6 +389,7 @@ class Refused(unittest.TestCase):
             (Odd, "give it texts or numbers"),
             (Box[complex], "two numbers.*it is `Box.item`"),
             (set[list[int]], "write `list"),
+            (Wrong, "whose default of `n` is 'a', and not of type integer"),
         ]:
             with self.assertRaisesRegex(Undeclarable, expected):
                 signature(hint)
@@ -391,6 +397,9 @@ class Refused(unittest.TestCase):
             signature(complex)
         with self.assertRaisesRegex(Undeclarable, "the default of its parameter `x` is NaN"):
             signature(float, float("nan"))
+
+        with self.assertRaisesRegex(Undeclarable, "the default of its parameter `x` is 'a', and not of type integer"):
+            signature(int, "a")
 
         def absent(x: "Nowhere") -> None: ...  # noqa: F821
 

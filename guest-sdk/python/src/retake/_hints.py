@@ -14,7 +14,7 @@ from collections import abc
 from typing import Any, Union, get_args, get_origin
 
 from ._kinds import Either, Field, Flags, Kind, Lists, Maps, Model, Objects, Plain, Texts, Tuples, Values, json_type
-from ._plain import TEXTS, Unstorable
+from ._plain import TEXTS, Misfit, Unstorable, of_place
 
 _PLAIN = (str, int, float, bool, type(None))
 _LISTS: dict[Any, Any] = {
@@ -225,7 +225,14 @@ class Reader:
         for name, required, default in _fields(of):
             try:
                 hint_of = _filled(hints.get(name, Any), known)
-                found.fields[name] = Field(self.kind(hint_of), required, default, description(hint_of))
+                kind = self.kind(hint_of)
+                if default is None and not kind.has(None):
+                    kind = Either([kind, Plain(type(None))])
+                if default is not inspect.Parameter.empty:
+                    kind.read(kind.write(default))
+                found.fields[name] = Field(kind, required, default, description(hint_of))
+            except (Unstorable, Misfit) as error:
+                raise Undeclarable(f"`{of.__name__}`, whose default of `{name}` {of_place(error.at)}{error.what}") from None
             except Undeclarable as error:
                 raise Undeclarable(f"{error} (it is `{of.__name__}.{name}`)") from None
         found.is_open = False

@@ -41,12 +41,7 @@ class Signature:
             if default is inspect.Parameter.empty:
                 required.append(name)
             else:
-                try:
-                    of = of | {"default": kind.write(default)}
-                except Unstorable as error:
-                    raise Undeclarable(
-                        f"{what}: the default of its parameter `{name}` {of_place(error.at)}{error.what}"
-                    ) from None
+                of = of | {"default": _default(kind, default, f"{what}: the default of its parameter `{name}`")}
             properties[name] = of
         found = {"type": "object", "properties": properties, "additionalProperties": False}
         return found | ({"required": required} if required else {}) | reader.all_definitions()
@@ -73,6 +68,16 @@ def _read(reader: Reader, hint: Any, where: str) -> Kind:
         return reader.kind(hint)
     except Undeclarable as error:
         raise Undeclarable(f"{where} is {error}") from None
+
+
+def _default(kind: Kind, default: Any, where: str) -> Any:
+    """Returns a default as JSON has it. One that is not what its hint says would be refused whenever it is used."""
+    try:
+        written = kind.write(default)
+        kind.read(written)
+    except (Unstorable, Misfit) as error:
+        raise Undeclarable(f"{where} {of_place(error.at)}{error.what}") from None
+    return written
 
 
 def _hints(what: str, fn: Callable[..., Any]) -> dict[str, Any]:
@@ -106,9 +111,4 @@ def loaded(text: str) -> Any:
         raise Misfit((), f"cannot be read: {error}") from None
 
 
-def of_anything() -> Kind:
-    """Returns what a function returns that says nothing about it."""
-    return Kind()
-
-
-__all__ = ["Kind", "Misfit", "Signature", "Undeclarable", "Unstorable", "dumped", "loaded", "of_anything", "plain"]
+__all__ = ["Kind", "Misfit", "Signature", "Undeclarable", "Unstorable", "dumped", "loaded", "plain"]
