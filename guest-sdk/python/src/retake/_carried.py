@@ -157,8 +157,9 @@ class Carried(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         it. Returns whether it has just been put there."""
         kept = f"{cache}/standard-library-{sys.hexversion:x}-1.bin"
         with contextlib.suppress(Exception):
-            found = marshal.loads(bytes_of(kept))
-            self.modules |= {name: _Module(*it) for name, it in found.items()}
+            # Not by way of a text that has it all once more: what is taken here is memory of each sandbox.
+            with open(kept, "rb") as file:
+                self.modules |= {name: _Module(*it) for name, it in marshal.load(file).items()}
             return False
         before = set(self.modules)
         for path, name, is_package in _walk(root, _LEFT_OUT):
