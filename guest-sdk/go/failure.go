@@ -101,6 +101,9 @@ func deniedOf(err error) *Failure {
 		case "net.OpError":
 			op := text("Op")
 			isNetwork = isNetwork || op == "dial" || op == "listen"
+			if at, is := value.FieldByName("Addr").Interface().(fmt.Stringer); is && host == "" {
+				host, _, _ = strings.Cut(at.String(), ":")
+			}
 		}
 	}
 	if !isNetwork {

@@ -34,18 +34,20 @@ export function watchTimers() {
 }
 
 // As they were when this was loaded: a test may put clocks of its own in their place.
-const { queueMicrotask, setImmediate, setTimeout } = globalThis;
+const { clearTimeout, queueMicrotask, setImmediate, setTimeout } = globalThis;
 
 /** A step of the event loop. In a sandbox it costs a call of the host, and up to a millisecond. */
 const turn = () => new Promise((done) => (setImmediate ? setImmediate(done) : setTimeout(done, 0)));
 
-/** So many steps from promise to promise lie between what a call came to and what is asked for next, and more. */
-const STEPS = 40;
+// Steps from promise to promise, each of which costs some 20 µs: so many lie between what a call came to and what is asked for
+// next, and more; and between several calls that are asked for at once.
+const STEPS = 16;
+const STEPS_AT_ONCE = 4;
 
-/** Lets everything go on that waits for nothing but promises. */
-const settled = () =>
+/** Lets what waits for nothing but promises go on, so many steps. */
+const settled = (steps) =>
   new Promise((done) => {
-    let left = STEPS;
+    let left = steps;
     const step = () => (left-- ? queueMicrotask(step) : done());
     step();
   });
@@ -56,16 +58,27 @@ const PATIENCE = 100;
 /** Waits for what a body comes to; fails when it waits for a promise that nobody will ever keep. */
 export async function kept(body, waiting) {
   let isDone = false;
-  const done = body.finally(() => (isDone = true));
+  let wake = () => undefined;
+  const done = body.finally(() => {
+    isDone = true;
+    wake();
+  });
   done.catch(() => undefined);
-  for (let quiet = 0; ; quiet += 1) {
-    await settled();
-    if (isDone) return done;
-    if (await waiting.untilDone()) quiet = 0;
-    else if (timers.size) await new Promise((fired) => (whenTimed = fired));
+  for (let quiet = 0; !isDone; quiet += 1) {
+    // A turn of the event loop comes when no promise can go on; most bodies are done before.
+    await new Promise((woken) => {
+      const timer = setTimeout(woken, 0);
+      wake = () => {
+        clearTimeout(timer);
+        woken();
+      };
+    });
+    if (isDone) break;
+    if (waiting.isOpen) quiet = 0;
+    else if (timers.size) await new Promise((fired) => (whenTimed = wake = fired));
     else if (quiet > PATIENCE) throw new Failure("promise.unkept", "the body awaits a promise that nobody will keep: nothing is left that could resolve it");
-    else await turn();
   }
+  return done;
 }
 
 /** Waits for the calls of a body in the order in which they are done. */
@@ -85,20 +98,18 @@ export class Waiting {
     });
   }
 
-  /** Waits until nobody waits any more; tells whether somebody did. */
+  get isOpen() {
+    return this.#going !== undefined;
+  }
+
+  /** Waits until nobody waits any more. */
   async untilDone() {
-    await settled();
-    if (!this.#going) return false;
-    while (this.#going) {
-      await this.#going;
-      await settled();
-    }
-    return true;
+    for (await settled(STEPS); this.#going; await settled(STEPS)) await this.#going;
   }
 
   async #goOn() {
     // Whoever waited for the last one may ask for more, and that is to run beside what is still waited for.
-    for (await settled(); this.#open.length; await settled()) {
+    for (await settled(STEPS_AT_ONCE); this.#open.length; await settled(STEPS)) {
       if (timers.size) await turn();
       const seen = this.#open.slice(0, AT_ONCE).map((it) => it.made);
       const [{ made, resolve, reject }] = this.#open.splice(seen.length > 1 ? await this.#waitAny(seen) : 0, 1);
@@ -117,7 +128,7 @@ export class Waiting {
  * go on to their ends, and of calls that nobody waits for it is said, because what they fail with would be lost.
  */
 export async function lookAfter(waiting, calls, isTask, warn) {
-  await waiting?.untilDone();
+  if (calls.length) await waiting?.untilDone();
   const open = calls.filter(({ made }) => !made.isAwaited);
   // What cannot come to anything is told at once.
   for (const { made } of open) if (made.refused || isTask) await made.outcome();
