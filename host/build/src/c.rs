@@ -46,6 +46,8 @@ pub(crate) fn build(dir: &Path, how: How<'_>) -> Result<Built> {
     cc.args(["cc", "-target", "wasm32-wasi", "-mexec-model=reactor", "-std=gnu17", "-O2", "-s"]);
     // zig compiles `assert` out of what it optimises.
     cc.arg("-UNDEBUG");
+    // What it says names a file of the project, and not where the project lies on the machine that builds it.
+    cc.arg(format!("-ffile-prefix-map={}/=", dir.display()));
     cc.args(["-Wall", "-Wextra", "-Wno-missing-field-initializers", "-I"]).arg(&sdk);
     cc.args(written_in(dir)?)
         .args(["retake.c", "check.c", "bindings/flow.c"].map(|it| sdk.join(it)))
