@@ -237,6 +237,7 @@ class Methods(Declared):
         run = Host().run(calls)
         self.assertEqual((run.failure.code, len(run.call("outer").attempts)), ("host.not-in-a-task", 1))
         self.assertIn("task `outer` called task `same`", run.failure.message)
+        self.assertEqual(run.failure.message.count(".fn(…)"), 1)
         self.assertEqual(outer(), 1, "outside of a component it is a function")
 
 

@@ -65,7 +65,10 @@ class Future(Generic[T]):
         try:
             self._end(self._kind.read(loaded(self._call.outcome())), None)
         except _host.err() as error:
-            self._end(None, raised(error.value))
+            failure = raised(error.value)
+            if failure.code == "host.not-in-a-task" and _host.running == "task":
+                failure.message += f" (`{self.name.replace('-', '_')}.fn(…)` calls it as one)"
+            self._end(None, failure)
         except Misfit as error:
             self._end(None, Failure.permanent("result.invalid", f"what `{self.name}` returned cannot be read again: {error}"))
 
