@@ -12,6 +12,7 @@ use serde_json::Value;
 pub mod certificates;
 pub mod http;
 pub mod smtp;
+pub mod stored;
 
 /// Returns a built component, such as `orders` or `hostile`.
 pub fn component(name: &str) -> PathBuf {

@@ -39,6 +39,18 @@ impl Language {
         }
     }
 
+    /// Returns what a source file is written in, by the end of its name.
+    pub fn of_file(path: &Path) -> Option<Self> {
+        match path.extension()?.to_str()? {
+            "rs" => Some(Self::Rust),
+            "py" => Some(Self::Python),
+            "js" | "mjs" | "ts" => Some(Self::JavaScript),
+            "go" => Some(Self::Go),
+            "c" => Some(Self::C),
+            _ => None,
+        }
+    }
+
     /// Returns the file by which a project of the language is known.
     pub fn mark(self) -> &'static str {
         match self {
@@ -92,6 +104,12 @@ impl Project {
             return Err(Error::new(Kind::Usage, format!("`{shown}` {what}"), hint));
         }
         let Some(language) = of(dir) else {
+            if let Some((language, file)) = sources_in(dir) {
+                let (mark, name) = (language.mark(), language.name());
+                let message = format!("`{shown}` holds no project: there is `{file}`, and no `{mark}` beside it");
+                let hint = format!("`retake new NAME --lang {name}` makes a project with one: move `{file}` there");
+                return Err(Error::new(Kind::Usage, message, hint));
+            }
             let marks = Language::ALL.map(|it| format!("`{}` ({})", it.mark(), it.name())).join(", ");
             let message = format!("`{shown}` holds no project: there is no {marks} in it");
             return Err(Error::new(Kind::Usage, message, "name the directory of one, or make one: `retake new NAME`"));
@@ -153,6 +171,14 @@ impl Project {
 
 fn of(dir: &Path) -> Option<Language> {
     Language::ALL.into_iter().find(|it| dir.join(it.mark()).is_file())
+}
+
+/// Returns a source file in a directory that holds no project, and what it is written in.
+fn sources_in(dir: &Path) -> Option<(Language, String)> {
+    let mut names: Vec<String> =
+        std::fs::read_dir(dir).ok()?.flatten().filter_map(|it| it.file_name().into_string().ok()).collect();
+    names.sort_unstable();
+    names.into_iter().find_map(|it| Some((Language::of_file(Path::new(&it))?, it)))
 }
 
 #[cfg(test)]

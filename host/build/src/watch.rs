@@ -30,7 +30,7 @@ impl Sources {
         self
     }
 
-    /// Returns what the files are like now. Hidden ones, and those of `target` directories, are no sources.
+    /// Returns what the files are like now. Hidden ones, and what builds and editors write, are no sources.
     pub fn look(&self) -> Look {
         let mut look = BTreeMap::new();
         let mut open = self.roots.clone();
@@ -39,8 +39,7 @@ impl Sources {
             for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
                 let path = entry.path();
                 let name = entry.file_name();
-                let hidden = name.as_encoded_bytes().starts_with(b".") || name == "target";
-                if hidden || self.is_left_out(&path) {
+                if is_written_by_tools(name.as_encoded_bytes()) || self.is_left_out(&path) {
                     continue;
                 }
                 // A link to a directory is not followed: it could lead round in a circle.
@@ -62,6 +61,25 @@ impl Sources {
     }
 }
 
+/// Whether a file or directory is hidden, or is what a build or an editor writes: one save is to be one build.
+fn is_written_by_tools(name: &[u8]) -> bool {
+    const TOOLS: [&[u8]; 8] = [
+        b"target",
+        b"__pycache__",
+        b"node_modules",
+        b"Cargo.lock",
+        b"package-lock.json",
+        b"go.sum",
+        b"uv.lock",
+        b"4913",
+    ];
+    let ends = [b"~".as_slice(), b".pyc", b".swp", b".tmp", b".bak"];
+    name.starts_with(b".")
+        || name.starts_with(b"#")
+        || TOOLS.contains(&name)
+        || ends.iter().any(|it| name.ends_with(it))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,7 +95,16 @@ mod tests {
         write("src/lib.rs", "one");
         let sources = Sources::new(vec![dir.path().into()], vec![]).without(dir.path().join("data"));
         let before = sources.look();
-        for path in ["target/x", "src/.lib.rs.swp", ".git/index", "data/retake.db"] {
+        for path in [
+            "target/x",
+            "src/.lib.rs.swp",
+            "src/lib.rs~",
+            "src/4913",
+            "__pycache__/flows.cpython-314.pyc",
+            "Cargo.lock",
+            ".git/index",
+            "data/retake.db",
+        ] {
             write(path, "changes");
         }
         assert_eq!(sources.look(), before);

@@ -4,11 +4,13 @@ use anstream::println;
 use retake_core::limits;
 use retake_core::replay::CallKind;
 use retake_core::value::Json;
+use retake_server::Client;
+use retake_server::types::{BulkCancel, BulkDone, BulkRemove, RunsFilter};
 
-use crate::args::{Args, Format, SetResult, Several};
+use crate::args::{Args, Chosen, Format, SetResult, Several};
 use crate::local;
 use crate::out::{self, Exit, Trouble, one_line};
-use crate::{params, remote, run, server};
+use crate::{look, params, remote, run, server};
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Act {
@@ -68,6 +70,65 @@ pub(crate) async fn several(args: &Args, typed: &Several, act: Act) -> anyhow::R
         Some(error) => Err(local.told(error)),
         None => Ok(Exit::Ok),
     }
+}
+
+/// Cancels the runs that were named, or all that a filter finds.
+pub(crate) async fn cancel(args: &Args, typed: &Chosen) -> anyhow::Result<Exit> {
+    if typed.which.is_empty() && !typed.dry_run && !typed.runs.is_empty() {
+        return several(args, &Several { runs: typed.runs.clone() }, Act::Cancel).await;
+    }
+    let (runs, filter) = chosen(typed)?;
+    let done = async |client: &Client| {
+        let body = BulkCancel { filter, runs, dry_run: typed.dry_run };
+        Ok(told(args, client.bulk_cancel(&body).await?, "cancelled"))
+    };
+    server::with_client(args, done).await
+}
+
+/// Removes the runs that were named, or all that a filter finds.
+pub(crate) async fn remove(args: &Args, typed: &Chosen) -> anyhow::Result<Exit> {
+    let (runs, filter) = chosen(typed)?;
+    server::with_client(args, async |client| {
+        if let ([run], false) = (runs.as_slice(), typed.dry_run) {
+            let run = client.run(run).await?;
+            client.remove_run(&run.id.to_string()).await?;
+            out::done(args.output, "removed", &run.id.to_string(), &format!("run {} is removed", run.name));
+            return Ok(Exit::Ok);
+        }
+        let body = BulkRemove { filter, runs, dry_run: typed.dry_run };
+        Ok(told(args, client.bulk_remove(&body).await?, "removed"))
+    })
+    .await
+}
+
+fn chosen(typed: &Chosen) -> anyhow::Result<(Vec<String>, RunsFilter)> {
+    if typed.runs.is_empty() && typed.which.is_empty() {
+        let message = "no run is named, and no filter given";
+        return Err(Trouble::new(Exit::Usage, message)
+            .hint("name a run, or say which: `--deployment FLOW/NAME`")
+            .into());
+    }
+    Ok((typed.runs.clone(), typed.which.filter()))
+}
+
+/// Says what was done to several runs.
+fn told(args: &Args, done: BulkDone, what: &str) -> Exit {
+    if args.output == Format::Table && done.runs.is_empty() && done.refused.is_empty() {
+        println!("no runs match");
+        return Exit::Ok;
+    }
+    out::list(args.output, &done.runs, |it| it.id.to_string(), || look::ps_table(&done.runs));
+    for it in &done.refused {
+        anstream::eprintln!("run {} was left as it is: {}", it.run.friendly_name(), out::plain(&it.error.message));
+    }
+    if !args.quiet {
+        let runs = if done.runs.len() == 1 { "1 run".to_owned() } else { format!("{} runs", done.runs.len()) };
+        anstream::eprintln!("{runs} {}{what}", if done.applied { "" } else { "would be " });
+    }
+    if done.more {
+        anstream::eprintln!("more runs match, older ones: ask again for the next {}", done.runs.len());
+    }
+    if done.refused.is_empty() { Exit::Ok } else { Exit::Conflict }
 }
 
 pub(crate) async fn set_result(args: &Args, typed: &SetResult) -> anyhow::Result<Exit> {

@@ -8,15 +8,15 @@ use retake_core::schedule::{CatchUp, Overlap, When};
 use retake_core::time::{Clock, Timestamp};
 use retake_core::value::Json;
 use retake_server::types::{
-    Change, ComponentView, Deployed, DeploymentAsk, DeploymentChange, DeploymentView, PolicyAsk, PruneAsk, Pruned,
-    ScheduleAsk, ScheduleView,
+    Change, ComponentView, ComponentsPrune, Deployed, DeploymentAsk, DeploymentChange, DeploymentView, FailedSlotView,
+    PolicyAsk, PruneAsk, Pruned, ScheduleAsk, ScheduleView,
 };
 use retake_server::wire::millis;
 use retake_server::{Client, Role};
 
 use crate::args::{
     Args, Audit, CatchUpWord, Components, Deploy, Deployments, Format, OverlapWord, RoleWord, ScheduleAdd, Schedules,
-    Several, Slots, Tokens,
+    Slots, Tokens,
 };
 use crate::local::SystemClock;
 use crate::out::{self, Exit, Trouble, bytes, instant, one_line, took};
@@ -155,6 +155,11 @@ fn change_text(change: &Change) -> String {
 
 /// Reads when runs begin by themselves; `None` when nothing was typed about it.
 fn when(typed: &Slots) -> anyhow::Result<Option<When>> {
+    if let (Some(zone), None) = (&typed.tz, &typed.cron) {
+        let message = "`--tz` is for `--cron`: `--every` counts hours, whatever the clock on the wall does";
+        let hint = format!("`--cron '0 6 * * *' --tz {zone}` is every day at six by that clock");
+        return Err(Trouble::new(Exit::Usage, message).hint(hint).into());
+    }
     let when = match (&typed.cron, typed.every, typed.once) {
         (Some(expression), ..) => {
             When::Cron { expression: expression.clone(), time_zone: typed.tz.clone().unwrap_or_else(|| "UTC".into()) }
@@ -206,19 +211,6 @@ fn full_name(text: &str) -> anyhow::Result<(&str, &str)> {
         let message = format!("`{text}` is no deployment");
         Trouble::new(Exit::Usage, message).hint("write it as FLOW/NAME; `retake deployments ls` lists them").into()
     })
-}
-
-/// Removes each run that was named.
-pub(crate) async fn remove_runs(args: &Args, typed: &Several) -> anyhow::Result<Exit> {
-    server::with_client(args, async |client| {
-        for run in &typed.runs {
-            let run = client.run(run).await?;
-            client.remove_run(&run.id.to_string()).await?;
-            out::done(args.output, "removed", &run.id.to_string(), &format!("run {} is removed", run.name));
-        }
-        Ok(Exit::Ok)
-    })
-    .await
 }
 
 pub(crate) async fn deployments(args: &Args, typed: &Deployments) -> anyhow::Result<Exit> {
@@ -368,6 +360,28 @@ async fn components_of(
                 || format!("{} {} is kept as {}", found.info.name, found.info.version, found.digest.short()),
             );
         }
+        Components::Prune { keep, dry_run } => {
+            let ask = ComponentsPrune { keep: Some((*keep).into()), dry_run: *dry_run };
+            let pruned = client.prune_components(&ask).await?;
+            if pruned.components.is_empty() && args.output == Format::Table {
+                println!("nothing to remove: all components are needed, or among the newest");
+                return Ok(Exit::Ok);
+            }
+            out::list(
+                args.output,
+                &pruned.components,
+                |it| it.digest.to_string(),
+                || components_table(&pruned.components),
+            );
+            if !args.quiet {
+                let would = if pruned.applied { "were" } else { "would be" };
+                let (n, size) = (pruned.components.len(), bytes(pruned.bytes));
+                anstream::eprintln!("{n} {would} removed, {size} and what was compiled of them");
+                if pruned.applied {
+                    anstream::eprintln!("  their files go within an hour or so; to upload one again brings it back");
+                }
+            }
+        }
         Components::Rm { digest } => {
             client.remove_component(digest).await?;
             out::done(args.output, "removed", digest, &format!("{digest} is removed"));
@@ -478,22 +492,33 @@ fn when_words(when: &When) -> String {
 }
 
 fn schedules_table(all: &[ScheduleView]) -> comfy_table::Table {
-    let mut table = out::table(&["SCHEDULE", "DEPLOYMENT", "WHEN", "NEXT", "LAST"]);
+    let mut headings = vec!["SCHEDULE", "DEPLOYMENT", "WHEN", "NEXT", "LAST"];
+    let has_failed = all.iter().any(|it| it.failed.is_some());
+    headings.extend(has_failed.then_some("MADE NO RUN"));
+    let mut table = out::table(&headings);
     for it in all {
         let next = match (it.schedule.paused, it.next.first()) {
             (true, _) => "paused".to_owned(),
             (false, Some(next)) => instant(*next),
             (false, None) => "never again".to_owned(),
         };
-        table.add_row([
+        let mut row = vec![
             one_line(&it.name),
             one_line(&it.schedule.deployment),
             one_line(&when_words(&it.schedule.when)),
             next,
             it.last.map(instant).unwrap_or_default(),
-        ]);
+        ];
+        if has_failed {
+            row.push(it.failed.as_ref().map(failed_words).unwrap_or_default());
+        }
+        table.add_row(row);
     }
     table
+}
+
+fn failed_words(failed: &FailedSlotView) -> String {
+    format!("{}: {}", instant(failed.slot), one_line(&retake_core::failure::cut(failed.error.clone(), 200)))
 }
 
 fn show_schedule(args: &Args, it: &ScheduleView) {
@@ -510,6 +535,7 @@ fn show_schedule(args: &Args, it: &ScheduleView) {
             if it.schedule.paused {
                 lines.push("paused     it makes no runs".into());
             }
+            lines.extend(it.failed.iter().map(|it| format!("no run     {}", failed_words(it))));
             if !it.schedule.paused {
                 lines.extend(it.next.iter().map(|at| format!("next       {}", instant(*at))));
             }

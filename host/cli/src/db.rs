@@ -1,11 +1,17 @@
 //! `db`: the database's schema, copies of it, and a look at everything in it.
 
-use retake_store::upkeep;
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use retake_store::{SqliteStore, Store, kind, upkeep};
 use serde_json::json;
 
 use crate::args::{Args, Db, Format};
 use crate::local::{self, data_dir};
 use crate::out::{self, Exit, Trouble};
+use crate::server;
 
 pub(crate) async fn db(args: &Args, typed: &Db) -> anyhow::Result<Exit> {
     out::choose_color(args.color);
@@ -21,20 +27,34 @@ pub(crate) async fn db(args: &Args, typed: &Db) -> anyhow::Result<Exit> {
             };
             out::one(args.output, &json!({ "before": before, "schema": known }), || known.to_string(), said);
         }
-        Db::Backup { to } => {
+        Db::Restore { from, dry_run } => return restore(args, &dir, from, *dry_run).await,
+        Db::Backup { to, with_key } => {
             if to.exists() {
                 let message = format!("`{}` exists already, and a backup overwrites nothing", to.display());
                 return Err(Trouble::new(Exit::Usage, message).hint("name a directory that does not exist yet").into());
             }
             upkeep::backup(&dir, to).map_err(|error| local::trouble(error, &dir))?;
             let shown = to.display().to_string();
+            let key = key_file(args, &dir);
+            let copied = if *with_key && key.exists() {
+                copy_key(&key, &to.join(KEY))?;
+                true
+            } else {
+                false
+            };
+            let view = json!({ "backup": to, "key": copied });
+            let with = if copied { ", with the key of the secrets" } else { "" };
             out::one(
                 args.output,
-                &json!({ "backup": to }),
+                &view,
                 || shown.clone(),
-                || format!("everything is copied to {shown}"),
+                || format!("the database and its files are copied to {shown}{with}"),
             );
             if !args.quiet {
+                if key.exists() && !copied {
+                    anstream::eprintln!("not in it: the key of the secrets, without which they are lost");
+                    anstream::eprintln!("  hint: keep `{}` apart, or `--with-key` copies it too", key.display());
+                }
                 anstream::eprintln!("  hint: retake db check --data '{}'", to.display());
             }
         }
@@ -61,4 +81,100 @@ pub(crate) async fn db(args: &Args, typed: &Db) -> anyhow::Result<Exit> {
         }
     }
     Ok(Exit::Ok)
+}
+
+/// The key of the secrets, in a data directory and in a backup.
+const KEY: &str = "secret.key";
+
+fn key_file(args: &Args, dir: &Path) -> PathBuf {
+    args.key_file.clone().unwrap_or_else(|| dir.join(KEY))
+}
+
+/// Copies a key so that only its owner can read the copy.
+fn copy_key(from: &Path, to: &Path) -> anyhow::Result<()> {
+    let copy = || {
+        let mut key = Vec::new();
+        // A key has 45 bytes: what is longer is none.
+        fs::File::open(from)?.take(4096).read_to_end(&mut key)?;
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
+        file.write_all(&key)?;
+        file.sync_all()
+    };
+    copy().map_err(|error: std::io::Error| {
+        let message = format!("the key `{}` could not be copied to `{}`: {error}", from.display(), to.display());
+        Trouble::new(Exit::Failed, message).hint("copy it by hand, with `cp -p`").into()
+    })
+}
+
+/// Brings a backup back to a data directory in which nothing is kept yet.
+async fn restore(args: &Args, dir: &Path, from: &Path, dry_run: bool) -> anyhow::Result<Exit> {
+    if dir.join("retake.db").exists() {
+        let message = format!("`{}` keeps something already, and a backup overwrites nothing", dir.display());
+        return Err(Trouble::new(Exit::Conflict, message).hint("name an empty directory: `--data DIR`").into());
+    }
+    let of_backup = |error| local::trouble(error, from);
+    let checked = upkeep::check(from).map_err(of_backup)?;
+    if let Some(first) = checked.problems.first() {
+        let trouble = Trouble::new(Exit::Failed, format!("`{}` is damaged", from.display())).cause(first.clone());
+        let hint =
+            format!("`retake db check --data '{}'` says what is wrong; go back to another backup", from.display());
+        return Err(trouble.hint(hint).into());
+    }
+    let kept = SqliteStore::open_read_only(from).map_err(of_backup)?;
+    let secrets = kept.definitions(kind::SECRET).await?.len();
+    drop(kept);
+    let key = key_file(args, dir);
+    let has_key = key.exists() || from.join(KEY).exists();
+    let view = json!({ "restored": !dry_run, "runs": checked.runs, "files": checked.files, "secrets": secrets, "key": has_key });
+    let what = format!("{} runs, {} files and {secrets} secrets", checked.runs, checked.files);
+    if !dry_run {
+        // The directory may be there, with a key that was brought already: the copy is made beside it, and moved.
+        let made = dir.with_extension(format!("restoring-{}", std::process::id()));
+        upkeep::backup(from, &made).map_err(of_backup)?;
+        move_into(&made, dir)?;
+        if !key.exists() && from.join(KEY).exists() {
+            copy_key(&from.join(KEY), &key)?;
+        }
+        server::new_token(args).await?;
+    }
+    out::one(
+        args.output,
+        &view,
+        || dir.display().to_string(),
+        || {
+            let would = if dry_run { "would be" } else { "are" };
+            format!("{what} {would} brought back to {}", dir.display())
+        },
+    );
+    if !args.quiet {
+        if !dry_run {
+            anstream::eprintln!(
+                "the commands of this machine have a new token, of an admin; those that people have count as before"
+            );
+        }
+        if secrets > 0 && !has_key {
+            anstream::eprintln!("not in it: the key of the secrets, without which runs are refused them");
+            anstream::eprintln!("  hint: cp -p KEY '{}', or set them again with `retake secrets set`", key.display());
+        }
+        anstream::eprintln!("  hint: retake server");
+    }
+    Ok(Exit::Ok)
+}
+
+/// Moves what is in one directory to another, which is made if it is not there.
+fn move_into(from: &Path, to: &Path) -> anyhow::Result<()> {
+    let moved = || {
+        if !to.exists() {
+            return fs::rename(from, to);
+        }
+        for entry in fs::read_dir(from)? {
+            let entry = entry?;
+            fs::rename(entry.path(), to.join(entry.file_name()))?;
+        }
+        fs::remove_dir(from)
+    };
+    moved().map_err(|error: std::io::Error| {
+        let message = format!("`{}` could not be moved to `{}`: {error}", from.display(), to.display());
+        Trouble::new(Exit::Failed, message).hint("name a directory that does not exist yet: `--data DIR`").into()
+    })
 }

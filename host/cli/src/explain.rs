@@ -15,8 +15,8 @@ pub(crate) async fn explain(args: &Args, typed: &Target) -> anyhow::Result<Exit>
     let store = local::look(args)?.ok_or_else(|| local::nothing_kept(&typed.run))?;
     let id = local::find(store.as_ref(), &typed.run).await?;
     let record = store.run(id).await?;
-    let told = Explanation::of(store.as_ref(), &record, local::host_is_gone(args), SystemClock.now()).await?;
-    let sentences = || format!("{}\n  hint: {}", told.explained.join("\n"), told.hint);
+    let told = Explanation::of(store.as_ref(), &record, local::host_is_gone(args), None, SystemClock.now()).await?;
+    let sentences = || format!("{}\n  hint: {}", out::in_zone(&told.explained.join("\n")), told.hint);
     out::one(args.output, &told, || id.to_string(), sentences);
     Ok(Exit::Ok)
 }

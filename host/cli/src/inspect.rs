@@ -43,6 +43,10 @@ pub(crate) async fn look_into(args: &Args, file: &Path) -> anyhow::Result<Inspec
 
 /// There is nothing in the data directory to find a flow in.
 pub(crate) fn unknown(target: &str) -> Trouble {
+    if Path::new(target).is_dir() {
+        let message = format!("`{target}` is a directory that holds no project, and no flow is called so");
+        return Trouble::new(Exit::NotFound, message).hint(format!("`retake build {target}` says what it lacks"));
+    }
     let message = format!("there is no file and no flow called `{target}`");
     Trouble::new(Exit::NotFound, message).hint("name a component file, which ends with `.wasm`")
 }
@@ -62,7 +66,10 @@ pub(crate) fn is_file(target: &str) -> bool {
 /// Whether a target of a server's command means a file or a project: `flow/name` is a deployment there.
 pub(crate) fn names_file(target: &str) -> bool {
     let path = Path::new(target);
-    path.extension().is_some_and(|it| it.eq_ignore_ascii_case("wasm")) || path.is_file() || names_project(path)
+    path.extension().is_some_and(|it| it.eq_ignore_ascii_case("wasm"))
+        || path.is_file()
+        || retake_build::Language::of_file(path).is_some()
+        || names_project(path)
 }
 
 /// Whether a directory is meant: one that holds a project, or that can be nothing else. A flow may be called like some
@@ -74,10 +81,33 @@ fn names_project(path: &Path) -> bool {
 
 /// Reads a component: a file, or what is built of the project in a directory.
 pub(crate) fn read(args: &Args, path: &Path) -> anyhow::Result<Vec<u8>> {
-    match path.is_dir() {
-        true => read_file(&author::component(args, path)?.file),
-        false => read_file(path),
+    match (path.is_dir(), retake_build::Language::of_file(path)) {
+        (true, _) => read_file(&author::component(args, path)?.file),
+        (false, Some(language)) => Err(a_source(path, language).into()),
+        (false, None) => read_file(path),
     }
+}
+
+/// A source file is no component, but the project that it is in makes one.
+fn a_source(path: &Path, language: retake_build::Language) -> Trouble {
+    let (shown, name) = (path.display(), language.name());
+    let message = match path.exists() {
+        true => format!("`{shown}` is a source file in {name}, and no component"),
+        false => format!("`{shown}` is not there"),
+    };
+    let dir = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let exit = if path.exists() { Exit::Usage } else { Exit::NotFound };
+    Trouble::new(exit, message).hint(match retake_build::Project::is_in(dir) {
+        true => format!("name the directory of its project, `{}`: it is built first", dir.display()),
+        false => {
+            format!("`retake new NAME --lang {name}` makes a project: move the file there, and name its directory")
+        }
+    })
+}
+
+/// What is said when a directory is built, and a flow is called so too.
+pub(crate) fn also_a_flow(target: &str) -> String {
+    format!("`{target}` is the directory of a project, which is built, and the name of a flow: elsewhere that is run")
 }
 
 /// Reads a component file, as far as one may be long.
@@ -147,6 +177,7 @@ fn table(found: &Inspection) -> String {
 fn flow_lines(flow: &FlowInfo) -> Vec<String> {
     let mut lines = about(&flow.description);
     lines.push(format!("  takes    {}", fields(&flow.parameters)));
+    lines.extend(flow.returns.as_ref().map(returns));
     lines.push(format!("  retries  {}", policy(&flow.retry)));
     lines.extend(asks(&flow.limits, &flow.capabilities));
     lines
@@ -155,9 +186,15 @@ fn flow_lines(flow: &FlowInfo) -> Vec<String> {
 fn task_lines(task: &TaskInfo) -> Vec<String> {
     let mut lines = about(&task.description);
     lines.push(format!("  takes    {}", fields(&task.input)));
+    lines.extend(task.returns.as_ref().map(returns));
     lines.push(format!("  retries  {}", policy(&task.retry)));
     lines.extend(asks(&task.limits, &task.capabilities));
     lines
+}
+
+fn returns(schema: &Json) -> String {
+    let schema = schema.to_value();
+    format!("  returns  {}", kind(&schema, &schema, 0))
 }
 
 fn about(description: &str) -> Vec<String> {
@@ -175,9 +212,9 @@ fn fields(schema: &Json) -> String {
     let field = |(name, property): (&String, &serde_json::Value)| {
         let kind = kind(property, &schema, 0);
         let optional = if required.contains(&name.as_str()) { "" } else { "?" };
-        match &property["default"] {
-            serde_json::Value::Null => format!("{name}{optional}: {kind}"),
-            default => format!("{name}{optional}: {kind} = {default}"),
+        match property.get("default") {
+            None => format!("{name}{optional}: {kind}"),
+            Some(default) => format!("{name}{optional}: {kind} = {default}"),
         }
     };
     properties.iter().map(field).collect::<Vec<_>>().join(", ")
@@ -195,14 +232,25 @@ fn kind(schema: &serde_json::Value, root: &serde_json::Value, depth: usize) -> S
         (_, _, Some(("enum", values))) => values.iter().map(Value::to_string).collect(),
         (_, _, Some((_, parts))) => parts.iter().map(of).collect(),
         (_, Some(target), _) => vec![of(target)],
-        (Value::String(kind), ..) => match &schema["const"] {
-            Value::Null => vec![kind.clone()],
-            value => vec![value.to_string()],
+        (Value::String(kind), ..) => match (&schema["const"], kind.as_str()) {
+            (Value::Null, "array") if schema["items"].is_object() => vec![format!("array of {}", of(&schema["items"]))],
+            (Value::Null, "object") if schema["additionalProperties"].is_object() => {
+                vec![format!("object of {}", of(&schema["additionalProperties"]))]
+            }
+            // What a text stands for says more than that it is one.
+            (Value::Null, "string") => {
+                let more = schema["format"].as_str().or(schema["contentEncoding"].as_str());
+                vec![more.map_or_else(|| kind.clone(), out::one_line)]
+            }
+            (Value::Null, _) => vec![kind.clone()],
+            (value, _) => vec![value.to_string()],
         },
         (Value::Array(kinds), ..) => kinds.iter().filter_map(|it| it.as_str().map(str::to_owned)).collect(),
         _ => Vec::new(),
     };
-    words.retain(|it| it != "null");
+    // The same word twice says nothing more, and null is best seen at the end.
+    words.sort_by_key(|it| it == "null");
+    words.dedup();
     if words.is_empty() { "any".into() } else { words.join("|") }
 }
 

@@ -1,12 +1,17 @@
 //! `ps`, `show`, `logs` and `version`: what only looks.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anstream::println;
+use retake_core::id::FlowRunId;
 use retake_core::run::Shown;
 use retake_core::task::Level;
 use retake_core::time::{Clock, Timestamp};
-use retake_store::RunFilter;
+use retake_server::types::RunsFilter;
+use retake_server::{Client, lines};
+use retake_store::Store;
 
 use crate::args::{Args, Format, Logs, Ps, Target};
 use crate::local::{self, SystemClock};
@@ -28,47 +33,50 @@ pub(crate) fn version(format: Format) -> anyhow::Result<Exit> {
 pub(crate) async fn ps(args: &Args, typed: &Ps) -> anyhow::Result<Exit> {
     out::choose_color(args.color);
     let client = server::found(args)?;
-    if typed.tag.is_some() && client.is_none() {
-        let trouble = Trouble::new(Exit::Unreachable, "`--tag` asks a server, and none works on this data directory");
-        return Err(trouble.hint("start one with `retake server`, or leave `--tag` out").into());
-    }
-    let shown = typed.state.iter().map(|it| state(it)).collect::<Result<Vec<_>, _>>()?;
     loop {
         let now = SystemClock.now();
-        let filter = RunFilter {
+        let filter = RunsFilter {
             flow: typed.flow.clone(),
-            deployments: typed.deployment.iter().cloned().collect(),
+            deployment: typed.deployment.clone(),
+            tag: typed.tag.clone(),
             text: typed.text.clone(),
-            shown: shown.clone(),
+            code: typed.code.clone(),
+            state: (!typed.state.is_empty()).then(|| typed.state.join(",")),
             since: typed.since.map(|it| ago(now, it)),
-            roots_only: !typed.all,
-            limit: typed.number.into(),
-            ..RunFilter::default()
+            children: typed.all,
+            ..RunsFilter::default()
         };
+        // One more says whether there are more.
+        let most = usize::from(typed.number);
         let mut views = Vec::new();
         if let Some(client) = &client {
-            views = remote::ps(client, typed).await?;
+            views = remote::ps(client, filter, most + 1).await?;
         } else if let Some(store) = local::look(args)? {
+            let filter = filter.read(store.as_ref(), most + 1).await.map_err(unread)?;
             for record in store.list(filter, now).await? {
                 let mut view = RunView::new(&record, now);
                 view.host_gone = record.run.state.is_active() && local::host_is_gone(args);
                 views.push(view);
             }
         }
+        let more = views.len() > most;
+        views.truncate(most);
         if typed.watch && args.output == Format::Table {
             // Clears the screen and goes to its top.
             anstream::print!("\u{1b}[2J\u{1b}[H");
         }
         if views.is_empty() && args.output == Format::Table {
-            let any = [&typed.flow, &typed.deployment, &typed.tag, &typed.text].into_iter().any(Option::is_some)
-                || !typed.state.is_empty()
-                || typed.since.is_some();
+            let texts = [&typed.flow, &typed.deployment, &typed.tag, &typed.text, &typed.code];
+            let any = texts.into_iter().any(Option::is_some) || !typed.state.is_empty() || typed.since.is_some();
             match any {
                 true => out::line("no runs match"),
                 false => out::line("no runs yet\n  hint: retake run FILE.wasm"),
             }
         } else {
             out::list(args.output, &views, |it| it.id.to_string(), || ps_table(&views));
+        }
+        if more && !args.quiet && args.output == Format::Table {
+            anstream::eprintln!("more runs match, older ones\n  hint: `-n {}` shows more", (most * 10).min(10_000));
         }
         if !typed.watch {
             return Ok(Exit::Ok);
@@ -78,6 +86,11 @@ pub(crate) async fn ps(args: &Args, typed: &Ps) -> anyhow::Result<Exit> {
             () = crate::follow::interrupted() => return Ok(Exit::Interrupted),
         }
     }
+}
+
+/// A filter that cannot be read is said as a server says it.
+pub(crate) fn unread(error: retake_server::ApiError) -> anyhow::Error {
+    anyhow::Error::from(retake_server::ClientError::Refused(error))
 }
 
 /// The instant that lies `length` before `now`.
@@ -95,10 +108,15 @@ pub(crate) fn state(text: &str) -> Result<Shown, Trouble> {
 }
 
 pub(crate) fn ps_table(views: &[RunView]) -> comfy_table::Table {
-    let mut table = out::table(&["NAME", "FLOW", "STATE", "ATTEMPT", "CREATED", "TOOK", "DUE"]);
+    // Why a run failed, or what it waits for: only where there is something to say.
+    let reason = |it: &RunView| it.waits_for.clone().or_else(|| it.failure.as_ref().map(words));
+    let has_reasons = views.iter().any(|it| reason(it).is_some());
+    let mut headings = vec!["NAME", "FLOW", "STATE", "ATTEMPT", "CREATED", "TOOK", "DUE"];
+    headings.extend(has_reasons.then_some("REASON"));
+    let mut table = out::table(&headings);
     for view in views {
         let lasted = view.took_ms.map(|it| took(Duration::from_millis(it))).unwrap_or_default();
-        table.add_row([
+        let mut row = vec![
             view.name.clone(),
             one_line(view.deployment.as_ref().unwrap_or(&view.flow)),
             if view.host_gone { format!("{} (host gone)", view.state) } else { view.state.clone() },
@@ -106,7 +124,12 @@ pub(crate) fn ps_table(views: &[RunView]) -> comfy_table::Table {
             instant(view.created),
             lasted,
             view.due.map(instant).unwrap_or_default(),
-        ]);
+        ];
+        if has_reasons {
+            let reason = reason(view).unwrap_or_default();
+            row.push(one_line(&retake_core::failure::cut(reason, 100)));
+        }
+        table.add_row(row);
     }
     table
 }
@@ -139,7 +162,15 @@ pub(crate) fn show_table(view: &RunView) -> String {
             false => format!("state      {}", view.state),
         },
         format!("attempt    {} (round {})", view.attempt, view.round),
-        format!("component  {}", view.component.short()),
+        match view.component_removed {
+            Some(at) => format!(
+                "component  {}, removed {}: `retake retry {} --version latest` runs newer code",
+                view.component.short(),
+                instant(at),
+                view.name
+            ),
+            None => format!("component  {}", view.component.short()),
+        },
         format!("created    {}", instant(view.created)),
     ];
     if let Some(due) = view.due {
@@ -195,16 +226,17 @@ fn tasks_table(tasks: &[TaskView]) -> comfy_table::Table {
     let mut table =
         out::table(&["CALL", "TASK", "STATE", "ATTEMPTS", "TOOK", "PROCESSOR", "MEMORY", "RESULT OR FAILURE"]);
     for task in tasks {
-        let name = task.label.as_deref().unwrap_or(&task.task);
+        let name = task.title(tasks);
         let outcome = match (&task.failure, &task.result) {
             (Some(failure), _) => words(failure),
             (None, Some(result)) => one_line(&retake_core::failure::cut(result.as_str().to_owned(), 60)),
+            (None, None) if matches!(task.state.as_str(), "Running" | "Scheduled") => String::new(),
             (None, None) => "not kept".into(),
         };
         let outcome = if task.by_hand { format!("{outcome} (set by hand)") } else { outcome };
         let name = match task.child {
-            Some(child) => format!("{} ({})", one_line(name), child.friendly_name()),
-            None => one_line(name),
+            Some(child) => format!("{} ({})", one_line(&name), child.friendly_name()),
+            None => one_line(&name),
         };
         table.add_row([
             task.number.to_string(),
@@ -239,38 +271,46 @@ pub(crate) async fn logs(args: &Args, typed: &Logs) -> anyhow::Result<Exit> {
             .hint("`-o table`, `-o json` or `-o jsonl`")
             .into());
     }
-    if let Some(client) = server::found(args)? {
-        return remote::logs(args, &client, typed).await;
-    }
-    let store = local::look(args)?.ok_or_else(|| local::nothing_kept(&typed.run))?;
-    let id = local::find(store.as_ref(), &typed.run).await?;
+    let client = server::found(args)?;
+    let source = match &client {
+        Some(client) => Source::Server(client, client.run(&typed.run).await?.id),
+        None => {
+            let store = local::look(args)?.ok_or_else(|| local::nothing_kept(&typed.run))?;
+            let id = local::find(store.as_ref(), &typed.run).await?;
+            Source::Store(store, id)
+        }
+    };
     // One document cannot be followed.
     let format = if typed.follow && args.output == Format::Json { Format::Jsonl } else { args.output };
-    let mut document = Vec::new();
-    let mut any = false;
     let from = typed.since.map(|it| ago(SystemClock.now(), it));
-    let mut after = 0;
+    let wanted = |line: &LineView| {
+        typed.task.as_deref().is_none_or(|it| line.task.as_deref() == Some(it))
+            && typed.attempt.is_none_or(|it| it == line.attempt)
+            && from.is_none_or(|it| line.at >= it)
+    };
+    let (mut document, mut any, mut after) = (Vec::new(), false, 0);
+    let mut titles = HashMap::new();
     loop {
         // Asked before the lines are read: whoever ends a run writes its last lines with its end.
-        let ended = store.run(id).await?.run.state.is_terminal();
+        let ended = !typed.follow || source.has_ended().await?;
         loop {
-            let page = store.logs(id, after, PAGE).await?;
-            let Some((last, _)) = page.last() else { break };
-            after = *last;
-            for (_, line) in &page {
-                let task = line.task.as_deref();
-                let wanted = typed.task.as_deref().is_none_or(|it| task == Some(it))
-                    && typed.attempt.is_none_or(|it| it == line.attempt)
-                    && from.is_none_or(|it| line.at >= it);
-                any |= wanted;
+            let (lines, last) = source.lines(after, typed.tree).await?;
+            if lines.is_empty() {
+                break;
+            }
+            after = last;
+            if format == Format::Table && lines.iter().any(|it| it.call > 0 && !titles.contains_key(&it.call)) {
+                titles = source.titles().await?;
+            }
+            for line in lines.into_iter().filter(&wanted) {
+                any = true;
                 match format {
-                    _ if !wanted => {}
-                    Format::Json => document.push(serde_json::to_value(LineView::new(line))?),
-                    _ => print_line(format, &LineView::new(line)),
+                    Format::Json => document.push(line),
+                    _ => print_line(format, &line, &titles),
                 }
             }
         }
-        if !typed.follow || ended {
+        if ended {
             if format == Format::Json {
                 out::list(format, &document, |_| String::new(), || out::table(&[]));
             } else if !any && !args.quiet {
@@ -286,7 +326,58 @@ pub(crate) async fn logs(args: &Args, typed: &Logs) -> anyhow::Result<Exit> {
     }
 }
 
-pub(crate) fn print_line(format: Format, line: &LineView) {
+/// Where lines are read from.
+enum Source<'a> {
+    Server(&'a Client, FlowRunId),
+    Store(Arc<dyn Store>, FlowRunId),
+}
+
+impl Source<'_> {
+    /// Returns the lines after some line, and the number of the last of them.
+    async fn lines(&self, after: u64, tree: bool) -> anyhow::Result<(Vec<LineView>, u64)> {
+        Ok(match self {
+            Self::Server(client, id) => {
+                let page = client.logs(&id.to_string(), &after.to_string(), tree).await?;
+                let last = page.next.and_then(|it| it.parse().ok()).unwrap_or(after);
+                (page.items, last)
+            }
+            Self::Store(store, id) if tree => {
+                let runs = lines::tree(store.as_ref(), *id, SystemClock.now()).await?;
+                let all = lines::of_all(store.as_ref(), &runs, after, PAGE).await?;
+                let last = all.last().map_or(after, |(row, ..)| *row);
+                (all.iter().map(|(_, run, line)| LineView::of(*run, line)).collect(), last)
+            }
+            Self::Store(store, id) => {
+                let page = store.logs(*id, after, PAGE).await?;
+                let last = page.last().map_or(after, |(row, _)| *row);
+                (page.iter().map(|(_, line)| LineView::new(line)).collect(), last)
+            }
+        })
+    }
+
+    async fn run(&self) -> anyhow::Result<RunView> {
+        Ok(match self {
+            Self::Server(client, id) => client.run(&id.to_string()).await?,
+            Self::Store(store, id) => RunView::whole(store.as_ref(), &store.run(*id).await?, SystemClock.now()).await?,
+        })
+    }
+
+    async fn has_ended(&self) -> anyhow::Result<bool> {
+        let state = match self {
+            Self::Store(store, id) => return Ok(store.run(*id).await?.run.state.is_terminal()),
+            Self::Server(..) => self.run().await?.state,
+        };
+        Ok(Shown::ALL.iter().any(|it| it.is_terminal() && it.to_string() == state))
+    }
+
+    /// What people call the calls of the run, by their numbers.
+    async fn titles(&self) -> anyhow::Result<HashMap<u32, String>> {
+        let tasks = self.run().await?.tasks.unwrap_or_default();
+        Ok(tasks.iter().map(|it| (it.number, it.title(&tasks))).collect())
+    }
+}
+
+pub(crate) fn print_line(format: Format, line: &LineView, titles: &HashMap<u32, String>) {
     match format {
         Format::Table | Format::Id => {
             let level = match line.level {
@@ -296,9 +387,17 @@ pub(crate) fn print_line(format: Format, line: &LineView) {
                 Level::Warn => "warn ",
                 Level::Error => "error",
             };
-            let task = line.task.as_ref().map(|it| format!("{} ", one_line(it))).unwrap_or_default();
+            let title = titles.get(&line.call).filter(|_| line.run.is_none());
+            let task = match (title, &line.task) {
+                (Some(title), Some(_)) => format!("{} ", one_line(title)),
+                // Not kept yet, or a child's.
+                (None, Some(task)) => format!("{} (call {}) ", one_line(task), line.call),
+                (_, None) => String::new(),
+            };
+            let run = line.run.as_ref().map(|it| format!("{it} ")).unwrap_or_default();
             let fields = line.fields.as_ref().map(|it| format!(" {}", one_line(it.as_str()))).unwrap_or_default();
-            println!("{} {level} {task}#{} {}{fields}", line.at, line.attempt, one_line(&line.message));
+            let at = out::precise(line.at);
+            println!("{at} {level} {run}{task}#{} {}{fields}", line.attempt, one_line(&line.message));
         }
         Format::Json | Format::Jsonl => out::one(Format::Jsonl, line, String::new, String::new),
     }

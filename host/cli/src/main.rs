@@ -77,6 +77,9 @@ fn end_with_the_reader() {
 }
 
 fn dispatch(args: &Args) -> anyhow::Result<Exit> {
+    if args.utc {
+        out::show_utc();
+    }
     let format = args.output;
     if args.server.is_some() && matches!(args.command, Command::Db(_) | Command::Worker(_)) {
         let message = "this command works on a data directory, and not through a server";
@@ -107,11 +110,11 @@ fn dispatch(args: &Args) -> anyhow::Result<Exit> {
             match command {
                 Command::Run(it) => run::run(args, it).await,
                 Command::Retry(it) => retry::retry(args, it).await,
-                Command::Cancel(it) => act::several(args, it, act::Act::Cancel).await,
+                Command::Cancel(it) => act::cancel(args, it).await,
                 Command::Pause(it) => act::several(args, it, act::Act::Pause).await,
                 Command::Resume(it) => act::several(args, it, act::Act::Resume).await,
                 Command::RunNow(it) => act::several(args, it, act::Act::RunNow).await,
-                Command::Rm(it) => admin::remove_runs(args, it).await,
+                Command::Rm(it) => act::remove(args, it).await,
                 Command::Task(args::Task::SetResult(it)) => act::set_result(args, it).await,
                 Command::Explain(it) => explain::explain(args, it).await,
                 Command::Deploy(it) => admin::deploy(args, it).await,

@@ -4,18 +4,20 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use anstream::eprintln;
 use clap::CommandFactory;
 use comfy_table::{Table, presets};
 use retake_core::limits;
 use retake_core::retry::BadField;
+use retake_core::time::Timestamp;
 use retake_engine::AskError;
 use retake_server::ClientError;
 use retake_store::StoreError;
 use serde::Serialize;
 
-pub(crate) use retake_server::text::{bytes, instant, one_line, plain, took};
+pub(crate) use retake_server::text::{bytes, one_line, plain, took};
 
 use crate::args::{Args, Format};
 
@@ -265,6 +267,45 @@ pub(crate) fn choose_color(color: crate::args::Color) {
         Color::Never => anstream::ColorChoice::Never,
     };
     choice.write_global();
+}
+
+/// The zone in which instants are shown to people: the viewer's, unless `--utc` was typed.
+static ZONE: OnceLock<jiff::tz::TimeZone> = OnceLock::new();
+
+/// Shows instants in UTC from now on.
+pub(crate) fn show_utc() {
+    let _ = ZONE.set(jiff::tz::TimeZone::UTC);
+}
+
+fn zoned(at: Timestamp) -> Option<jiff::Zoned> {
+    let zone = ZONE.get_or_init(jiff::tz::TimeZone::system);
+    let zoned = jiff::Timestamp::from_microsecond(at.as_micros()).ok()?.to_zoned(zone.clone());
+    (zoned.offset() != jiff::tz::Offset::UTC).then_some(zoned)
+}
+
+/// Writes an instant for a table, in the zone of whoever looks: seconds are enough there.
+pub(crate) fn instant(at: Timestamp) -> String {
+    match zoned(at) {
+        Some(it) => it.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
+        None => retake_server::text::instant(at),
+    }
+}
+
+/// The same with all that is known of it.
+pub(crate) fn precise(at: Timestamp) -> String {
+    zoned(at).map_or_else(|| at.to_string(), |it| it.strftime("%Y-%m-%dT%H:%M:%S%.6f%:z").to_string())
+}
+
+/// Shows the instants in a sentence of a server's in the zone of whoever looks.
+pub(crate) fn in_zone(sentence: &str) -> String {
+    let word = |word: &str| {
+        let is_end = |c: char| !(c.is_ascii_digit() || c == 'Z');
+        let (text, end) = word.find(|c| is_end(c) && !"-:T.".contains(c)).map_or((word, ""), |at| word.split_at(at));
+        let (text, dot) = text.strip_suffix('.').map_or((text, ""), |it| (it, "."));
+        let at = (text.len() >= 20 && text.ends_with('Z')).then(|| text.parse::<Timestamp>().ok()).flatten();
+        at.map_or_else(|| word.to_owned(), |at| format!("{}{dot}{end}", instant(at)))
+    };
+    sentence.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// Writes a line to stderr, where somebody may still look: a terminal that was closed does not end the work.

@@ -1,11 +1,13 @@
 //! From what was typed to a flow's parameters.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 
 use retake_core::component::FlowInfo;
 use retake_core::limits;
 use retake_core::value::Json;
-use serde_json::{Map, Value};
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::args::Parameters;
 use crate::out::{Exit, Trouble};
@@ -17,10 +19,10 @@ pub(crate) fn read(typed: &Parameters, flow: &FlowInfo) -> anyhow::Result<Json> 
 
 /// Reads the parameters as [`read`] does; `-p` changes those that there were.
 pub(crate) fn read_over(typed: &Parameters, flow: &FlowInfo, had: Option<&Json>) -> anyhow::Result<Json> {
-    let mut object = match (&typed.params, had.map(Json::to_value)) {
+    let mut object = match (&typed.params, had) {
         (Some(source), _) => whole(source)?,
-        (None, Some(Value::Object(had))) => had,
-        (None, _) => Map::new(),
+        (None, Some(had)) => serde_json::from_str(had.as_str()).unwrap_or_default(),
+        (None, None) => Object::new(),
     };
     let schema = flow.parameters.to_value();
     let known: Vec<&String> = schema["properties"].as_object().map(|it| it.keys().collect()).unwrap_or_default();
@@ -31,12 +33,15 @@ pub(crate) fn read_over(typed: &Parameters, flow: &FlowInfo, had: Option<&Json>)
         }
         object.insert(name, value);
     }
-    Json::parse(Value::Object(object).to_string(), limits::VALUE_BYTES).map_err(|error| {
+    Json::parse(Json::of(&object).as_str(), limits::VALUE_BYTES).map_err(|error| {
         Trouble::new(Exit::Usage, format!("the parameters: {error}"))
             .hint("keep what is large elsewhere, and pass where it is")
             .into()
     })
 }
+
+/// Parameters, each as it was written: a number keeps all of its digits.
+type Object = BTreeMap<String, Box<RawValue>>;
 
 /// Reads a text from a file, from stdin or as it was typed.
 pub(crate) fn text(source: &str) -> anyhow::Result<String> {
@@ -58,25 +63,27 @@ pub(crate) fn text(source: &str) -> anyhow::Result<String> {
 }
 
 /// Reads a whole object from a file, from stdin or from the text itself.
-fn whole(source: &str) -> anyhow::Result<Map<String, Value>> {
+fn whole(source: &str) -> anyhow::Result<Object> {
     let text = text(source)?;
-    match serde_json::from_str(&text) {
-        Ok(Value::Object(object)) => Ok(object),
-        Ok(_) => Err(Trouble::new(Exit::Usage, "`--params` is JSON, but not an object")
-            .hint("write it as `--params '{\"name\": \"value\"}'`")
-            .into()),
-        Err(error) => Err(Trouble::new(Exit::Usage, format!("`--params` is not JSON: {error}"))
-            .hint("write it as `--params '{\"name\": \"value\"}'`, or `--params @FILE`")
-            .into()),
-    }
+    let (message, hint) = match (serde_json::from_str(&text), serde_json::from_str::<&RawValue>(&text)) {
+        (Ok(object), _) => return Ok(object),
+        (Err(_), Ok(_)) => {
+            ("`--params` is JSON, but not an object".to_owned(), "write it as `--params '{\"name\": \"value\"}'`")
+        }
+        (Err(error), Err(_)) => (
+            format!("`--params` is not JSON: {error}"),
+            "write it as `--params '{\"name\": \"value\"}'`, or `--params @FILE`",
+        ),
+    };
+    Err(Trouble::new(Exit::Usage, message).hint(hint).into())
 }
 
-fn one(typed: &str, schema: &Value) -> Result<(String, Value), Trouble> {
+fn one(typed: &str, schema: &Value) -> Result<(String, Box<RawValue>), Trouble> {
     let (name, text) = typed.split_once('=').ok_or_else(|| {
         Trouble::new(Exit::Usage, format!("`-p {typed}` has no value")).hint(format!("write it as `-p {typed}=VALUE`"))
     })?;
     if let Some(name) = name.strip_suffix(':') {
-        let value = serde_json::from_str(text).map_err(|error| {
+        let value = RawValue::from_string(text.to_owned()).map_err(|error| {
             Trouble::new(Exit::Usage, format!("`{name}` is not JSON: {error}"))
                 .hint(format!("`-p {name}={text}` takes it as the schema says"))
         })?;
@@ -85,15 +92,19 @@ fn one(typed: &str, schema: &Value) -> Result<(String, Value), Trouble> {
     Ok((name.to_owned(), by_schema(text, &schema["properties"][name], schema)))
 }
 
-/// Takes a text as the type that the schema wants; what does not fit is left to the schema to refuse.
-fn by_schema(text: &str, wanted: &Value, root: &Value) -> Value {
+/// Takes a text as the type that the schema wants; what does not fit is left to the schema to refuse. `null` is null
+/// where that is allowed: the text of that name is typed as JSON then, `-p 'name:="null"'`.
+fn by_schema(text: &str, wanted: &Value, root: &Value) -> Box<RawValue> {
     let mut types = Vec::new();
     collect_types(wanted, root, &mut types, 0);
-    let as_text = || Value::String(text.to_owned());
-    if types.is_empty() || types.iter().any(|it| it == "string") {
-        return as_text();
+    let has = |word: &str| types.iter().any(|it| it == word);
+    let raw = |text: String| RawValue::from_string(text);
+    let as_text = || raw(Value::from(text).to_string()).expect("a text is JSON");
+    match text {
+        "null" if has("null") => raw("null".to_owned()).unwrap_or_else(|_| as_text()),
+        _ if types.is_empty() || has("string") => as_text(),
+        _ => raw(text.to_owned()).unwrap_or_else(|_| as_text()),
     }
-    serde_json::from_str(text).unwrap_or_else(|_| as_text())
 }
 
 fn collect_types(schema: &Value, root: &Value, types: &mut Vec<String>, depth: usize) {
@@ -108,6 +119,11 @@ fn collect_types(schema: &Value, root: &Value, types: &mut Vec<String>, depth: u
     }
     if schema["enum"].as_array().is_some_and(|it| it.iter().any(Value::is_string)) || schema["const"].is_string() {
         types.push("string".into());
+    }
+    if schema["enum"].as_array().is_some_and(|it| it.contains(&Value::Null))
+        || schema.get("const").is_some_and(Value::is_null)
+    {
+        types.push("null".into());
     }
     if let Some(target) = schema["$ref"].as_str().and_then(|it| it.strip_prefix('#')).and_then(|it| root.pointer(it)) {
         collect_types(target, root, types, depth + 1);
@@ -139,8 +155,32 @@ fn unknown(name: &str, known: &[&String]) -> Trouble {
 mod tests {
     use super::*;
 
+    fn raw(text: &str, wanted: &Value) -> String {
+        by_schema(text, wanted, &serde_json::json!({"$defs": {"n": {"type": "integer"}}})).get().to_owned()
+    }
+
     fn value(text: &str, wanted: Value) -> Value {
-        by_schema(text, &wanted, &serde_json::json!({"$defs": {"n": {"type": "integer"}}}))
+        serde_json::from_str(&raw(text, &wanted)).unwrap()
+    }
+
+    #[test]
+    fn null_and_the_text_of_that_name_are_told_apart() {
+        use serde_json::json;
+        let day = json!({"anyOf": [{"type": "string", "format": "date"}, {"type": "null"}], "default": null});
+        assert_eq!(value("null", day.clone()), Value::Null);
+        assert_eq!(value("2026-02-28", day.clone()), json!("2026-02-28"));
+        assert_eq!(value("null", json!({"type": "string"})), json!("null"), "nothing else fits");
+        assert_eq!(value("null", json!({"enum": ["a", null]})), Value::Null);
+        let schema = json!({"properties": {"day": day}});
+        assert_eq!(one("day:=\"null\"", &schema).unwrap().1.get(), "\"null\"");
+    }
+
+    #[test]
+    fn a_number_keeps_its_digits() {
+        let integer = serde_json::json!({"type": "integer"});
+        for digits in ["9007199254740993", "123456789012345678901234567890", "-0", "1.0"] {
+            assert_eq!(raw(digits, &integer), digits);
+        }
     }
 
     #[test]

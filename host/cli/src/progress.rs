@@ -91,7 +91,7 @@ impl Teller {
 
 /// When something goes on, as an instant and as a wait.
 pub(crate) fn due_words(due: Timestamp) -> String {
-    retake_server::text::due_words(due, SystemClock.now())
+    out::in_zone(&retake_server::text::due_words(due, SystemClock.now()))
 }
 
 impl Observer for Teller {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anstream::println;
 use retake_core::replay::CallKind;
-use retake_core::time::{Clock, Timestamp};
+use retake_core::time::Timestamp;
 use retake_core::trace::TraceParent;
 use retake_core::value::Json;
 use retake_engine::Observer;
@@ -13,9 +13,8 @@ use retake_server::wire::{InspectionView, RunView, millis};
 use retake_server::{Client, ClientError, Happened};
 
 use crate::act::Act;
-use crate::args::{Args, Format, Logs, PolicyOverrides, Ps, Retry, Run, SetResult, Several, Target, Wait, Watch};
+use crate::args::{Args, Format, PolicyOverrides, Retry, Run, SetResult, Several, Target, Wait, Watch};
 use crate::follow::interrupted;
-use crate::local::SystemClock;
 use crate::out::{self, Exit, Trouble, one_line};
 use crate::progress::{Teller, words};
 use crate::{inspect, look, params, retry, run};
@@ -48,6 +47,9 @@ pub(crate) async fn run(args: &Args, client: &Client, typed: &Run) -> anyhow::Re
         ..RunAsk::default()
     };
     let info = if inspect::names_file(&typed.target) {
+        if client.flows().await?.iter().any(|it| it.flow.name == typed.target) {
+            teller.say(&inspect::also_a_flow(&typed.target));
+        }
         let bytes = inspect::read(args, typed.target.as_ref())?;
         teller.wait_for_code("uploading, inspecting and compiling", bytes.len());
         let found = client.upload(bytes, false).await?;
@@ -78,6 +80,9 @@ pub(crate) async fn run(args: &Args, client: &Client, typed: &Run) -> anyhow::Re
 }
 
 fn unknown(name: &str, flows: &[retake_server::types::FlowView]) -> Trouble {
+    if std::path::Path::new(name).is_dir() {
+        return inspect::unknown(name);
+    }
     let names: Vec<String> = flows.iter().map(|it| format!("`{}`", it.flow.name)).collect();
     let hint = match names.is_empty() {
         true => "no flow is known yet: `retake deploy FILE.wasm -n NAME`".to_owned(),
@@ -101,6 +106,12 @@ async fn stay_if_asked(
         return Ok(exit);
     }
     if args.output == Format::Table {
+        // The run was made a moment ago, and may not have been looked at yet.
+        if matches!(view.state.as_str(), "Scheduled" | "Late")
+            && let Some(waits) = &client.run(&view.id.to_string()).await?.waits_for
+        {
+            teller.say(&format!("it waits: {}", out::plain(waits)));
+        }
         teller.say(&format!("  hint: retake watch {}", view.name));
     } else {
         write_outcome(args, &view);
@@ -123,7 +134,14 @@ async fn stay(
     let mut view = client.run(&id).await?;
     let ends = limit.map(|it| tokio::time::Instant::now() + it);
     let (mut told_of_end, mut gone) = (false, false);
+    let mut waits = None;
     let exit = loop {
+        if view.waits_for != waits {
+            waits.clone_from(&view.waits_for);
+            if let Some(waits) = &waits {
+                teller.say(&format!("it waits: {}", out::plain(waits)));
+            }
+        }
         match view.state.as_str() {
             "Completed" => break Exit::Ok,
             "Failed" | "TimedOut" | "Crashed" | "Cancelled" | "Parked" => break Exit::Failed,
@@ -209,8 +227,7 @@ fn write_outcome(args: &Args, view: &RunView) {
     match args.output {
         Format::Table => {
             if let Some(result) = &view.result {
-                let text = serde_json::to_string_pretty(&result.to_value()).unwrap_or_default();
-                println!("{}", out::plain(&text));
+                println!("{}", out::plain(&result.pretty()));
             }
         }
         Format::Id => println!("{}", view.id),
@@ -303,10 +320,9 @@ async fn changed_parameters(
     let info = match (file, typed.version.as_deref()) {
         (Some(file), _) => file.info.clone(),
         (None, Some("latest")) => {
+            let own = client.component(&view.component.to_string()).await?;
             let all = client.components().await?;
-            let own = all.iter().find(|it| it.digest == view.component);
-            let newest = all.iter().find(|it| own.is_some_and(|own| own.info.name == it.info.name));
-            newest.ok_or_else(|| anyhow::anyhow!("the run's component is not kept any more"))?.info.clone()
+            all.into_iter().find(|it| own.info.name == it.info.name).map_or(own.info, |it| it.info)
         }
         (None, Some(digest)) => client.component(digest).await?.info,
         (None, None) => client.component(&view.component.to_string()).await?.info,
@@ -323,13 +339,7 @@ async fn several(args: &Args, client: &Client, typed: &Retry) -> anyhow::Result<
     let which = &typed.which;
     let mut body = BulkRetry {
         runs: Vec::new(),
-        filter: RunsFilter {
-            flow: which.flow.clone(),
-            state: (!which.state.is_empty()).then(|| which.state.join(",")),
-            ended_since: which.since.map(|it| look::ago(SystemClock.now(), it)),
-            code: which.code.clone(),
-            ..RunsFilter::default()
-        },
+        filter: which.filter(),
         from: typed.from.clone(),
         rerun: typed.rerun.clone(),
         all: typed.all,
@@ -386,24 +396,14 @@ async fn several(args: &Args, client: &Client, typed: &Retry) -> anyhow::Result<
     Ok(worst)
 }
 
-pub(crate) async fn ps(client: &Client, typed: &Ps) -> anyhow::Result<Vec<RunView>> {
-    let mut filter = RunsFilter {
-        flow: typed.flow.clone(),
-        deployment: typed.deployment.clone(),
-        tag: typed.tag.clone(),
-        text: typed.text.clone(),
-        state: (!typed.state.is_empty()).then(|| typed.state.join(",")),
-        since: typed.since.map(|it| look::ago(SystemClock.now(), it)),
-        children: typed.all,
-        ..RunsFilter::default()
-    };
+pub(crate) async fn ps(client: &Client, mut filter: RunsFilter, most: usize) -> anyhow::Result<Vec<RunView>> {
     let mut views = Vec::new();
     loop {
-        filter.limit = Some((usize::from(typed.number) - views.len()).min(200));
+        filter.limit = Some((most - views.len()).min(200));
         let page = client.runs(&filter).await?;
         views.extend(page.items);
         filter.before = page.next;
-        if filter.before.is_none() || views.len() >= typed.number.into() {
+        if filter.before.is_none() || views.len() >= most {
             return Ok(views);
         }
     }
@@ -411,54 +411,8 @@ pub(crate) async fn ps(client: &Client, typed: &Ps) -> anyhow::Result<Vec<RunVie
 
 pub(crate) async fn explain(args: &Args, client: &Client, typed: &Target) -> anyhow::Result<Exit> {
     let told = client.explain(&typed.run).await?;
-    let sentences = || format!("{}\n  hint: {}", told.explained.join("\n"), told.hint);
+    let sentences = || format!("{}\n  hint: {}", out::in_zone(&told.explained.join("\n")), told.hint);
     out::one(args.output, &told, || told.run.to_string(), sentences);
-    Ok(Exit::Ok)
-}
-
-pub(crate) async fn logs(args: &Args, client: &Client, typed: &Logs) -> anyhow::Result<Exit> {
-    let from = typed.since.map(|it| look::ago(SystemClock.now(), it));
-    let wanted = |line: &retake_server::wire::LineView| {
-        typed.task.as_deref().is_none_or(|it| line.task.as_deref() == Some(it))
-            && typed.attempt.is_none_or(|it| it == line.attempt)
-            && from.is_none_or(|it| line.at >= it)
-    };
-    if typed.follow {
-        let format = if args.output == Format::Json { Format::Jsonl } else { args.output };
-        let mut lines = client.follow_logs(&typed.run).await?;
-        loop {
-            let line = tokio::select! {
-                line = lines.next() => line?,
-                () = interrupted() => return Ok(Exit::Interrupted),
-            };
-            match line {
-                Some(line) if wanted(&line) => look::print_line(format, &line),
-                Some(_) => {}
-                None => return Ok(Exit::Ok),
-            }
-        }
-    }
-    let (mut after, mut document, mut any) = ("0".to_owned(), Vec::new(), false);
-    loop {
-        let page = client.logs(&typed.run, &after).await?;
-        if page.items.is_empty() {
-            break;
-        }
-        after = page.next.unwrap_or(after);
-        for line in page.items.into_iter().filter(wanted) {
-            any = true;
-            match args.output {
-                Format::Json => document.push(line),
-                format => look::print_line(format, &line),
-            }
-        }
-    }
-    if args.output == Format::Json {
-        out::list(args.output, &document, |_| String::new(), || out::table(&[]));
-    } else if !any && !args.quiet {
-        let filtered = typed.task.is_some() || typed.attempt.is_some() || typed.since.is_some();
-        anstream::eprintln!("{}", if filtered { "no lines match" } else { "it has logged nothing" });
-    }
     Ok(Exit::Ok)
 }
 

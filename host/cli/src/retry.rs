@@ -10,7 +10,7 @@ use retake_core::run::{RunState, Shown};
 use retake_core::task::Overrides;
 use retake_core::value::Json;
 use retake_engine::RetryAsk;
-use retake_store::{RunFilter, RunRecord, Store};
+use retake_store::{RunRecord, Store};
 
 use crate::args::{Args, Format, Retry, Wait, Which};
 use crate::local::{self, Local};
@@ -149,7 +149,7 @@ async fn other_code(
         return Ok((digest, inspection.info));
     }
     let all = local.store.components().await?;
-    let name = all.iter().find(|it| it.digest == record.asked.component).map(|it| it.info.name.clone());
+    let name = local.store.component(record.asked.component).await?.map(|it| it.info.name);
     let mut found = all.into_iter().filter(|it| match version {
         "latest" => Some(&it.info.name) == name.as_ref(),
         digest => it.digest.to_string().starts_with(digest),
@@ -212,9 +212,14 @@ pub(crate) fn write_plan(format: Format, view: &PlanView) {
                 lines.push("it has called nothing yet: everything runs".into());
             } else {
                 let mut table = out::table(&["CALL", "TASK", "PLAN"]);
-                for call in &view.calls {
-                    let name = call.label.as_deref().unwrap_or(&call.task);
-                    table.add_row([call.number.to_string(), one_line(name), call.why.clone()]);
+                for (depth, call) in view.all_calls() {
+                    let name = one_line(&call.title);
+                    let name = match call.child {
+                        Some(child) => format!("{name} ({})", child.friendly_name()),
+                        None => name,
+                    };
+                    let below = "  ".repeat(depth);
+                    table.add_row([format!("{below}{}", call.number), format!("{below}{name}"), call.why.clone()]);
                 }
                 lines.push(format!("\n{table}"));
             }
@@ -365,32 +370,15 @@ fn line(record: &RunRecord) -> String {
     format!("{} {} of {}", id, id.friendly_name(), one_line(&record.asked.flow))
 }
 
-/// Finds what `--state`, `--flow`, `--since` and `--code` name, the oldest first, and whether there may be more of it.
+/// Finds what the filter names, the oldest first, and whether there may be more of it.
 async fn find(store: &dyn Store, which: &Which) -> anyhow::Result<(Vec<RunRecord>, bool)> {
-    let now = local::now();
-    let mut shown = which.state.iter().map(|it| look::state(it)).collect::<Result<Vec<_>, _>>()?;
-    if shown.is_empty() {
-        shown = vec![Shown::Failed, Shown::TimedOut, Shown::Crashed, Shown::Parked];
+    let mut filter = which.filter().read(store, MOST).await.map_err(look::unread)?;
+    if filter.shown.is_empty() {
+        filter.shown = vec![Shown::Failed, Shown::TimedOut, Shown::Crashed, Shown::Parked];
     }
-    let filter = RunFilter { flow: which.flow.clone(), shown, roots_only: true, limit: MOST, ..RunFilter::default() };
-    let mut found = store.list(filter, now).await?;
+    let mut found = store.list(filter, local::now()).await?;
     let more = found.len() == MOST;
-    found.retain(|it| match &which.code {
-        Some(pattern) => it.failure.as_ref().is_some_and(|failure| fits(&failure.code, pattern)),
-        None => true,
-    });
-    // What failed since then, whenever it was made: a retry that failed just now is of an old run.
-    let since = which.since.map(|it| look::ago(now, it));
-    found.retain(|it| since.is_none_or(|since| it.ended.is_some_and(|ended| ended >= since)));
     found.retain(|it| it.run.state.is_terminal() || it.run.state == RunState::Parked);
     found.reverse();
     Ok((found, more))
-}
-
-/// Whether a code is the one that was typed, or begins as `http.*` says.
-fn fits(code: &str, pattern: &str) -> bool {
-    match pattern.strip_suffix(".*") {
-        Some(prefix) => code.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('.')),
-        None => code == pattern,
-    }
 }

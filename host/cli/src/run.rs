@@ -35,6 +35,9 @@ pub(crate) async fn run(args: &Args, typed: &Run) -> anyhow::Result<Exit> {
     let file = inspect::is_file(&typed.target).then(|| inspect::read(args, typed.target.as_ref())).transpose()?;
     let teller = Arc::new(Teller::new(args.quiet));
     let local = local::open(args, Some(teller.clone())).await?;
+    if file.is_some() && find_flow(local.store.as_ref(), &typed.target).await.is_ok() {
+        teller.say(&inspect::also_a_flow(&typed.target));
+    }
     let (digest, info) = match &file {
         Some(bytes) => known(&local, &teller, bytes).await?,
         None => find_flow(local.store.as_ref(), &typed.target).await?,
@@ -313,9 +316,7 @@ pub(crate) async fn write_outcome(args: &Args, local: &Local, record: &RunRecord
     match args.output {
         Format::Table => {
             if let Some(kept) = &record.result {
-                let value = store.value(kept).await?.to_value();
-                let text = serde_json::to_string_pretty(&value).unwrap_or_default();
-                println!("{}", out::plain(&text));
+                println!("{}", out::plain(&store.value(kept).await?.pretty()));
             }
         }
         Format::Id => println!("{}", record.asked.id),

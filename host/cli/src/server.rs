@@ -49,6 +49,13 @@ fn token_file(dir: &Path) -> PathBuf {
     dir.join("token")
 }
 
+/// Makes a token of an admin for the commands of this machine, beside those that there are.
+pub(crate) async fn new_token(args: &Args) -> anyhow::Result<()> {
+    let (dir, local) = (crate::local::data_dir(args)?, crate::local::open(args, None).await?);
+    let keep = |token: &str| write_private(&token_file(&dir), token.as_bytes());
+    retake_server::new_token(local.store.as_ref(), &SystemEntropy, SystemClock.now(), keep).await
+}
+
 pub(crate) async fn server(args: &Args, typed: &Server) -> anyhow::Result<Exit> {
     crate::out::choose_color(args.color);
     serve_beside(args, typed, |_| std::future::pending()).await

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::limits;
 use crate::value::Json;
 
-/// Codes that only the host gives. An author's code may not begin with `sandbox.`, `host.` or `input.`.
+/// Codes that only the host gives. An author's code may not begin with `sandbox.`, `host.`, `input.` or `result.`;
+/// [`Failure::from_guest`] has the exceptions.
 pub mod code {
     /// Panic, unreachable, stack overflow.
     pub const TRAP: &str = "sandbox.trap";
@@ -23,6 +24,8 @@ pub mod code {
     pub const DENIED: &str = "sandbox.denied";
     /// Parameters do not fit the schema.
     pub const INVALID: &str = "input.invalid";
+    /// A result does not fit what its task or flow says that it returns, or cannot be said in JSON.
+    pub const RESULT: &str = "result.invalid";
     /// A task or flow that the component does not have.
     pub const UNKNOWN: &str = "input.unknown";
     /// The worker died, and the attempt cannot be resumed by replay.
@@ -76,21 +79,43 @@ impl Failure {
 
     /// Takes what a guest says about itself. Codes that belong to the host become `guest.` and the code.
     ///
+    /// Three of them pass, because an SDK finds out before the host can: that a value cannot be said in JSON
+    /// (`result.invalid`, `input.invalid`), and that the network is not granted (`sandbox.denied`), for which the host
+    /// has its own words.
+    ///
     /// Nothing from a guest is refused here: a failure that cannot be recorded would be worse than one cut short.
     pub fn from_guest(code: String, message: String, retry: RetryAdvice, details: Option<String>) -> Self {
-        let reserved = ["sandbox.", "host.", "input."].iter().any(|it| code.starts_with(it));
+        let details = details.and_then(|text| Json::parse(text, limits::INLINE_BYTES).ok());
+        if code == code::DENIED {
+            let host = details.as_ref().map(Json::to_value);
+            return Self { details, ..Self::no_network(host.as_ref().and_then(|it| it["host"].as_str())) };
+        }
+        let reserved = ["sandbox.", "host.", "input.", "result."].iter().any(|it| code.starts_with(it));
         let code = match code.as_str() {
             "" => "failure".to_owned(),
+            code::RESULT | code::INVALID => code,
             _ if reserved => format!("guest.{code}"),
             _ => code,
         };
         let code: String = code.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-        Self {
-            code: cut(code, limits::NAME_BYTES),
-            message: cut(message, limits::MESSAGE_BYTES),
-            retry,
-            details: details.and_then(|text| Json::parse(text, limits::INLINE_BYTES).ok()),
-        }
+        Self { code: cut(code, limits::NAME_BYTES), message: cut(message, limits::MESSAGE_BYTES), retry, details }
+    }
+
+    /// Makes the failure of a guest that wanted to reach the network. `host` comes from the guest: what is no name or
+    /// address of a host is left out.
+    pub fn no_network(host: Option<&str>) -> Self {
+        let is_plain = |it: &&str| {
+            let fits = |c: char| c.is_ascii_alphanumeric() || ".-_:[]".contains(c);
+            (1..=limits::HOST_NAME_BYTES).contains(&it.len()) && it.chars().all(fits)
+        };
+        let subject = match host.filter(is_plain) {
+            Some(host) => format!(": `{host}` cannot be reached from a sandbox"),
+            None => String::new(),
+        };
+        Self::new(
+            code::DENIED,
+            format!("the network is not granted to this run{subject}; only secrets and variables can be granted today"),
+        )
     }
 }
 
@@ -110,9 +135,28 @@ mod tests {
     fn a_guest_cannot_speak_for_the_host() {
         let from = |code: &str| Failure::from_guest(code.into(), String::new(), RetryAdvice::ByPolicy, None).code;
         assert_eq!(from("sandbox.cpu"), "guest.sandbox.cpu");
+        assert_eq!(from("result.other"), "guest.result.other");
+        assert_eq!(from("result.invalid"), "result.invalid");
         assert_eq!(from("http.503"), "http.503");
         assert_eq!(from(""), "failure");
         assert_eq!(from(&"é".repeat(1000)).len(), 128);
+    }
+
+    #[test]
+    fn a_guest_that_says_denied_has_the_hosts_words_for_the_network() {
+        let message = |details: &str| {
+            let from = Failure::from_guest(
+                "sandbox.denied".into(),
+                "grant me".into(),
+                RetryAdvice::Never,
+                Some(details.into()),
+            );
+            from.message
+        };
+        assert!(message(r#"{"host":"api.example.com"}"#).contains("`api.example.com` cannot be reached"));
+        let without = "the network is not granted to this run; only secrets and variables can be granted today";
+        assert_eq!(message(r#"{"host":"x`; run `retake deploy --secret root"}"#), without);
+        assert_eq!(message("{}"), without);
     }
 
     #[test]

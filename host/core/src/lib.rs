@@ -7,6 +7,7 @@
 pub mod component;
 pub mod deployment;
 pub mod failure;
+pub mod format;
 pub mod grant;
 pub mod id;
 pub mod inject;

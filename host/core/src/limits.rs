@@ -20,6 +20,13 @@ pub const GRANTED: usize = 1000;
 pub const HIDDEN_BYTES: usize = 8;
 /// Longest name of a flow or a task, in bytes.
 pub const NAME_BYTES: usize = 128;
+/// Most characters of an input by which people tell calls of one task apart.
+pub const SUMMARY: usize = 40;
+/// Most calls of children that a plan tells of, beside those of the run itself: beyond them a child is told of without
+/// its calls.
+pub const PLANNED_CALLS: usize = 1000;
+/// Most bytes of the name of a host, by DNS's own bound; a longer one is left out of a message.
+pub const HOST_NAME_BYTES: usize = 253;
 /// Most entries of what is to go wrong in a run.
 pub const INJECTIONS: usize = 32;
 /// Longest free text in metadata, in bytes.

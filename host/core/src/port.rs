@@ -81,6 +81,11 @@ pub trait Runner: Send + Sync {
     /// body, and wakes nobody when it is done. So a body is not spawned, nor polled only when it was woken.
     fn run_flow<'a>(&'a self, attempt: &'a Attempt, host: Arc<dyn FlowHost>) -> BoxFuture<'a, Report>;
 
+    /// Forgets what was made ready of a component that was removed.
+    fn forget(&self, component: ContentDigest) {
+        let _ = component;
+    }
+
     /// Returns what was made since the start; nothing where nobody counts.
     fn sandboxes(&self) -> Sandboxes {
         Sandboxes::default()

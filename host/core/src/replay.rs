@@ -92,8 +92,10 @@ impl Occurrences {
 pub enum Again {
     /// It failed in an earlier attempt of the flow.
     Failed,
-    /// It was stopped.
+    /// It was cancelled.
     Cancelled,
+    /// It had begun, and was stopped when its flow's attempt ended.
+    Stopped,
     /// Its result was not kept, as its author asked.
     NotKept,
     /// A person asked for it.
@@ -128,6 +130,9 @@ pub fn answer(known: Option<&TaskRun>, flow_attempt: u32) -> Answer {
         TaskState::Failed => Answer::Again(Again::Failed),
         TaskState::Forgotten => Answer::Again(Again::Asked),
         TaskState::Cancelled => Answer::Again(Again::Cancelled),
+        // Its host was lost, and the same attempt of it is made.
+        TaskState::Running if resumed => Answer::GoOn,
+        TaskState::Running => Answer::Again(Again::Stopped),
         TaskState::AwaitingRetry(_) if resumed => Answer::GoOn,
         // Its flow's attempt ended while it waited: that attempt's failure was the end of this round too.
         TaskState::AwaitingRetry(_) => Answer::Again(Again::Failed),
@@ -165,6 +170,7 @@ mod tests {
             result: result.map(|it| Kept::Inline(Json::trusted(it))),
             failure: None,
             evidence: Evidence::default(),
+            unasked: 0,
         }
     }
 
@@ -180,6 +186,7 @@ mod tests {
             (TaskState::Cancelled, None, Answer::Failure, Answer::Again(Again::Cancelled)),
             (TaskState::Forgotten, None, Answer::Again(Again::Asked), Answer::Again(Again::Asked)),
             (due, None, Answer::GoOn, Answer::Again(Again::Failed)),
+            (TaskState::Running, None, Answer::GoOn, Answer::Again(Again::Stopped)),
         ] {
             let known = known(state, result);
             assert_eq!(answer(Some(&known), 2), same_attempt, "{state:?} in the same attempt");

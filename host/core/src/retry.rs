@@ -320,7 +320,8 @@ impl RetryPolicy {
 
 /// Whether a failure with this code is final unless a rule says otherwise.
 pub fn is_final_by_default(code: &str) -> bool {
-    matches!(code, code::CPU | code::OUTPUT | code::DENIED | code::CANCELLED) || code.starts_with("input.")
+    matches!(code, code::CPU | code::OUTPUT | code::DENIED | code::CANCELLED | code::RESULT | code::NOT_IN_A_TASK)
+        || code.starts_with("input.")
 }
 
 /// A field of something uploaded or sent that is out of bounds.
@@ -501,6 +502,8 @@ mod tests {
             (code::OUTPUT, false),
             (code::DENIED, false),
             (code::INVALID, false),
+            (code::RESULT, false),
+            (code::NOT_IN_A_TASK, false),
             (code::LOST, true),
             (code::CANCELLED, false),
         ] {

@@ -49,6 +49,18 @@ pub struct Schedule {
     /// The last slot that made a run.
     #[serde(default)]
     pub last: Option<Timestamp>,
+    /// The last slot, if it made no run because it was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<FailedSlot>,
+}
+
+/// A slot that made no run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedSlot {
+    /// When by the rule.
+    pub slot: Timestamp,
+    /// Why.
+    pub error: String,
 }
 
 /// Which slots a schedule has. All are whole milliseconds.
@@ -344,6 +356,7 @@ mod tests {
             next: Some(at(next)),
             queued: Vec::new(),
             last: None,
+            failed: None,
         }
     }
 

@@ -6,9 +6,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::component::{AskedLimits, FlowInfo};
-use crate::failure::Failure;
+use crate::failure::{Failure, code};
 use crate::id::ContentDigest;
 use crate::inject::{Injection, What};
+use crate::limits;
 use crate::replay::Identity;
 use crate::retry::{BadField, Delay, RetryPolicy, Spent};
 use crate::time::{Timestamp, millis_option};
@@ -53,11 +54,14 @@ impl Kept {
     }
 }
 
-/// Where a task run stands, as far as it is stored. One that runs for the first time is not stored yet.
+/// Where a task run stands, as far as it is stored. One that began a moment ago is not stored yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TaskState {
     /// Its last attempt failed, and the next begins at this instant.
     AwaitingRetry(Timestamp),
+    /// An attempt of it began, and nobody was told yet how it ended. Kept of what takes long, and of what the end of its
+    /// flow's attempt stopped.
+    Running,
     /// Succeeded.
     Completed,
     /// Failed for good, in this attempt of its flow.
@@ -71,7 +75,7 @@ pub enum TaskState {
 impl TaskState {
     /// Whether the call has an answer.
     pub fn is_done(&self) -> bool {
-        !matches!(self, Self::AwaitingRetry(_))
+        !matches!(self, Self::AwaitingRetry(_) | Self::Running)
     }
 }
 
@@ -115,19 +119,40 @@ pub struct TaskRun {
     pub failure: Option<Failure>,
     /// What the last attempt used.
     pub evidence: Evidence,
+    /// The last attempt of its flow that came to its end without asking for it again, though its result was kept; 0 for
+    /// none.
+    pub unasked: u32,
 }
 
 impl TaskRun {
+    /// What people call it: its label, or its name, with its input where there are `several` of that name.
+    pub fn title(&self, several: bool) -> String {
+        let name = &self.identity.name;
+        match (&self.label, &self.input) {
+            (Some(label), _) => label.clone(),
+            (None, Kept::Inline(input)) if several => format!("{name} {}", input.summary(limits::SUMMARY)),
+            (None, _) => name.to_string(),
+        }
+    }
+
     /// Returns the attempt that this record tells of, to be kept beside the next one.
     pub fn past(&self) -> Option<PastAttempt> {
+        let stopped = || Failure::new(code::CANCELLED, "was stopped before it ended");
         (self.attempts > 0).then(|| PastAttempt {
             call: self.number,
             attempt: self.attempts,
             began: self.began,
             ended: self.ended,
-            failure: self.failure.clone(),
+            failure: self.failure.clone().or_else(|| (self.state == TaskState::Running).then(stopped)),
             evidence: self.evidence,
         })
+    }
+
+    /// Returns the record of an attempt that began: one that was stopped at `ended`, or that goes on where that is when
+    /// it began.
+    pub fn begun(&self, ended: Timestamp, failure: Option<Failure>) -> Self {
+        let (state, result, evidence) = (TaskState::Running, None, Evidence::default());
+        Self { state, result, evidence, ended, failure, ..self.clone() }
     }
 }
 

@@ -102,6 +102,71 @@ impl Json {
         Some(Self::of(&all))
     }
 
+    /// Returns the text with a line for each member and item, for people; numbers as written.
+    pub fn pretty(&self) -> String {
+        let mut out = String::with_capacity(self.0.len() * 2);
+        let (mut depth, mut in_text, mut escaped) = (0, false, false);
+        let line = |out: &mut String, depth: usize| {
+            out.push('\n');
+            (0..depth).for_each(|_| out.push_str("  "));
+        };
+        let mut chars = self.0.chars().filter(|it| *it != '\r').peekable();
+        while let Some(c) = chars.next() {
+            if in_text {
+                out.push(c);
+                in_text = escaped || c != '"';
+                escaped = !escaped && c == '\\';
+                continue;
+            }
+            match c {
+                ' ' | '\n' | '\t' => {}
+                '{' | '[' => {
+                    while chars.next_if(|it| it.is_ascii_whitespace()).is_some() {}
+                    out.push(c);
+                    match chars.next_if(|it| matches!(it, '}' | ']')) {
+                        Some(end) => out.push(end),
+                        None => {
+                            depth += 1;
+                            line(&mut out, depth);
+                        }
+                    }
+                }
+                '}' | ']' => {
+                    depth -= 1;
+                    line(&mut out, depth);
+                    out.push(c);
+                }
+                ',' => {
+                    out.push(c);
+                    line(&mut out, depth);
+                }
+                ':' => out.push_str(": "),
+                _ => {
+                    in_text = c == '"';
+                    out.push(c);
+                }
+            }
+        }
+        out
+    }
+
+    /// Returns a few words by which people tell this value from another, at most `most` characters long: `page=3` for an
+    /// object, as it is written for anything else.
+    pub fn summary(&self, most: usize) -> String {
+        let members = serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(&self.0).unwrap_or_default();
+        let member = |name: &String, text: &str| {
+            format!("{name}={}", text.strip_prefix('"').and_then(|it| it.strip_suffix('"')).unwrap_or(text))
+        };
+        let text = match members.is_empty() {
+            true => self.0.to_string(),
+            false => members.iter().map(|(name, value)| member(name, value.get())).collect::<Vec<_>>().join(" "),
+        };
+        match text.char_indices().nth(most) {
+            Some((end, _)) => format!("{}…", &text[..end]),
+            None => text,
+        }
+    }
+
     /// Returns the digest of the canonical form.
     pub fn digest(&self) -> ContentDigest {
         ContentDigest::of(self.canonical().as_bytes())
@@ -256,6 +321,24 @@ mod tests {
 
     fn check(text: &str, canonical: &str) {
         assert_eq!(Json::parse(text, 1 << 20).unwrap().canonical(), canonical, "{text}");
+    }
+
+    #[test]
+    fn what_people_read_has_lines_and_all_digits() {
+        let json = Json::trusted(r#"{"n":123456789012345678901234567890, "a":[1.0,{}],"t":"a,\"{\\"}"#);
+        let expected = "{\n  \"n\": 123456789012345678901234567890,\n  \"a\": [\n    1.0,\n    {}\n  ],\n  \"t\": \"a,\\\"{\\\\\"\n}";
+        assert_eq!(json.pretty(), expected);
+        assert_eq!(Json::trusted("[ ]").pretty(), "[]");
+    }
+
+    #[test]
+    fn a_summary_tells_inputs_apart() {
+        let said = |json: &str| Json::trusted(json).summary(24);
+        assert_eq!(said(r#"{"page": 3}"#), "page=3");
+        assert_eq!(said(r#"{"region":"eu","n":[1,2]}"#), "n=[1,2] region=eu");
+        assert_eq!(said(r#"{"text":"a very long text that goes on"}"#), "text=a very long text th…");
+        assert_eq!(said("[1]"), "[1]");
+        assert_eq!(said("{}"), "{}");
     }
 
     #[test]

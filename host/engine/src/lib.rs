@@ -9,7 +9,9 @@ mod pace;
 mod retry;
 mod room;
 mod run;
+mod schema;
 mod tags;
+mod waits;
 mod worker;
 
 use std::collections::HashMap;
@@ -35,6 +37,8 @@ use tokio::sync::{Notify, Semaphore};
 pub use catalog::check_schemas;
 pub use retry::{Fate, Plan, PlannedCall, RetryAsk, Why};
 pub use room::Limits;
+pub use tags::FullTag;
+pub use waits::Waits;
 pub use worker::Scope;
 
 /// Where chance comes from.
@@ -203,6 +207,14 @@ pub struct Misfit {
     pub problem: String,
 }
 
+impl Misfit {
+    /// Returns several as the details of a failure have them.
+    fn list(all: &[Self]) -> Json {
+        let each = all.iter().map(|it| serde_json::json!({"pointer": it.pointer, "problem": it.problem}));
+        Json::of(&each.collect::<Vec<_>>())
+    }
+}
+
 /// A run that somebody asks for.
 #[derive(Debug, Clone)]
 pub struct StartRequest {
@@ -264,6 +276,8 @@ pub(crate) struct Inner {
     timers: std::sync::atomic::AtomicBool,
     /// Who works here.
     desk: Mutex<Option<worker::Desk>>,
+    /// Told when a run is worked on and none was.
+    became_active: Notify,
     /// The runs that are being worked on here.
     active: Mutex<HashMap<FlowRunId, Known>>,
     /// Who waits for a run to change.
@@ -304,6 +318,7 @@ impl Engine {
             draining: false.into(),
             timers: true.into(),
             desk: Mutex::default(),
+            became_active: Notify::new(),
             active: Mutex::default(),
             waiting: Mutex::default(),
         }))
@@ -351,9 +366,17 @@ impl Engine {
     ) -> Result<ComponentRecord, AskError> {
         catalog::check_schemas(&info)?;
         let uploaded = self.0.outside.clock.now();
-        let record = ComponentRecord { digest, bytes: bytes.len() as u64, info, uploaded };
+        let record = ComponentRecord { digest, bytes: bytes.len() as u64, info, uploaded, removed: None };
         self.0.outside.store.put_component(record.clone(), bytes).await?;
         Ok(record)
+    }
+
+    /// Removes a component that nothing needs, with what was compiled of it.
+    pub async fn remove_component(&self, digest: ContentDigest) -> Result<(), AskError> {
+        self.0.outside.store.remove_component(digest, self.0.outside.clock.now()).await?;
+        self.0.catalog.forget(digest);
+        self.0.outside.runner.forget(digest);
+        Ok(())
     }
 
     /// Says what [`Engine::start`] would find wrong with a request. Its component need not be kept, only known.
@@ -531,6 +554,9 @@ impl Inner {
     /// Makes a run that is worked on known, until the answer is dropped.
     fn register_active<'a>(&'a self, id: FlowRunId, fence: Fence, calls: &'a Arc<calls::Calls>) -> Active<'a> {
         let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
+        if active.is_empty() {
+            self.became_active.notify_one();
+        }
         let before = active.insert(id, Known::Here(Arc::downgrade(calls), None));
         if let Some(Known::Early((claim, interrupt)) | Known::Here(_, Some((claim, interrupt)))) = before
             && claim == fence
@@ -538,6 +564,16 @@ impl Inner {
             calls.interrupt(interrupt);
         }
         Active { engine: self, id, calls }
+    }
+
+    /// Returns the calls of all runs that are worked on here.
+    fn all_active(&self) -> Vec<Arc<calls::Calls>> {
+        let active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
+        let here = active.values().filter_map(|it| match it {
+            Known::Here(calls, _) => calls.upgrade(),
+            Known::Early(_) => None,
+        });
+        here.collect()
     }
 
     fn works_on(&self, id: FlowRunId) -> bool {

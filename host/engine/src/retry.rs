@@ -4,11 +4,13 @@ use std::collections::{HashMap, HashSet};
 
 use retake_core::component::ComponentInfo;
 use retake_core::id::{ContentDigest, FlowRunId};
+use retake_core::limits;
+use retake_core::port::BoxFuture;
 use retake_core::replay::{Again, Answer, Asked, CallKind, answer};
 use retake_core::run::{Run, RunState};
 use retake_core::task::{Kept, Overrides, TaskRun, TaskState};
 use retake_core::value::Json;
-use retake_store::{RetryRequest, RunRecord};
+use retake_store::{RetryRequest, RunRecord, StoreError};
 
 use crate::catalog::Component;
 use crate::{AskError, Engine};
@@ -62,12 +64,18 @@ pub struct PlannedCall {
     pub name: String,
     /// What people see instead.
     pub label: Option<String>,
+    /// What people call it: its label, or its name, with its input where several have that name.
+    pub title: String,
     /// Whether its author gave it a key: then its kept result is fed back, whatever its input is by then.
     pub keyed: bool,
     /// Whether its result was set by a person.
     pub by_hand: bool,
     /// What would become of it, if the body asks for it again.
     pub fate: Fate,
+    /// The run of a child flow.
+    pub child: Option<FlowRunId>,
+    /// What would become of the calls of a child flow that runs again, in turn.
+    pub children: Vec<PlannedCall>,
 }
 
 /// What would become of a call, if the body asks for it again.
@@ -136,54 +144,14 @@ impl Engine {
         refused.map_err(|it| AskError::Store(it.into()))?;
         let component = self.0.catalog.get(ask.component.unwrap_or(record.asked.component)).await?;
         let overrides = self.check_retry(&record, &component, ask)?;
-        let tasks = store.task_runs(id).await?;
-        let children = self.0.children(id).await?;
-        let child_of = |it: &TaskRun| (it.identity.kind == CallKind::Flow).then(|| it.identity.child_of(id));
-        let answered: HashMap<FlowRunId, u32> =
-            tasks.iter().filter_map(|it| Some((child_of(it)?, it.number))).collect();
-        // Calls of children that ended without an answer, because the run had ended before them, and of the others.
-        let (called, unanswered): (Vec<&RunRecord>, Vec<&RunRecord>) =
-            children.iter().partition(|it| answered.contains_key(&it.asked.id));
-        let called: HashMap<u32, &RunRecord> = called.iter().map(|it| (answered[&it.asked.id], *it)).collect();
-        let Forgotten { calls: forget, children: mut forget_children } = forgotten(&tasks, &unanswered, ask)?;
+        let known = self.calls_of(&record).await?;
+        let mut forget = known.forgotten(ask)?;
         // A child keeps by itself that it is to be forgotten, until it is.
-        forget_children.extend(forget.iter().filter_map(|it| called.get(it)).map(|it| it.asked.id));
-        let forget: HashSet<u32> = forget.into_iter().collect();
-        let mut calls = Vec::with_capacity(tasks.len());
-        for task in tasks.iter().filter(|it| it.identity.kind != CallKind::Sleep) {
-            let is_forgotten = forget.contains(&task.number);
-            let input = match (&task.input, ask.component) {
-                (Kept::Inline(json), Some(_)) => Some(json.clone()),
-                (kept, Some(_)) => Some(store.value(kept).await?),
-                (_, None) => None,
-            };
-            let mut fate = fate(task, is_forgotten, record.run.attempt + 1, &component, input.as_ref());
-            // What became of a child since then is what counts.
-            if let (Some(child), Fate::RunsAgain(Why::Kept(_))) = (called.get(&task.number), &fate) {
-                if is_forgotten || child.forgotten {
-                    fate = Fate::RunsAgain(Why::Kept(Again::Asked));
-                } else if child.run.state == RunState::Completed {
-                    fate = Fate::FedBack { from_attempt: task.flow_attempt };
-                }
-            }
-            let (name, label) = (task.identity.name.to_string(), task.label.clone());
-            let (number, kind, keyed, by_hand) = (task.number, task.identity.kind, is_keyed(task), task.by_hand);
-            calls.push(PlannedCall { number, kind, name, label, keyed, by_hand, fate });
-        }
-        for child in unanswered {
-            let is_forgotten = child.forgotten || forget_children.contains(&child.asked.id);
-            let fate = match child.run.state {
-                _ if is_forgotten => Fate::RunsAgain(Why::Kept(Again::Asked)),
-                RunState::Completed => Fate::FedBack { from_attempt: record.run.attempt },
-                _ => Fate::RunsAgain(Why::Kept(Again::Cancelled)),
-            };
-            let number = call_of(child);
-            let (kind, name) = (CallKind::Flow, child.asked.flow.clone());
-            // Its id has the key in it, if there was one, but does not give it away: the plan promises less then.
-            let (label, keyed, by_hand) = (None, false, false);
-            calls.push(PlannedCall { number, kind, name, label, keyed, by_hand, fate });
-        }
-        calls.sort_by_key(|it| it.number);
+        forget.children.extend(forget.calls.iter().filter_map(|it| known.called.get(it)).map(|it| it.asked.id));
+        let code = Code { component: &component, is_new: ask.component.is_some() };
+        let calls = self.planned(&record, &known, &forget, code, &mut limits::PLANNED_CALLS.clone()).await?;
+        let Forgotten { calls: forget, children: forget_children } = forget;
+        let tasks = known.tasks;
         let plan = Plan {
             attempt: record.run.attempt + 1,
             component: component.digest,
@@ -204,13 +172,113 @@ impl Engine {
             expected_attempt: Some(record.run.attempt),
             completed_too,
             forget: tasks.iter().map(|it| it.number).filter(|it| forget.contains(it)).collect(),
-            forget_children,
+            forget_children: forget_children.into_iter().collect(),
             component: plan.new_code.then_some(component.digest),
             parameters: ask.parameters.clone(),
             overrides: (overrides != record.asked.overrides).then_some(overrides),
             by_parent: false,
         };
         Ok((plan, request, record.asked.depth))
+    }
+
+    /// Returns what is known of a run's calls.
+    async fn calls_of(&self, record: &RunRecord) -> Result<KnownCalls, StoreError> {
+        let id = record.asked.id;
+        let tasks = self.0.outside.store.task_runs(id).await?;
+        let child_of = |it: &TaskRun| (it.identity.kind == CallKind::Flow).then(|| it.identity.child_of(id));
+        let answered: HashMap<FlowRunId, u32> =
+            tasks.iter().filter_map(|it| Some((child_of(it)?, it.number))).collect();
+        let (mut called, mut unanswered) = (HashMap::new(), Vec::new());
+        for child in self.0.children(id).await? {
+            match answered.get(&child.asked.id) {
+                Some(number) => drop(called.insert(*number, child)),
+                None => unanswered.push(child),
+            }
+        }
+        Ok(KnownCalls { tasks, called, unanswered })
+    }
+
+    /// Says what becomes of each call in the next attempt of a run, and of the calls of its children. `room`: how many
+    /// more are told of; a child for which there is none is told of without its calls.
+    async fn planned(
+        &self,
+        record: &RunRecord,
+        known: &KnownCalls,
+        forget: &Forgotten,
+        code: Code<'_>,
+        room: &mut usize,
+    ) -> Result<Vec<PlannedCall>, StoreError> {
+        let store = &self.0.outside.store;
+        let mut calls = Vec::with_capacity(known.tasks.len());
+        let mut named: HashMap<&str, u32> = HashMap::new();
+        known.tasks.iter().for_each(|it| *named.entry(&it.identity.name).or_default() += 1);
+        for task in known.tasks.iter().filter(|it| it.identity.kind != CallKind::Sleep) {
+            let is_forgotten = forget.calls.contains(&task.number);
+            let input = match &task.input {
+                _ if !code.is_new => None,
+                Kept::Inline(json) => Some(json.clone()),
+                kept => Some(store.value(kept).await?),
+            };
+            let mut fate = fate(task, is_forgotten, record.run.attempt + 1, code.component, input.as_ref());
+            let child = known.called.get(&task.number);
+            // What became of a child since then is what counts.
+            if let (Some(child), Fate::RunsAgain(Why::Kept(_))) = (child, &fate) {
+                if is_forgotten || child.forgotten {
+                    fate = Fate::RunsAgain(Why::Kept(Again::Asked));
+                } else if child.run.state == RunState::Completed {
+                    fate = Fate::FedBack { from_attempt: task.flow_attempt };
+                }
+            }
+            let (name, label) = (task.identity.name.to_string(), task.label.clone());
+            let title = task.title(named.get(name.as_str()).is_some_and(|it| *it > 1));
+            let (number, kind, keyed, by_hand) = (task.number, task.identity.kind, is_keyed(task), task.by_hand);
+            let children = self.below(child, &fate, code, room).await?;
+            let child = child.map(|it| it.asked.id);
+            calls.push(PlannedCall { number, kind, name, label, title, keyed, by_hand, fate, child, children });
+        }
+        for child in &known.unanswered {
+            let is_forgotten = child.forgotten || forget.children.contains(&child.asked.id);
+            let fate = match child.run.state {
+                _ if is_forgotten => Fate::RunsAgain(Why::Kept(Again::Asked)),
+                RunState::Completed => Fate::FedBack { from_attempt: record.run.attempt },
+                // It had begun, and what is below it may be kept.
+                _ if child.run.attempt > 0 => Fate::RunsAgain(Why::Kept(Again::Stopped)),
+                _ => Fate::RunsAgain(Why::Kept(Again::Cancelled)),
+            };
+            let number = call_of(child);
+            let (kind, name, title) = (CallKind::Flow, child.asked.flow.clone(), child.asked.flow.clone());
+            // Its id has the key in it, if there was one, but does not give it away: the plan promises less then.
+            let (label, keyed, by_hand) = (None, false, false);
+            let children = self.below(Some(child), &fate, code, room).await?;
+            let child = Some(child.asked.id);
+            calls.push(PlannedCall { number, kind, name, label, title, keyed, by_hand, fate, child, children });
+        }
+        calls.sort_by_key(|it| it.number);
+        Ok(calls)
+    }
+
+    /// Says what becomes of the calls of a child that runs again. In a box, because a child may have children.
+    fn below<'a>(
+        &'a self,
+        child: Option<&'a RunRecord>,
+        fate: &Fate,
+        code: Code<'a>,
+        room: &'a mut usize,
+    ) -> BoxFuture<'a, Result<Vec<PlannedCall>, StoreError>> {
+        let runs_again = match fate {
+            Fate::RunsAgain(why) => Some(*why == Why::Kept(Again::Asked)),
+            Fate::FedBack { .. } | Fate::Gone => None,
+        };
+        Box::pin(async move {
+            let Some((child, all)) = child.zip(runs_again) else { return Ok(Vec::new()) };
+            if *room == 0 {
+                return Ok(Vec::new());
+            }
+            let known = self.calls_of(child).await?;
+            *room = room.saturating_sub(known.tasks.len() + known.unanswered.len());
+            let forget = if all { known.all() } else { Forgotten::default() };
+            self.planned(child, &known, &forget, code, room).await
+        })
     }
 
     fn check_retry(&self, record: &RunRecord, component: &Component, ask: &RetryAsk) -> Result<Overrides, AskError> {
@@ -234,49 +302,76 @@ impl Engine {
     }
 }
 
+/// The code that would run.
+#[derive(Clone, Copy)]
+struct Code<'a> {
+    component: &'a Component,
+    /// Whether it was asked for, and may be other code than before.
+    is_new: bool,
+}
+
+/// What is known of a run's calls.
+struct KnownCalls {
+    tasks: Vec<TaskRun>,
+    /// Children whose call has a record, by its number.
+    called: HashMap<u32, RunRecord>,
+    /// Children that ended without an answer, because the run had ended before them.
+    unanswered: Vec<RunRecord>,
+}
+
 /// What is not to be fed back.
+#[derive(Default)]
 struct Forgotten {
     /// Numbers of calls.
-    calls: Vec<u32>,
-    /// Children that never answered one.
-    children: Vec<FlowRunId>,
+    calls: HashSet<u32>,
+    /// Children, those that never answered one among them.
+    children: HashSet<FlowRunId>,
 }
 
 fn call_of(child: &RunRecord) -> u32 {
     child.asked.parent.map_or(0, |it| it.call)
 }
 
-fn forgotten(tasks: &[TaskRun], unanswered: &[&RunRecord], ask: &RetryAsk) -> Result<Forgotten, AskError> {
-    let names = || {
-        let of_tasks = tasks.iter().map(|it| (it.number, &*it.identity.name, it.label.as_deref()));
-        of_tasks.chain(unanswered.iter().map(|it| (call_of(it), it.asked.flow.as_str(), None)))
-    };
-    let named = |text: &str| -> Result<Vec<u32>, AskError> {
-        let fits = |(number, name, label): (u32, &str, Option<&str>)| {
-            (name == text || label == Some(text) || number.to_string() == text).then_some(number)
+impl KnownCalls {
+    fn all(&self) -> Forgotten {
+        let children = self.unanswered.iter().map(|it| it.asked.id);
+        Forgotten { calls: self.tasks.iter().map(|it| it.number).collect(), children: children.collect() }
+    }
+
+    fn forgotten(&self, ask: &RetryAsk) -> Result<Forgotten, AskError> {
+        let names = || {
+            let of_tasks = self.tasks.iter().map(|it| (it.number, &*it.identity.name, it.label.as_deref()));
+            of_tasks.chain(self.unanswered.iter().map(|it| (call_of(it), it.asked.flow.as_str(), None)))
         };
-        let found: Vec<u32> = names().filter_map(fits).collect();
-        if found.is_empty() {
-            let mut known: Vec<String> = names().map(|(_, name, _)| name.to_owned()).collect();
-            known.sort_unstable();
-            known.dedup();
-            return Err(AskError::NoCall { asked: text.to_owned(), known });
+        let named = |text: &str| -> Result<Vec<u32>, AskError> {
+            let fits = |(number, name, label): (u32, &str, Option<&str>)| {
+                (name == text || label == Some(text) || number.to_string() == text).then_some(number)
+            };
+            let found: Vec<u32> = names().filter_map(fits).collect();
+            if found.is_empty() {
+                let mut known: Vec<String> = names().map(|(_, name, _)| name.to_owned()).collect();
+                known.sort_unstable();
+                known.dedup();
+                return Err(AskError::NoCall { asked: text.to_owned(), known });
+            }
+            Ok(found)
+        };
+        if ask.all {
+            return Ok(self.all());
         }
-        Ok(found)
-    };
-    let mut from = if ask.all { 0 } else { u32::MAX };
-    if let Some(text) = &ask.from {
-        from = from.min(named(text)?.into_iter().min().unwrap_or(u32::MAX));
+        let mut from = u32::MAX;
+        if let Some(text) = &ask.from {
+            from = from.min(named(text)?.into_iter().min().unwrap_or(u32::MAX));
+        }
+        let mut again = HashSet::new();
+        for text in &ask.rerun {
+            again.extend(named(text)?);
+        }
+        let is_forgotten = |number: &u32| *number >= from || again.contains(number);
+        let calls = self.tasks.iter().map(|it| it.number).filter(is_forgotten).collect();
+        let children = self.unanswered.iter().filter(|it| is_forgotten(&call_of(it))).map(|it| it.asked.id).collect();
+        Ok(Forgotten { calls, children })
     }
-    let mut again = Vec::new();
-    for text in &ask.rerun {
-        again.extend(named(text)?);
-    }
-    let again: HashSet<u32> = again.into_iter().collect();
-    let is_forgotten = |number: &u32| *number >= from || again.contains(number);
-    let calls = tasks.iter().map(|it| it.number).filter(is_forgotten).collect();
-    let children = unanswered.iter().filter(|it| is_forgotten(&call_of(it))).map(|it| it.asked.id).collect();
-    Ok(Forgotten { calls, children })
 }
 
 fn is_keyed(task: &TaskRun) -> bool {

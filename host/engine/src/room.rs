@@ -18,12 +18,14 @@ impl FromIterator<(Limited, u32)> for Limits {
     }
 }
 
-/// The limits, and how much of each is taken. Runs that were begun before a limit was set do not count for it.
+/// The limits, and how many runs without a parent are worked on, whether there is a limit or not: one that is set counts
+/// those that run already.
 #[derive(Debug, Default)]
 pub(crate) struct Rooms {
     limits: RwLock<Arc<Limits>>,
-    taken: Mutex<HashMap<Limited, u32>>,
-    /// Runs without a parent, by deployment: what slots are shared out by.
+    /// By queue.
+    queues: Mutex<HashMap<String, u32>>,
+    /// By deployment: what slots are shared out by, too.
     busy: Mutex<Arc<Busy>>,
 }
 
@@ -62,8 +64,8 @@ impl Rooms {
         self.busy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn taken(&self) -> MutexGuard<'_, HashMap<Limited, u32>> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    fn queues(&self) -> MutexGuard<'_, HashMap<String, u32>> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns what is left of each limit. Children are not limited: their parents would wait for them for ever.
@@ -72,9 +74,20 @@ impl Rooms {
         if depth > 0 || limits.0.is_empty() {
             return Vec::new();
         }
-        let taken = self.taken();
-        let left = |of: &Limited, most: u32| most.saturating_sub(taken.get(of).copied().unwrap_or(0));
+        let (queues, deployments) = (self.queues(), self.busy());
+        let taken = |of: &Limited| match of {
+            Limited::Queue(name) => queues.get(name),
+            Limited::Deployment(name) => deployments.get(&Some(name.clone())),
+        };
+        let left = |of: &Limited, most: u32| most.saturating_sub(taken(of).copied().unwrap_or(0));
         limits.0.iter().map(|(of, most)| Room { of: of.clone(), left: left(of, *most) }).collect()
+    }
+
+    /// Returns a limit of which nothing is left for a run, and how much it lets through.
+    pub(crate) fn full(&self, run: &NewRun) -> Option<(Limited, u32)> {
+        let full = self.left(run.depth).into_iter().find(|it| it.left == 0 && it.of.is_of(run))?;
+        let most = self.limits().0.get(&full.of).copied()?;
+        Some((full.of, most))
     }
 
     /// Whether there is room for a run that is to be begun at once.
@@ -86,51 +99,40 @@ impl Rooms {
     pub(crate) fn limits_it(&self, run: &NewRun) -> bool {
         run.depth == 0 && self.limits().0.keys().any(|it| it.is_of(run))
     }
-
-    fn of(&self, run: &NewRun) -> Vec<Limited> {
-        let limits = self.limits();
-        if run.depth > 0 || limits.0.is_empty() {
-            return Vec::new();
-        }
-        limits.0.keys().filter(|it| it.is_of(run)).cloned().collect()
-    }
 }
 
 /// The place of a run that is worked on. It is given back, also by a panic.
 pub(crate) struct Place {
     engine: Arc<Inner>,
-    of: Vec<Limited>,
-    /// Whose runs it counts among; `None` for a child, which is not counted.
-    deployment: Option<Option<String>>,
+    /// Whose runs it counts among, and of which queue; `None` for a child, which is not counted.
+    of: Option<(Option<String>, String)>,
 }
 
 impl Place {
     pub(crate) fn take(engine: &Arc<Inner>, run: &NewRun) -> Self {
-        let of = engine.rooms.of(run);
-        if !of.is_empty() {
-            let mut taken = engine.rooms.taken();
-            of.iter().for_each(|it| up(&mut taken, it));
-        }
-        let deployment = (run.depth == 0).then(|| run.deployment.clone());
-        if let Some(deployment) = &deployment {
+        let of = (run.depth == 0).then(|| (run.deployment.clone(), run.queue.clone()));
+        if let Some((deployment, queue)) = &of {
             up(Arc::make_mut(&mut engine.rooms.counted()), deployment);
+            up(&mut engine.rooms.queues(), queue);
         }
-        Self { engine: engine.clone(), of, deployment }
+        Self { engine: engine.clone(), of }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if let Some(deployment) = &self.deployment {
-            down(Arc::make_mut(&mut self.engine.rooms.counted()), deployment);
+        let Some((deployment, queue)) = self.of.take() else { return };
+        let rooms = &self.engine.rooms;
+        down(Arc::make_mut(&mut rooms.counted()), &deployment);
+        down(&mut rooms.queues(), &queue);
+        let limits = rooms.limits();
+        let counts = |of: &Limited| match of {
+            Limited::Deployment(name) => deployment.as_ref() == Some(name),
+            Limited::Queue(name) => queue == *name,
+        };
+        if limits.0.keys().any(counts) {
+            // Somebody may wait for it.
+            self.engine.wake(0);
         }
-        if self.of.is_empty() {
-            return;
-        }
-        let mut taken = self.engine.rooms.taken();
-        self.of.iter().for_each(|it| down(&mut taken, it));
-        drop(taken);
-        // Somebody may wait for it.
-        self.engine.wake(0);
     }
 }

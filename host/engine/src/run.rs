@@ -140,13 +140,32 @@ async fn attempt(engine: Arc<Inner>, record: Box<RunRecord>, claimed: Timestamp,
     };
     // What is still on its way to be made is refused then, because its parent does not run.
     let (mut open, mut waits_for) = (calls.abort(), Vec::new());
+    if let Some(why) = stops_with(&end) {
+        let stopped = calls.take_stopped(&Failure::new(code::CANCELLED, why));
+        if !stopped.is_empty() {
+            calls.keep_stopped(stopped).await;
+        }
+    }
+    let unasked = if is_new || stops_with(&end).is_none() { Vec::new() } else { calls.unasked() };
     match end {
         AttemptEnd::Suspended { .. } => waits_for = std::mem::take(&mut open),
         AttemptEnd::Released | AttemptEnd::Paused => open.clear(),
         _ if resumed => open.extend(not_asked_again(&engine, id, &calls).await),
         _ => {}
     }
-    finish(&engine, held, end, Last { result, evidence, logs: calls.take_logs(), open, waits_for }).await;
+    finish(&engine, held, end, Last { result, evidence, logs: calls.take_logs(), open, waits_for, unasked }).await;
+}
+
+/// Says why what is being made stops with an attempt that ends so; `None` where the same attempt goes on.
+fn stops_with(end: &AttemptEnd) -> Option<&'static str> {
+    match end {
+        AttemptEnd::Completed => Some("was stopped: its flow had returned, and its time was over"),
+        AttemptEnd::Failed { failure, .. } if failure.code == code::TIMEOUT => Some("was stopped: its flow timed out"),
+        AttemptEnd::Failed { .. } => Some("was stopped: its flow failed"),
+        AttemptEnd::Parked { .. } => Some("was stopped: another task of its flow is left to a person"),
+        AttemptEnd::Cancelled => Some("was stopped: the run was cancelled"),
+        AttemptEnd::Suspended { .. } | AttemptEnd::Released | AttemptEnd::Paused => None,
+    }
 }
 
 /// Returns the children that an earlier go at the attempt made and this one did not ask for: it took another way, because
@@ -196,10 +215,11 @@ async fn watch_over(
     stop: Stop,
 ) -> Stopped {
     let body = async {
-        let report = match calls.overrides().injected(true, &attempt.flow, attempt.attempt) {
+        let mut report = match calls.overrides().injected(true, &attempt.flow, attempt.attempt) {
             Some(what) => injected(what, attempt).await,
             None => engine.outside.runner.run_flow(attempt, calls.clone()).await,
         };
+        report.outcome = report.outcome.and_then(|result| calls.check_result(&attempt.flow, result));
         if report.outcome.is_ok() {
             let failed = calls.join().await;
             if failed > 0 {
@@ -288,6 +308,8 @@ struct Last {
     open: Vec<FlowRunId>,
     /// Children that it waits for while it is suspended.
     waits_for: Vec<FlowRunId>,
+    /// Calls whose results are kept and that it did not ask for.
+    unasked: Vec<u32>,
 }
 
 /// Keeps how an attempt ended, however long that takes, and tells who waits for it.
@@ -296,9 +318,9 @@ async fn finish(engine: &Inner, Held { id, fence, parent }: Held, end: AttemptEn
         AttemptEnd::Failed { failure, .. } | AttemptEnd::Parked { failure } => Some(failure.clone()),
         _ => None,
     };
-    let Last { result, evidence, logs, open, waits_for } = last;
+    let Last { result, evidence, logs, open, waits_for, unasked } = last;
     let now = engine.outside.clock.now();
-    let commit = AttemptCommit { end, result, evidence, logs, cancel: open, waits_for, now };
+    let commit = AttemptCommit { end, result, evidence, logs, cancel: open, waits_for, unasked, now };
     let end = || engine.outside.store.end_attempt(id, fence, commit.clone());
     let run = match engine.until_answered(id, "keeping the end of an attempt", end).await {
         Ok(run) => run,

@@ -125,6 +125,18 @@ pub(crate) struct Desk {
     orders: mpsc::Sender<Order>,
 }
 
+impl Desk {
+    /// The queues whose runs are worked on; none named for all.
+    pub(crate) fn queues(&self) -> &[String] {
+        &self.scope.queues
+    }
+
+    /// How many slots are free at a depth of run trees.
+    pub(crate) fn free(&self, depth: u32) -> usize {
+        self.slots.free.get(depth as usize).map_or(0, |it| it.available_permits())
+    }
+}
+
 impl Inner {
     /// Makes a run, and has it worked on at once if somebody works here and has a slot for it: one commit less than
     /// to make it and to claim it.
@@ -205,8 +217,37 @@ async fn begin(engine: Arc<Inner>, order: Order, stop: Stop) {
     }
 }
 
+/// How often it is looked for task attempts that take long.
+const LOOK_FOR_SLOW: Duration = Duration::from_millis(100);
+
+impl Inner {
+    /// Has it kept of task attempts that take long that they began, while somebody works. One look for all of them, so
+    /// that a short one costs nothing.
+    async fn watch_slow(&self) {
+        loop {
+            let told = self.became_active.notified();
+            let active = self.all_active();
+            if active.is_empty() {
+                told.await;
+            }
+            let now = self.outside.clock.now();
+            active.iter().for_each(|it| it.note_slow(now));
+            drop(active);
+            tokio::time::sleep(LOOK_FOR_SLOW).await;
+        }
+    }
+}
+
 /// See [`crate::Engine::work`].
 pub(crate) async fn work(engine: &Arc<Inner>, scope: Scope, shutdown: impl Future<Output = ()>) {
+    tokio::select! {
+        biased;
+        () = work_on_runs(engine, scope, shutdown) => {}
+        () = engine.watch_slow() => unreachable!("looks until it is dropped"),
+    }
+}
+
+async fn work_on_runs(engine: &Arc<Inner>, scope: Scope, shutdown: impl Future<Output = ()>) {
     let stop = Stop::default();
     let slots = Slots::new(&engine.settings);
     let (orders, mut ordered) = mpsc::channel(engine.settings.flow_slots.max(1));

@@ -43,6 +43,8 @@ pub(crate) struct State {
     pub(crate) program: Option<Program>,
     /// Codes of the host's own that this flow was handed, and may therefore pass on.
     pub(crate) handed: Vec<String>,
+    /// Whether it asked for a socket.
+    pub(crate) wanted_socket: bool,
     pub(crate) limiter: Limiter,
     meter: Arc<Meter>,
     clock: Arc<dyn Clock>,
@@ -80,6 +82,7 @@ pub(crate) fn store(
         seed,
         program: None,
         handed: Vec::new(),
+        wanted_socket: false,
         limiter: Limiter::new(limits),
         meter,
         clock: sandbox.clock.clone(),
@@ -159,8 +162,8 @@ pub(crate) async fn run(sandbox: &Sandbox, attempt: &Attempt, host: Host) -> Rep
     let state = guest.store.data();
     let outcome = match returned {
         None => Err(attempt.limits.timed_out()),
-        Some(Err(error)) => Err(trap::failure(&error, &attempt.limits, state.limiter.denied, &closed.last_words)),
-        Some(Ok(Err(failure))) => Err(failure),
+        Some(Err(error)) => Err(trap::failure(&error, &attempt.limits, state, &closed.last_words)),
+        Some(Ok(Err(failure))) => Err(trap::unless_for_a_socket(failure, state.wanted_socket)),
         Some(Ok(Ok(text))) => result(text),
     };
     let outcome = sink.hidden(|hidden| match outcome {
@@ -188,7 +191,9 @@ fn result(text: String) -> Result<Json, Failure> {
         let message = match &error {
             BadJson::TooLong { got, max } => format!("returned {got} bytes, a result has at most {max}"),
             BadJson::TooDeep => format!("returned {error}"),
-            BadJson::Malformed(cause) => format!("returned what is not JSON: {cause}"),
+            BadJson::Malformed(cause) => {
+                return Failure::new(code::RESULT, format!("returned what is not JSON: {cause}"));
+            }
         };
         Failure::new(code::OUTPUT, message)
     })

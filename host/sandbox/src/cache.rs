@@ -17,6 +17,8 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 const KEY_BYTES: usize = 32;
+/// Most bytes of compiled code that are kept: of some thirty interpreters, or thousands of components in Rust.
+const MOST_BYTES: u64 = 1 << 30;
 
 /// A directory of compiled code. Cheap to clone.
 #[derive(Clone)]
@@ -66,7 +68,10 @@ impl Cache {
             return None;
         }
         match open(engine, &path) {
-            Ok(component) => Some(component),
+            Ok(component) => {
+                touch(&path);
+                Some(component)
+            }
             Err(error) => {
                 tracing::warn!(path = %path.display(), %error, "compiled code does not load; it is made again");
                 None
@@ -82,7 +87,39 @@ impl Cache {
         let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
         file.write_all(&code)?;
         drop(file);
-        fs::rename(temporary, path)
+        fs::rename(temporary, path)?;
+        self.shrink(MOST_BYTES)
+    }
+
+    /// Removes what was compiled of a component.
+    pub(crate) fn forget(&self, digest: ContentDigest) {
+        let prefix = format!("{digest}-");
+        let is_of = |it: &fs::DirEntry| it.file_name().to_str().is_some_and(|it| it.starts_with(&prefix));
+        for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten().filter(is_of) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+
+    /// Removes the files that were used longest ago until those that are left have `most` bytes together. One that is
+    /// mapped stays readable until it is not any more; what is needed again is compiled again.
+    fn shrink(&self, most: u64) -> io::Result<()> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.dir)?.flatten().filter(|it| it.file_name() != "key") {
+            let about = entry.metadata()?;
+            files.push((about.modified()?, about.len(), entry.path()));
+        }
+        files.sort_unstable();
+        let mut bytes: u64 = files.iter().map(|(_, bytes, _)| bytes).sum();
+        // What was made just now is needed.
+        files.pop();
+        for (_, length, path) in files {
+            if bytes <= most {
+                break;
+            }
+            fs::remove_file(&path)?;
+            bytes -= length;
+        }
+        Ok(())
     }
 
     /// Says for which component and for which compiler a file was made.
@@ -103,6 +140,13 @@ impl Cache {
     }
 }
 
+/// Notes that a file was used now: those that were used longest ago go first.
+#[allow(clippy::disallowed_methods, reason = "the times of files are compared with each other, and with nothing else")]
+fn touch(path: &Path) {
+    let used = fs::File::options().append(true).open(path);
+    let _ = used.and_then(|it| it.set_modified(std::time::SystemTime::now()));
+}
+
 /// Maps compiled code into memory.
 #[allow(unsafe_code, clippy::disallowed_methods, reason = "the one place that loads compiled code, see below")]
 fn open(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
@@ -114,6 +158,34 @@ fn open(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_used_longest_ago_goes_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = Engine::new(&crate::engine::config(4)).unwrap();
+        let cache = Cache::open(dir.path()).unwrap();
+        let component = Component::new(&engine, b"\0asm\x0d\0\x01\0").unwrap();
+        let digests = [b"a", b"b", b"c"].map(|it| ContentDigest::of(it));
+        for digest in digests {
+            cache.keep(&engine, digest, &component).unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        let is_there = |it: ContentDigest| {
+            fs::read_dir(dir.path())
+                .unwrap()
+                .flatten()
+                .any(|file| file.file_name().to_str().unwrap().starts_with(&it.to_string()))
+        };
+        assert!(cache.load(&engine, digests[0]).is_some());
+        let one = component.serialize().unwrap().len() as u64;
+        cache.shrink(2 * one).unwrap();
+        assert_eq!(digests.map(is_there), [true, false, true], "the first was used since");
+        cache.shrink(0).unwrap();
+        assert_eq!(digests.map(is_there), [true, false, false], "what was used last stays");
+        cache.forget(digests[0]);
+        assert!(!is_there(digests[0]));
+        assert!(dir.path().join("key").exists());
+    }
 
     #[test]
     fn code_that_was_changed_is_not_loaded() {

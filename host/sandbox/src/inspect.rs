@@ -196,7 +196,7 @@ impl Sandbox {
             Ok(Ok(info)) => return Ok(info?),
             Ok(Err(error)) => {
                 let words = sink.close().last_words;
-                trap::failure(&error, &DESCRIBE, store.data().limiter.denied, &words)
+                trap::failure(&error, &DESCRIBE, store.data(), &words)
             }
             Err(_) => Failure::new(retake_core::failure::code::TIMEOUT, "took longer than 10 s"),
         };

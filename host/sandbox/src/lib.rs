@@ -191,6 +191,11 @@ impl From<Refusal> for UploadRefused {
 }
 
 impl Runner for Sandbox {
+    fn forget(&self, component: ContentDigest) {
+        self.loaded.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&component);
+        self.cache.iter().for_each(|it| it.forget(component));
+    }
+
     fn run_task<'a>(&'a self, attempt: &'a Attempt, logs: Arc<dyn Logs>) -> BoxFuture<'a, Report> {
         Box::pin(attempt::run(self, attempt, attempt::Host::Task(logs)))
     }

@@ -7,15 +7,20 @@ use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use retake_core::failure::Failure;
 use retake_core::time::Timestamp;
 use wasmtime::component::{HasSelf, Linker, Resource};
 use wasmtime_wasi::p2::bindings::clocks::{monotonic_clock, wall_clock};
+use wasmtime_wasi::p2::bindings::sockets::tcp::TcpSocket;
+use wasmtime_wasi::p2::bindings::sockets::udp::UdpSocket;
+use wasmtime_wasi::p2::bindings::sockets::{ip_name_lookup, network, tcp_create_socket, udp_create_socket};
 use wasmtime_wasi::p2::pipe::MemoryInputPipe;
-use wasmtime_wasi::p2::{DynPollable, Pollable, subscribe};
+use wasmtime_wasi::p2::{DynPollable, Pollable, SocketError, SocketResult, subscribe};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::abi::Program;
 use crate::attempt::{Host, State};
+use crate::trap::Stop;
 
 /// Most random bytes that a guest may ask for at once.
 const RANDOM_BYTES: u64 = 64 << 10;
@@ -26,6 +31,9 @@ pub(crate) const TABLE_ENTRIES: usize = 16 << 10;
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     linker.allow_shadowing(true);
+    ip_name_lookup::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
+    tcp_create_socket::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
+    udp_create_socket::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
     monotonic_clock::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
     wall_clock::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
     linker.allow_shadowing(false);
@@ -124,6 +132,72 @@ impl monotonic_clock::Host for State {
     fn subscribe_duration(&mut self, duration: u64) -> wasmtime::Result<Resource<DynPollable>> {
         // From the exact instant, not from the one that the guest's clock shows: a sleep is never shorter than asked.
         self.wait_until(State::now(self) + Duration::from_nanos(duration))
+    }
+}
+
+/// Who looks a name up wants to reach a host: nothing that the guest could do with a refusal is worth the confusion that
+/// its library makes of one.
+impl ip_name_lookup::Host for State {
+    fn resolve_addresses(
+        &mut self,
+        _: Resource<network::Network>,
+        name: String,
+    ) -> SocketResult<Resource<ip_name_lookup::ResolveAddressStream>> {
+        Err(SocketError::trap(Stop::Failed(Failure::no_network(Some(&name)))))
+    }
+}
+
+impl network::Host for State {
+    fn convert_error_code(&mut self, error: SocketError) -> wasmtime::Result<network::ErrorCode> {
+        error.downcast()
+    }
+
+    fn network_error_code(&mut self, _: Resource<wasmtime::Error>) -> wasmtime::Result<Option<network::ErrorCode>> {
+        Ok(None)
+    }
+}
+
+impl network::HostNetwork for State {
+    fn drop(&mut self, network: Resource<network::Network>) -> wasmtime::Result<()> {
+        self.table.delete(network)?;
+        Ok(())
+    }
+}
+
+/// No look-up is ever begun.
+impl ip_name_lookup::HostResolveAddressStream for State {
+    fn resolve_next_address(
+        &mut self,
+        _: Resource<ip_name_lookup::ResolveAddressStream>,
+    ) -> SocketResult<Option<network::IpAddress>> {
+        Err(network::ErrorCode::AccessDenied.into())
+    }
+
+    fn subscribe(
+        &mut self,
+        _: Resource<ip_name_lookup::ResolveAddressStream>,
+    ) -> wasmtime::Result<Resource<DynPollable>> {
+        Err(Stop::Failed(Failure::no_network(None)).into())
+    }
+
+    fn drop(&mut self, stream: Resource<ip_name_lookup::ResolveAddressStream>) -> wasmtime::Result<()> {
+        self.table.delete(stream)?;
+        Ok(())
+    }
+}
+
+/// A socket is refused and not more: libraries make one only to see whether they could.
+impl tcp_create_socket::Host for State {
+    fn create_tcp_socket(&mut self, _: network::IpAddressFamily) -> SocketResult<Resource<TcpSocket>> {
+        self.wanted_socket = true;
+        Err(network::ErrorCode::AccessDenied.into())
+    }
+}
+
+impl udp_create_socket::Host for State {
+    async fn create_udp_socket(&mut self, _: network::IpAddressFamily) -> SocketResult<Resource<UdpSocket>> {
+        self.wanted_socket = true;
+        Err(network::ErrorCode::AccessDenied.into())
     }
 }
 

@@ -237,6 +237,22 @@ pub async fn first_token<E: From<StoreError>>(
     Ok(Some(FirstToken(token)))
 }
 
+/// Makes a token of an admin beside those that there are, as for a machine that a backup was brought back to. It is handed
+/// over before it counts.
+pub async fn new_token<E: From<StoreError>>(
+    store: &dyn Store,
+    entropy: &dyn Entropy,
+    now: Timestamp,
+    keep: impl FnOnce(&str) -> Result<(), E>,
+) -> Result<(), E> {
+    let day = now.to_string();
+    let record = |hash| TokenRecord { role: Role::Admin, hash, created: now, expires: None, session_of: None };
+    let (token, definition) = made(entropy, &format!("restored-{}", &day[..19].replace(':', "-")), record);
+    keep(&token)?;
+    store.define(definition, Some(0)).await?;
+    Ok(())
+}
+
 /// What each route needs: `None` is open to anybody. A route that is not listed answers nobody, and fails a test.
 pub(crate) const ROUTES: &[(&str, &str, Option<Role>)] = &[
     ("GET", "/healthz", None),
@@ -257,6 +273,7 @@ pub(crate) const ROUTES: &[(&str, &str, Option<Role>)] = &[
     ("POST", "/api/v1/components", Some(Role::Deployer)),
     ("GET", "/api/v1/components/{digest}", Some(Role::Viewer)),
     ("DELETE", "/api/v1/components/{digest}", Some(Role::Deployer)),
+    ("POST", "/api/v1/components/prune", Some(Role::Deployer)),
     ("GET", "/api/v1/flows", Some(Role::Viewer)),
     ("GET", "/api/v1/deployments", Some(Role::Viewer)),
     ("GET", "/api/v1/deployments/{flow}/{name}", Some(Role::Viewer)),
@@ -269,6 +286,7 @@ pub(crate) const ROUTES: &[(&str, &str, Option<Role>)] = &[
     ("POST", "/api/v1/flow-runs", Some(Role::Operator)),
     ("POST", "/api/v1/flow-runs/bulk-retry", Some(Role::Operator)),
     ("POST", "/api/v1/flow-runs/bulk-cancel", Some(Role::Operator)),
+    ("POST", "/api/v1/flow-runs/bulk-remove", Some(Role::Deployer)),
     ("GET", "/api/v1/flow-runs/{run}", Some(Role::Viewer)),
     ("DELETE", "/api/v1/flow-runs/{run}", Some(Role::Deployer)),
     ("GET", "/api/v1/flow-runs/{run}/explanation", Some(Role::Viewer)),

@@ -17,10 +17,11 @@ use crate::error::{ApiError, ErrorView};
 use crate::live::LiveEvent;
 use crate::tls::Trust;
 use crate::types::{
-    AuditView, BulkDone, BulkRetry, ComponentView, DeliveryView, Deployed, DeploymentAsk, DeploymentChange,
-    DeploymentView, FlowView, Limit, LimitView, Listed, NewToken, NodeChange, NodeView, NotificationView, PruneAsk,
-    Pruned, ResultBody, Retried, RetryBody, Rule, RunAsk, RunsFilter, ScheduleAsk, ScheduleView, SecretAsk, SecretView,
-    SessionAsk, TokenAsk, TokenView, VariableAsk, VariableView,
+    AuditView, BulkCancel, BulkDone, BulkRemove, BulkRetry, ComponentView, ComponentsPrune, ComponentsPruned,
+    DeliveryView, Deployed, DeploymentAsk, DeploymentChange, DeploymentView, FlowView, Limit, LimitView, Listed,
+    NewToken, NodeChange, NodeView, NotificationView, PruneAsk, Pruned, ResultBody, Retried, RetryBody, Rule, RunAsk,
+    RunsFilter, ScheduleAsk, ScheduleView, SecretAsk, SecretView, SessionAsk, TokenAsk, TokenView, VariableAsk,
+    VariableView,
 };
 use crate::wire::{InspectionView, LineView, RunView};
 use crate::{Explanation, access::Role};
@@ -174,6 +175,11 @@ impl Client {
         self.get(&["components", digest]).await
     }
 
+    /// Removes components that nothing needs.
+    pub async fn prune_components(&self, ask: &ComponentsPrune) -> Answer<ComponentsPruned> {
+        self.post(&["components", "prune"], ask).await
+    }
+
     /// Forgets a component.
     pub async fn remove_component(&self, digest: &str) -> Answer<()> {
         self.delete(&["components", digest]).await
@@ -252,9 +258,11 @@ impl Client {
         self.get(&["flow-runs", run, "explanation"]).await
     }
 
-    /// A page of what a run logged.
-    pub async fn logs(&self, run: &str, after: &str) -> Answer<Listed<LineView>> {
-        self.ask(self.request(Method::GET, &["flow-runs", run, "logs"]).query(&[("after", after)])).await
+    /// A page of what a run logged, or with `tree` of what it and the runs below it did.
+    pub async fn logs(&self, run: &str, after: &str, tree: bool) -> Answer<Listed<LineView>> {
+        let tree = if tree { "true" } else { "false" };
+        let request = self.request(Method::GET, &["flow-runs", run, "logs"]);
+        self.ask(request.query(&[("after", after), ("tree", tree)])).await
     }
 
     /// Does to a run what has no options: `cancel`, `pause`, `resume` or `run-now`.
@@ -270,6 +278,16 @@ impl Client {
     /// Retries all that a filter finds.
     pub async fn bulk_retry(&self, body: &BulkRetry) -> Answer<BulkDone> {
         self.post(&["flow-runs", "bulk-retry"], body).await
+    }
+
+    /// Cancels all that a filter finds, or that are named.
+    pub async fn bulk_cancel(&self, body: &BulkCancel) -> Answer<BulkDone> {
+        self.post(&["flow-runs", "bulk-cancel"], body).await
+    }
+
+    /// Removes all that a filter finds, or that are named.
+    pub async fn bulk_remove(&self, body: &BulkRemove) -> Answer<BulkDone> {
+        self.post(&["flow-runs", "bulk-remove"], body).await
     }
 
     /// Sets the result of a call.

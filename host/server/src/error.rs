@@ -73,6 +73,12 @@ impl ApiError {
         Self::new(StatusCode::CONFLICT, "conflict", message, hint)
     }
 
+    /// Has another hint.
+    pub(crate) fn hinted(mut self, hint: impl Into<String>) -> Self {
+        self.hint = hint.into();
+        self
+    }
+
     /// Says after how long to try again.
     pub(crate) fn after(mut self, wait: std::time::Duration) -> Self {
         let whole = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);

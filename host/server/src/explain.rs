@@ -1,17 +1,20 @@
 //! Where a run stands, why, and what can be done, in sentences.
 
+use std::collections::HashMap;
+
 use retake_core::failure::RetryAdvice;
 use retake_core::id::FlowRunId;
 use retake_core::replay::CallKind;
 use retake_core::retry::{Action, RetryPolicy, Rule, WhenExhausted, is_final_by_default};
-use retake_core::run::{RunState, Waiting};
+use retake_core::run::{RunState, Shown, Waiting};
 use retake_core::task::{TaskRun, TaskState};
 use retake_core::time::Timestamp;
-use retake_store::{RunFilter, RunRecord, Store, StoreError};
+use retake_engine::Waits;
+use retake_store::{Limited, RunFilter, RunRecord, Store, StoreError};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::text::{due_words, one_line, words};
+use crate::text::{due_words, one_line, waits_words, words};
 use crate::wire::is_awaited;
 
 /// Where a run stands, why, and what can be done.
@@ -27,21 +30,33 @@ pub struct Explanation {
 }
 
 impl Explanation {
-    /// Explains a run. `host_gone`: whether nobody works on the store.
+    /// Explains a run. `host_gone`: whether nobody works on the store; `waits`: why it waits, as the engine knows it.
     pub async fn of(
         store: &dyn Store,
         record: &RunRecord,
         host_gone: bool,
+        waits: Option<&Waits>,
         now: Timestamp,
     ) -> Result<Self, StoreError> {
         let tasks = store.task_runs(record.asked.id).await?;
         let mut told = Told { now, sentences: Vec::new() };
         let policy = policy(store, record).await?;
         told.state(host_gone, record, policy.as_ref(), &tasks);
+        if let Some(waits) = waits {
+            told.waits(store, waits).await?;
+        }
+        if let Some(at) = store.component(record.asked.component).await?.and_then(|it| it.removed) {
+            let at = crate::text::instant(at);
+            told.say(format!("Its code was removed at {at}: a retry runs other code, `--version latest`."));
+        }
         told.calls(record, &tasks);
         told.children(store, record).await?;
         told.past(store, record).await?;
-        Ok(Self { run: record.asked.id, explained: told.sentences, hint: hint(host_gone, record, now) })
+        Ok(Self {
+            run: record.asked.id,
+            explained: told.sentences,
+            hint: waits.and_then(waits_hint).unwrap_or_else(|| hint(host_gone, record, now)),
+        })
     }
 }
 
@@ -167,6 +182,25 @@ impl Told {
         }
     }
 
+    /// Says why it waits, and who is before it.
+    async fn waits(&mut self, store: &dyn Store, waits: &Waits) -> Result<(), StoreError> {
+        self.say(format!("It waits: {}.", waits_words(waits)));
+        let Waits::Limit { of, .. } = waits else { return Ok(()) };
+        let deployments = match of {
+            Limited::Deployment(name) => vec![name.clone()],
+            Limited::Queue(_) => Vec::new(),
+        };
+        let shown = vec![Shown::Running, Shown::Retrying, Shown::Cancelling];
+        let filter = RunFilter { deployments, shown, roots_only: true, limit: 200, ..RunFilter::default() };
+        let running = store.list(filter, self.now).await?;
+        let names: Vec<String> =
+            running.iter().filter(|it| of.is_of(&it.asked)).take(3).map(|it| it.asked.id.friendly_name()).collect();
+        if !names.is_empty() {
+            self.say(format!("Those that run: {}.", names.join(", ")));
+        }
+        Ok(())
+    }
+
     fn calls(&mut self, record: &RunRecord, tasks: &[TaskRun]) {
         let calls: Vec<&TaskRun> = tasks.iter().filter(|it| it.identity.kind != CallKind::Sleep).collect();
         let kept = calls.iter().filter(|it| it.state == TaskState::Completed && it.result.is_some()).count();
@@ -174,7 +208,9 @@ impl Told {
             let were = if kept == 1 { "1 result is".to_owned() } else { format!("{kept} results are") };
             self.say(format!("{were} kept, and fed back to every later attempt that asks for the same."));
         }
-        let name = |it: &TaskRun| one_line(it.label.as_deref().unwrap_or(&it.identity.name));
+        let mut named: HashMap<&str, u32> = HashMap::new();
+        calls.iter().for_each(|it| *named.entry(&it.identity.name).or_default() += 1);
+        let name = |it: &TaskRun| one_line(&it.title(named.get(&*it.identity.name).is_some_and(|it| *it > 1)));
         for call in &calls {
             let (number, name) = (call.number, name(call));
             match call.state {
@@ -198,6 +234,23 @@ impl Told {
                 }
                 TaskState::Forgotten if record.run.state == RunState::Completed => {}
                 TaskState::Forgotten => self.say(format!("Call {number}, {name}, runs again, because somebody asked.")),
+                TaskState::Running => {
+                    let began = due_words(call.began, self.now);
+                    self.say(match crate::wire::state(record, call) {
+                        "Running" => format!("Call {number}, {name}, is running: its attempt {} began at {began}.", call.attempts),
+                        "Scheduled" => format!(
+                            "Call {number}, {name}, had begun when the run was put aside; its attempt {} is made again.",
+                            call.attempts
+                        ),
+                        _ => format!(
+                            "Call {number}, {name}, had begun, and was stopped before it ended; a retry runs it again."
+                        ),
+                    });
+                }
+                TaskState::Completed if call.unasked == record.run.attempt => self.say(format!(
+                    "The result of call {number}, {name}, is kept, and attempt {} did not ask for it.",
+                    call.unasked
+                )),
                 TaskState::Completed | TaskState::Cancelled => {}
             }
         }
@@ -242,6 +295,26 @@ impl Told {
             }
         }
         Ok(())
+    }
+}
+
+/// What whoever waits can do about it.
+fn waits_hint(waits: &Waits) -> Option<String> {
+    match waits {
+        Waits::Queue { queue, .. } => {
+            Some(format!("start the server with `-q {}` too, or without `-q`", one_line(queue)))
+        }
+        Waits::Drain => Some("retake nodes resume".to_owned()),
+        Waits::Limit { of: Limited::Queue(name), .. } => {
+            Some(format!("retake queues ls; retake queues limit {} N", one_line(name)))
+        }
+        Waits::Limit { of: Limited::Deployment(name), .. } => {
+            Some(format!("retake ps --deployment '{}' --state running", one_line(name)))
+        }
+        Waits::Tag { tag, .. } => {
+            Some(format!("retake task-tags ls; retake task-tags limit {} N", one_line(&tag.name)))
+        }
+        Waits::Rate { .. } | Waits::Slots { .. } => None,
     }
 }
 

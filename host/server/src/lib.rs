@@ -10,6 +10,7 @@ mod client;
 mod doing;
 mod error;
 mod explain;
+pub mod lines;
 mod live;
 mod mail;
 mod metrics;
@@ -34,7 +35,7 @@ use retake_core::time::{Clock, Timestamp};
 use retake_engine::{Engine, Entropy};
 use retake_store::{Store, StoreError};
 
-pub use access::{FirstToken, Role, Tokens, first_token};
+pub use access::{FirstToken, Role, Tokens, first_token, new_token};
 pub use api::{openapi, router, types};
 pub use bounds::Bounds;
 pub use client::{Client, ClientError, LiveStream, LogStream};

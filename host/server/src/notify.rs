@@ -18,6 +18,7 @@ use hmac::{Hmac, Mac};
 use retake_core::deployment::Deployment;
 use retake_core::retry::BadField;
 use retake_core::run::Shown;
+use retake_core::schedule::FailedSlot;
 use retake_core::time::Timestamp;
 use retake_core::value::Json;
 use retake_store::{Definition, Delivery, DeliveryState, Notice, RunFilter, RunRecord, StoreError, kind};
@@ -247,6 +248,52 @@ async fn take(host: &Host) -> Result<usize, StoreError> {
     Ok(notices.len())
 }
 
+/// Keeps what is to be sent because a slot of a schedule made no run: to those who are told of runs of the deployment
+/// that Failed.
+pub(crate) async fn slot_failed(
+    host: &Host,
+    schedule: &str,
+    deployment: &Deployment,
+    failed: &FailedSlot,
+) -> Result<(), StoreError> {
+    let full_name = deployment.full_name();
+    let is_told = |rule: &Rule| {
+        !rule.paused
+            && rule.states.contains(&Shown::Failed)
+            && rule.flow.as_ref().is_none_or(|it| *it == deployment.flow)
+            && rule.deployment.as_ref().is_none_or(|it| *it == full_name)
+            && rule.tag.as_ref().is_none_or(|it| deployment.tags.contains(it))
+    };
+    let body = Json::of(&serde_json::json!({
+        "type": "schedule.failed",
+        "timestamp": host.now(),
+        "data": {
+            "subject": full_name,
+            "schedule": schedule,
+            "slot": failed.slot,
+            "text": format!(
+                "schedule {schedule} of {full_name} made no run for {}: {}\nretake schedules show {schedule}",
+                failed.slot, failed.error
+            ),
+            "error": failed.error,
+            "hint": format!("retake schedules show {schedule}"),
+        },
+    }));
+    let mut deliveries = Vec::new();
+    for it in host.store.definitions(kind::NOTIFICATION).await? {
+        if serde_json::from_str(it.body.as_str()).is_ok_and(|rule| is_told(&rule)) {
+            let (state, created) = (DeliveryState::Pending(host.now()), host.now());
+            let (seq, run, attempts, answer, ended) = (0, None, 0, None, None);
+            let body = body.clone();
+            deliveries.push(Delivery { seq, rule: it.name, run, body, state, attempts, answer, created, ended });
+        }
+    }
+    match deliveries.is_empty() {
+        true => Ok(()),
+        false => host.store.deliver(None, deliveries).await,
+    }
+}
+
 /// Sends what is due: to all receivers side by side, whatever one of them takes; to each one after the other, until one
 /// does not arrive. What is behind that waits for the next look.
 async fn send_all(host: &Host, http: &reqwest::Client) {
@@ -410,7 +457,7 @@ fn message(notice: &Notice, record: &RunRecord) -> Json {
             "deployment": asked.deployment,
             "state": notice.shown,
             "attempt": notice.attempt,
-            "failure": record.failure,
+            "failure": notice.failure,
             "created": asked.created,
             "hint": hint,
         },
@@ -452,7 +499,8 @@ async fn send(host: &Host, http: &reqwest::Client, delivery: &Delivery) -> Resul
     };
     delivery.answer = Some(retake_core::failure::cut(answer, ANSWER_BYTES));
     // A test is tried once: whoever asked for it looks at what comes back.
-    let next = WAITS.get(delivery.attempts as usize - 1).filter(|_| delivery.run.is_some());
+    let is_test = delivery.body.to_value()["type"] == "test";
+    let next = WAITS.get(delivery.attempts as usize - 1).filter(|_| !is_test);
     delivery.state = match (arrived, next, &rule) {
         (true, ..) => DeliveryState::Delivered,
         (false, Some(seconds), Some(_)) => {

@@ -1,11 +1,13 @@
 //! Runs that have ended are removed when they have been kept for as long as was said.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use retake_core::deployment::Deployment;
 use retake_core::id::FlowRunId;
-use retake_store::{OldRuns, StoreError, kind};
+use retake_engine::AskError;
+use retake_store::{ComponentRecord, OldRuns, StoreError, kind};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -16,7 +18,11 @@ const LOOK: Duration = Duration::from_secs(600);
 /// A deployment whose retention was just set has so long to be set otherwise.
 const SECOND_THOUGHTS: Duration = Duration::from_secs(3600);
 /// Files that nothing speaks of are removed after so long: a backup that is being made may still speak of them.
-const UNUSED: Duration = Duration::from_secs(24 * 3600);
+const UNUSED: Duration = Duration::from_secs(3600);
+/// How many of the newest components of each name stay, whatever needs them.
+pub(crate) const COMPONENTS: usize = 5;
+/// A component that was just uploaded has so long to be deployed.
+const UPLOADED: Duration = Duration::from_secs(600);
 /// How long it is kept what became of messages, and who did what.
 const DELIVERIES: Duration = Duration::from_secs(30 * 24 * 3600);
 const AUDIT: Duration = Duration::from_secs(400 * 24 * 3600);
@@ -62,9 +68,43 @@ async fn look(host: &Host) -> Result<(), StoreError> {
     if let Some(retention) = host.retention {
         remove_all(host, None, own, retention).await?;
     }
+    for it in prune_components(host, COMPONENTS, UPLOADED, false).await? {
+        tracing::info!(digest = %it.digest, name = it.info.name, "removed a component that nothing needs");
+    }
     let now = host.now();
     while host.store.tidy(now, UNUSED, now.ago(DELIVERIES), now.ago(AUDIT)).await? > 0 {}
     Ok(())
+}
+
+/// Removes components that nothing needs, but for the `keep` newest of each name and those that came within `younger`.
+/// Returns which those are, or would be.
+pub(crate) async fn prune_components(
+    host: &Host,
+    keep: usize,
+    younger: Duration,
+    dry_run: bool,
+) -> Result<Vec<ComponentRecord>, StoreError> {
+    let (mut newer, mut pruned) = (HashMap::<String, usize>::new(), Vec::new());
+    for it in host.store.components().await? {
+        let count = newer.entry(it.info.name.clone()).or_default();
+        *count += 1;
+        if *count <= keep || host.now().since(it.uploaded) < younger {
+            continue;
+        }
+        if dry_run {
+            if !host.store.needs_component(it.digest).await? {
+                pruned.push(it);
+            }
+            continue;
+        }
+        match host.engine.remove_component(it.digest).await {
+            Ok(()) => pruned.push(it),
+            Err(AskError::Store(StoreError::InUse(_) | StoreError::NoComponent(_))) => {}
+            Err(AskError::Store(error)) => return Err(error),
+            Err(error) => tracing::error!(%error, "a component could not be removed"),
+        }
+    }
+    Ok(pruned)
 }
 
 async fn remove_all(

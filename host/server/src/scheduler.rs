@@ -6,15 +6,16 @@
 use std::time::Duration;
 
 use retake_core::deployment::Deployment;
+use retake_core::failure::cut;
 use retake_core::limits;
-use retake_core::schedule::{Overlap, Schedule};
+use retake_core::schedule::{FailedSlot, Overlap, Schedule};
 use retake_core::time::Timestamp;
 use retake_core::value::Json;
-use retake_engine::{AskError, StartRequest, Through};
+use retake_engine::{AskError, Misfit, StartRequest, Through};
 use retake_store::{AuditEntry, Definition, StoreError, kind};
 
-use crate::Host;
 use crate::api::{kept, schedules};
+use crate::{Host, notify};
 
 /// How often to look. A slot begins at most so much later.
 const LOOK: Duration = Duration::from_millis(500);
@@ -75,10 +76,18 @@ async fn begin(host: &Host, definition: &Definition, mut schedule: Schedule, now
     for slot in slots {
         let Some(deployment) = &deployment else { break };
         match start(host, name, &schedule, deployment, slot).await {
-            Ok(()) => schedule.last = Some(slot),
+            Ok(()) => (schedule.last, schedule.failed) = (Some(slot), None),
             Err(AskError::Store(error @ StoreError::Unavailable(_))) => return Err(error),
             // It would be refused again: the schedule goes on.
-            Err(error) => told_of(host, name, slot, &error).await,
+            Err(error) => {
+                let failed = FailedSlot { slot, error: in_full(&error) };
+                told_of(host, name, &failed).await;
+                // Whoever was told of it once need not be told again each time.
+                if schedule.failed.as_ref().is_none_or(|it| it.error != failed.error) {
+                    notify::slot_failed(host, name, deployment, &failed).await?;
+                }
+                schedule.failed = Some(failed);
+            }
         }
     }
     if schedule == before {
@@ -91,6 +100,20 @@ async fn begin(host: &Host, definition: &Definition, mut schedule: Schedule, now
     }
 }
 
+/// Returns what a slot asks for, but for what makes it this slot.
+pub(crate) fn request(parameters: Option<&Json>, deployment: &Deployment) -> StartRequest {
+    let parameters = parameters.and_then(|it| it.over(&deployment.parameters));
+    StartRequest {
+        component: deployment.component,
+        flow: deployment.flow.clone(),
+        parameters: parameters.unwrap_or_else(|| deployment.parameters.clone()),
+        overrides: deployment.overrides.clone(),
+        idempotency_key: None,
+        at: None,
+        through: Some(Through { deployment: deployment.full_name(), queue: deployment.queue.clone() }),
+    }
+}
+
 async fn start(
     host: &Host,
     name: &str,
@@ -98,25 +121,30 @@ async fn start(
     deployment: &Deployment,
     slot: Timestamp,
 ) -> Result<(), AskError> {
-    let parameters = schedule.parameters.as_ref().and_then(|it| it.over(&deployment.parameters));
     let request = StartRequest {
-        component: deployment.component,
-        flow: deployment.flow.clone(),
-        parameters: parameters.unwrap_or_else(|| deployment.parameters.clone()),
-        overrides: deployment.overrides.clone(),
         idempotency_key: Some(Schedule::key(name, slot)),
         at: Some(schedule.begins(name, slot)),
-        through: Some(Through { deployment: deployment.full_name(), queue: deployment.queue.clone() }),
+        ..request(schedule.parameters.as_ref(), deployment)
     };
     let (record, _) = host.engine.start(request).await?;
     tracing::info!(schedule = name, run = %record.asked.id, %slot, "made a run");
     Ok(())
 }
 
+/// What was refused, and where it does not fit.
+fn in_full(error: &AskError) -> String {
+    let misfits: &[Misfit] = if let AskError::Parameters(misfits) = error { misfits } else { &[] };
+    let each: Vec<String> = misfits.iter().take(3).map(|it| format!("`{}` {}", it.pointer, it.problem)).collect();
+    match each.is_empty() {
+        true => error.to_string(),
+        false => cut(format!("{error}: {}", each.join("; ")), limits::TEXT_BYTES),
+    }
+}
+
 /// Leaves word of a slot that made no run where people look for who did what.
-async fn told_of(host: &Host, name: &str, slot: Timestamp, error: &AskError) {
-    tracing::error!(schedule = name, %slot, %error, "could not make its run");
-    let details = serde_json::json!({ "slot": slot, "error": error.to_string() });
+async fn told_of(host: &Host, name: &str, failed: &FailedSlot) {
+    tracing::error!(schedule = name, slot = %failed.slot, error = failed.error, "could not make its run");
+    let details = serde_json::json!({ "slot": failed.slot, "error": failed.error });
     let entry = AuditEntry {
         at: host.now(),
         actor: "scheduler".into(),

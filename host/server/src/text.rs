@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use retake_core::failure::Failure;
 use retake_core::time::Timestamp;
+use retake_engine::Waits;
+use retake_store::Limited;
 
 /// Makes text of strangers harmless on a terminal: control characters and what turns the writing direction around
 /// are shown as escapes; tabs and line ends stay (T21).
@@ -81,6 +83,35 @@ pub fn bytes(bytes: u64) -> String {
 /// One line for a failure.
 pub fn words(failure: &Failure) -> String {
     one_line(&format!("{}: {}", failure.code, failure.message))
+}
+
+/// Why a run waits, without a full stop.
+pub fn waits_words(waits: &Waits) -> String {
+    let times = |n: u32| if n == 1 { "1 run at once".to_owned() } else { format!("{n} runs at once") };
+    match waits {
+        Waits::Queue { queue, served } => {
+            let served: Vec<String> = served.iter().map(|it| format!("`{}`", one_line(it))).collect();
+            format!("nobody works on its queue `{}`: the server works on {}", one_line(queue), served.join(", "))
+        }
+        Waits::Drain => "the node drains: nothing begins until `retake nodes resume`".to_owned(),
+        Waits::Limit { of: Limited::Queue(name), most } => {
+            format!("the limit of queue `{}` is reached: {}", one_line(name), times(*most))
+        }
+        Waits::Limit { of: Limited::Deployment(name), most } => {
+            format!("the limit of deployment `{}` is reached: {}", one_line(name), times(*most))
+        }
+        Waits::Rate { opens } => {
+            format!("more runs came than the rate lets begin in a second: the next begins at {}", instant(*opens))
+        }
+        Waits::Slots { most } => format!("all {most} slots of the server are used"),
+        Waits::Tag { call, tag } => {
+            let by: Vec<String> = tag.holders.iter().map(|it| it.friendly_name()).collect();
+            let by = if by.is_empty() { String::new() } else { format!(", used by {}", by.join(", ")) };
+            let attempts = if tag.most == 1 { "attempt" } else { "attempts" };
+            let (call, name) = (one_line(call), one_line(&tag.name));
+            format!("{call} waits: the limit of tag `{name}` is reached, {} {attempts} at once{by}", tag.most)
+        }
+    }
 }
 
 /// When something goes on, as an instant and as a wait.

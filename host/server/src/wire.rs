@@ -99,6 +99,14 @@ pub struct RunView {
     /// How long its last attempt took, or takes so far, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub took_ms: Option<u64>,
+    /// When the code that it is pinned to was removed: it can be retried with other code only. Where one run is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub component_removed: Option<Timestamp>,
+    /// Why it waits though it is due, or what a call of it waits for: a queue that nobody serves, a limit that is reached,
+    /// a node that drains.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<String>,
     /// Whether the process that worked on it has died, and none has taken its place.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub host_gone: bool,
@@ -219,9 +227,15 @@ pub struct LineView {
     /// When.
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
+    /// The name of the run that wrote it, where the lines of several are asked for together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
     /// The task that wrote it; absent for the flow itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<String>,
+    /// Which call of the run that was: its `number`; absent for the flow itself.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub call: u32,
     /// Which attempt of it.
     pub attempt: u32,
     /// `trace`, `debug`, `info`, `warn` or `error`.
@@ -238,16 +252,26 @@ pub struct LineView {
 impl LineView {
     /// Shows a line.
     pub fn new(line: &LogLine) -> Self {
-        let LogLine { at, attempt, level, message, fields, task, .. } = line;
+        let LogLine { at, call, attempt, level, message, fields, task } = line.clone();
         let task = task.as_deref().map(str::to_owned);
-        Self { at: *at, task, attempt: *attempt, level: *level, message: message.clone(), fields: fields.clone() }
+        Self { at, run: None, task, call, attempt, level, message, fields }
     }
+
+    /// Shows a line of one of several runs.
+    pub fn of(run: FlowRunId, line: &LogLine) -> Self {
+        Self { run: Some(run.friendly_name()), ..Self::new(line) }
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(call: &u32) -> bool {
+    *call == 0
 }
 
 impl From<LineView> for LogLine {
     fn from(line: LineView) -> Self {
-        let LineView { at, task, attempt, level, message, fields } = line;
-        Self { at, call: u32::from(task.is_some()), attempt, level, message, fields, task: task.map(Into::into) }
+        let LineView { at, task, call, attempt, level, message, fields, .. } = line;
+        Self { at, call, attempt, level, message, fields, task: task.map(Into::into) }
     }
 }
 
@@ -338,15 +362,39 @@ pub struct PlannedCallView {
     /// What people see instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
+    /// What people call it: its label, or its name, with its input where several have that name.
+    #[serde(default)]
+    pub title: String,
     /// Whether its author gave it a key, which stands for its input.
     pub keyed: bool,
     /// `fed-back`, `runs-again` or `gone`.
     pub fate: String,
     /// The same in words.
     pub why: String,
+    /// The run of a child flow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub child: Option<FlowRunId>,
+    /// What would become of the calls of a child flow that runs again, in turn: 1,000 below a run at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(no_recursion)]
+    pub children: Vec<PlannedCallView>,
 }
 
 impl PlanView {
+    /// Every call of the run, and of its children that run again, each with how many runs are above it.
+    pub fn all_calls(&self) -> Vec<(usize, &PlannedCallView)> {
+        fn walk<'a>(calls: &'a [PlannedCallView], depth: usize, into: &mut Vec<(usize, &'a PlannedCallView)>) {
+            for call in calls {
+                into.push((depth, call));
+                walk(&call.children, depth + 1, into);
+            }
+        }
+        let mut all = Vec::new();
+        walk(&self.calls, 0, &mut all);
+        all
+    }
+
     /// Shows a plan.
     pub fn new(run: FlowRunId, plan: &Plan) -> Self {
         Self {
@@ -362,7 +410,8 @@ impl PlanView {
 
     /// A line that says what is fed back.
     pub fn summary(&self) -> String {
-        let fed = || self.calls.iter().filter(|it| it.fate == "fed-back");
+        let all = self.all_calls();
+        let fed = || all.iter().map(|(_, it)| it).filter(|it| it.fate == "fed-back");
         let keyed = fed().filter(|it| it.keyed).count();
         match (fed().count(), self.calls.is_empty()) {
             (0, true) => "nothing was kept, everything runs again".to_owned(),
@@ -395,9 +444,12 @@ impl PlannedCallView {
             kind: call.kind,
             task: call.name.clone(),
             label: call.label.clone(),
+            title: call.title.clone(),
             keyed: call.keyed,
             fate: fate.to_owned(),
             why: why(call, plan),
+            child: call.child,
+            children: call.children.iter().map(|it| Self::new(it, plan)).collect(),
         }
     }
 }
@@ -419,6 +471,7 @@ fn why(call: &PlannedCall, plan: &Plan) -> String {
         Fate::FedBack { from_attempt } => format!("fed back from attempt {from_attempt}"),
         Fate::RunsAgain(Why::Kept(Again::Failed)) => "runs again: failed".into(),
         Fate::RunsAgain(Why::Kept(Again::Cancelled)) => "runs again: was cancelled".into(),
+        Fate::RunsAgain(Why::Kept(Again::Stopped)) => "runs again: had begun, and was stopped".into(),
         Fate::RunsAgain(Why::Kept(Again::NotKept)) => "runs again: not kept".into(),
         Fate::RunsAgain(Why::Kept(Again::Asked)) => "runs again: asked for".into(),
         Fate::RunsAgain(Why::OtherInput) => "runs again: input will not match".into(),
@@ -481,6 +534,8 @@ impl RunView {
                 state if state.is_active() => record.run.attempt_began.map(|it| millis(now.since(it))),
                 _ => record.ended.zip(record.run.attempt_began).map(|(ended, began)| millis(ended.since(began))),
             },
+            component_removed: None,
+            waits_for: None,
             host_gone: false,
             children: None,
         }
@@ -502,10 +557,11 @@ impl RunView {
         let mut room = VALUES_BYTES;
         for task in store.task_runs(id).await? {
             let earlier = past.remove(&task.number).unwrap_or_default();
-            tasks.push(TaskView::new(store, record, &task, earlier, &mut room).await);
+            tasks.push(TaskView::new(store, record, &task, earlier, now, &mut room).await);
         }
         view.tasks = Some(tasks);
         view.attempts = Some(past.remove(&0).unwrap_or_default());
+        view.component_removed = store.component(record.asked.component).await?.and_then(|it| it.removed);
         let events = store.events(id).await?;
         let filter = RunFilter { parent: Some(id), limit: CHILDREN, ..RunFilter::default() };
         let mut children = Vec::new();
@@ -520,14 +576,31 @@ impl RunView {
 }
 
 impl TaskView {
+    /// What people call it: its label, or its name, with its input where others of the run have that name.
+    pub fn title(&self, all: &[Self]) -> String {
+        let of_that_name = |it: &&Self| it.task == self.task && it.kind == self.kind;
+        match (&self.label, &self.input) {
+            (Some(label), _) => label.clone(),
+            (None, Some(input)) if all.iter().filter(of_that_name).nth(1).is_some() => {
+                format!("{} {}", self.task, input.summary(retake_core::limits::SUMMARY))
+            }
+            (None, _) => self.task.clone(),
+        }
+    }
+
     /// Shows one call of a run, its values whole.
-    pub(crate) async fn one(store: &dyn Store, record: &RunRecord, number: u32) -> Result<Option<Self>, StoreError> {
+    pub(crate) async fn one(
+        store: &dyn Store,
+        record: &RunRecord,
+        number: u32,
+        now: Timestamp,
+    ) -> Result<Option<Self>, StoreError> {
         let id = record.asked.id;
         let tasks = store.task_runs(id).await?;
         let Some(task) = tasks.iter().find(|it| it.number == number) else { return Ok(None) };
         let past = store.past_attempts(id).await?;
         let earlier = past.iter().filter(|it| it.call == number).map(AttemptView::new).collect();
-        Ok(Some(Self::new(store, record, task, earlier, &mut usize::MAX.clone()).await))
+        Ok(Some(Self::new(store, record, task, earlier, now, &mut usize::MAX.clone()).await))
     }
 
     /// `room`: how many bytes of values may still be shown.
@@ -536,9 +609,11 @@ impl TaskView {
         record: &RunRecord,
         task: &TaskRun,
         earlier_attempts: Vec<AttemptView>,
+        now: Timestamp,
         room: &mut usize,
     ) -> Self {
         let id = TaskRunId { run: record.asked.id, number: task.number };
+        let ended = ended(record, task, now);
         Self {
             id,
             number: task.number,
@@ -556,8 +631,8 @@ impl TaskView {
                 _ => None,
             },
             began: task.began,
-            ended: task.ended,
-            took_ms: millis(task.ended.since(task.began)),
+            ended,
+            took_ms: millis(ended.since(task.began)),
             input: within(store, &task.input, room).await,
             input_bytes: task.input.bytes() as u64,
             result_bytes: task.result.as_ref().map(|it| it.bytes() as u64),
@@ -578,17 +653,45 @@ pub fn is_awaited(record: &RunRecord, task: &TaskRun) -> bool {
     task.flow_attempt == record.run.attempt && !record.run.state.is_terminal() && !is_between
 }
 
-/// Returns the word for a task run: a result that an earlier attempt of its flow had is Cached.
+/// Whether an attempt of a task run that began and was not stopped is still being made, or made again.
+fn goes_on(record: &RunRecord, task: &TaskRun) -> bool {
+    let is_of_this_attempt = task.flow_attempt == record.run.attempt && task.failure.is_none();
+    is_of_this_attempt && is_awaited(record, task)
+}
+
+/// Returns when the last attempt of a task run ended: one that is being made has taken until now.
+fn ended(record: &RunRecord, task: &TaskRun, now: Timestamp) -> Timestamp {
+    match task.state {
+        TaskState::Running if task.failure.is_some() => task.ended,
+        TaskState::Running if goes_on(record, task) => now.max(task.began),
+        TaskState::Running => record.ended.unwrap_or(task.ended).max(task.began),
+        _ => task.ended,
+    }
+}
+
+/// Returns the word for a task run: a result that an earlier attempt of its flow had is Cached, if this one asked for it.
 pub fn state(record: &RunRecord, task: &TaskRun) -> &'static str {
     match task.state {
         TaskState::AwaitingRetry(_) if is_awaited(record, task) => "AwaitingRetry",
         TaskState::AwaitingRetry(_) => "Failed",
-        TaskState::Completed if task.flow_attempt < record.run.attempt && task.result.is_some() => "Cached",
+        TaskState::Running if goes_on(record, task) => match record.run.state {
+            // Nobody makes it at this moment.
+            RunState::Scheduled { .. } | RunState::Paused { .. } => "Scheduled",
+            _ => "Running",
+        },
+        TaskState::Running => "Cancelled",
+        TaskState::Completed if is_fed_back(record, task) => "Cached",
         TaskState::Completed => "Completed",
         TaskState::Failed => "Failed",
         TaskState::Cancelled => "Cancelled",
         TaskState::Forgotten => "Forgotten",
     }
+}
+
+/// Whether the run's last attempt was fed a kept result.
+pub fn is_fed_back(record: &RunRecord, task: &TaskRun) -> bool {
+    let attempt = record.run.attempt;
+    task.flow_attempt < attempt && task.result.is_some() && task.unasked != attempt
 }
 
 impl AttemptView {

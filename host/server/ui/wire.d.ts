@@ -26,9 +26,10 @@ export interface Run {
   attempt: number; round: number; due?: string; created: string; began?: string; ended?: string; parent?: string;
   parameters?: Obj; overrides: Overrides; result?: Json; failure?: Failure; tasks?: Task[]; attempts?: Attempt[];
   events?: RunEvent[]; took_ms?: number; host_gone?: boolean; children?: Run[];
+  waits_for?: string; component_removed?: string;
 }
 export interface Line {
-  at: string; task?: string; attempt: number; level: string; message: string; fields?: Obj;
+  at: string; run?: string; task?: string; call?: number; attempt: number; level: string; message: string; fields?: Obj;
 }
 export interface Live {
   run: string; at: string; kind: string; number?: number; name?: string; attempt?: number; took_ms?: number;
@@ -39,6 +40,7 @@ export interface Counts {
   total: { [state: string]: number }; complete?: boolean;
 }
 export interface PlannedCall {
+  child?: string; children?: PlannedCall[]; title?: string;
   number: number; kind: string; task: string; label?: string; keyed: boolean; fate: string; why: string;
 }
 export interface Plan {
@@ -92,6 +94,7 @@ export interface ScheduleAsk {
     once?: { at: string } };
 }
 export interface Schedule {
+  failed?: { slot: string; error: string };
   name: string; schedule: ScheduleAsk; next: string[]; queued: string[]; last?: string; version: number;
 }
 export interface Rule {

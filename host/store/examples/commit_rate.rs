@@ -83,6 +83,7 @@ fn task(number: u32) -> TaskCommit {
         result: Some(Kept::Inline(Json::of(&"r".repeat(98)))),
         failure: None,
         evidence: Evidence { cpu_us: 60, peak_memory: 1 << 20, bytes_out: 100, log_bytes_dropped: 0 },
+        unasked: 0,
     };
     TaskCommit { task: task.into(), past: vec![], logs: vec![] }
 }
@@ -99,7 +100,8 @@ async fn empty(dir: &Path) -> Result<Arc<SqliteStore>> {
         flows: vec![],
         tasks: vec![],
     };
-    let record = ComponentRecord { digest: ContentDigest::of(b"component"), bytes: 9, info, uploaded: time(0) };
+    let record =
+        ComponentRecord { digest: ContentDigest::of(b"component"), bytes: 9, info, uploaded: time(0), removed: None };
     store.put_component(record, b"component".to_vec()).await?;
     Ok(Arc::new(store))
 }
@@ -235,6 +237,7 @@ async fn room(dir: &Path, runs: u64) -> Result<()> {
                     logs: vec![],
                     cancel: vec![],
                     waits_for: vec![],
+                    unasked: vec![],
                     now: time(n),
                 };
                 store.end_attempt(run, fence, commit).await?;

@@ -170,7 +170,13 @@ pub fn component(n: u8) -> ComponentRecord {
         flows: vec![],
         tasks: vec![],
     };
-    ComponentRecord { digest: ContentDigest::of(&bytes(n)), bytes: 1000, info, uploaded: at(u64::from(n)) }
+    ComponentRecord {
+        digest: ContentDigest::of(&bytes(n)),
+        bytes: 1000,
+        info,
+        uploaded: at(u64::from(n)),
+        removed: None,
+    }
 }
 
 /// A run of [`component`] 1, due at 0.
@@ -232,6 +238,7 @@ pub fn task(number: u32) -> TaskRun {
         result: Some(Kept::Inline(json("[1]"))),
         failure: None,
         evidence: Evidence::default(),
+        unasked: 0,
     }
 }
 
@@ -267,6 +274,7 @@ pub fn end(end: AttemptEnd, now: u64) -> AttemptCommit {
         logs: vec![],
         cancel: vec![],
         waits_for: vec![],
+        unasked: vec![],
         now: at(now),
     }
 }

@@ -95,6 +95,7 @@ pub(crate) fn lost(before: &Run, after: &Run) -> Told {
 pub(crate) fn late_task(fence: Fence, held: Option<Fence>, task: &TaskRun) -> Told {
     let state = match task.state {
         TaskState::AwaitingRetry(_) => "awaiting-retry",
+        TaskState::Running => "running",
         TaskState::Completed => "completed",
         TaskState::Failed => "failed",
         TaskState::Cancelled => "cancelled",

@@ -74,6 +74,8 @@ pub struct ComponentRecord {
     pub info: ComponentInfo,
     /// When it was first uploaded.
     pub uploaded: Timestamp,
+    /// When its bytes were removed, where runs are still pinned to it: what it said stays.
+    pub removed: Option<Timestamp>,
 }
 
 /// Which call of which run started a child run.
@@ -238,6 +240,8 @@ pub struct AttemptCommit {
     /// Children that a suspended attempt waits for: if one of them has come to its end meanwhile, the attempt goes on at
     /// once.
     pub waits_for: Vec<FlowRunId>,
+    /// Calls whose results are kept and that the attempt, which has ended, did not ask for.
+    pub unasked: Vec<u32>,
     /// The present instant.
     pub now: Timestamp,
 }
@@ -338,7 +342,7 @@ pub struct AuditEntry {
 
 /// A run without a parent has come to a state that people may want to be told of: it has ended, is Parked, or waits for
 /// a retry. Kept in the same breath as the state.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Notice {
     /// Its place among all notices.
     pub seq: u64,
@@ -350,6 +354,8 @@ pub struct Notice {
     pub shown: Shown,
     /// After which attempt.
     pub attempt: u32,
+    /// Why that failed.
+    pub failure: Option<Failure>,
 }
 
 /// A message that is to be sent to somebody, or was.
@@ -555,6 +561,8 @@ pub trait Store: Send + Sync {
     /// are then. What is below one that ends by it is cancelled.
     async fn recover(&self, now: Timestamp) -> Result<Vec<(FlowRunId, Run)>, StoreError>;
 
+    /// Whether a definition refers to a component, or a run that has not Completed and was not cancelled.
+    async fn needs_component(&self, digest: ContentDigest) -> Result<bool, StoreError>;
     /// Removes a run without a parent, and all that is below it, with everything that is kept of them. Refused unless
     /// all have ended. `false` when it has to be asked for again: a large one goes in parts, its log first.
     async fn remove_run(&self, run: FlowRunId, now: Timestamp) -> Result<bool, StoreError>;

@@ -148,7 +148,7 @@ impl Store for MemStore {
         }
         let mut kept = self.kept();
         match kept.components.iter_mut().find(|(it, _)| it.digest == record.digest) {
-            Some((there, _)) => there.uploaded = there.uploaded.max(record.uploaded),
+            Some((there, _)) => (there.uploaded, there.removed) = (there.uploaded.max(record.uploaded), None),
             None => kept.components.push((record, bytes.into())),
         }
         Ok(())
@@ -158,27 +158,47 @@ impl Store for MemStore {
         Ok(self.kept().components.iter().find(|(it, _)| it.digest == digest).map(|(it, _)| it.clone()))
     }
 
-    async fn remove_component(&self, digest: ContentDigest, _: Timestamp) -> Result<(), StoreError> {
+    async fn remove_component(&self, digest: ContentDigest, now: Timestamp) -> Result<(), StoreError> {
         let mut kept = self.kept();
-        let runs = kept.runs.iter().filter(|it| it.record.asked.component == digest).count();
+        let pinned = kept.runs.iter().filter(|it| it.record.asked.component == digest);
+        let needs = |it: &&MemRun| !matches!(it.record.run.state, RunState::Completed | RunState::Cancelled);
+        let (pinned, runs) = (pinned.clone().count(), pinned.filter(needs).count());
         let definitions = kept.definitions.values().filter(|it| it.component == Some(digest));
         let definitions: Vec<_> = definitions.map(|it| (it.kind.to_owned(), it.name.clone())).collect();
         if let Some(in_use) = in_use(runs as u64, &definitions) {
             return Err(in_use);
         }
         kept.has_component(digest)?;
-        kept.components.retain(|(it, _)| it.digest != digest);
+        match pinned {
+            0 => kept.components.retain(|(it, _)| it.digest != digest),
+            _ => {
+                let found = kept.components.iter_mut().find(|(it, _)| it.digest == digest);
+                found.into_iter().for_each(|(it, _)| it.removed = Some(now));
+            }
+        }
         Ok(())
+    }
+
+    async fn needs_component(&self, digest: ContentDigest) -> Result<bool, StoreError> {
+        let kept = self.kept();
+        let needs = |it: &MemRun| {
+            it.record.asked.component == digest
+                && !matches!(it.record.run.state, RunState::Completed | RunState::Cancelled)
+        };
+        Ok(kept.runs.iter().any(needs) || kept.definitions.values().any(|it| it.component == Some(digest)))
     }
 
     async fn component_bytes(&self, digest: ContentDigest) -> Result<Vec<u8>, StoreError> {
         let kept = self.kept();
-        let found = kept.components.iter().find(|(it, _)| it.digest == digest);
+        let found = kept.components.iter().find(|(it, _)| it.digest == digest && it.removed.is_none());
         found.map(|(_, bytes)| bytes.to_vec()).ok_or(StoreError::NoComponent(digest))
     }
 
     async fn components(&self) -> Result<Vec<ComponentRecord>, StoreError> {
-        let mut all: Vec<ComponentRecord> = self.kept().components.iter().rev().map(|(it, _)| it.clone()).collect();
+        let mut all: Vec<ComponentRecord> = {
+            let kept = self.kept();
+            kept.components.iter().rev().map(|(it, _)| it).filter(|it| it.removed.is_none()).cloned().collect()
+        };
         all.sort_by_key(|it| std::cmp::Reverse(it.uploaded));
         Ok(all)
     }
@@ -310,6 +330,11 @@ impl Store for MemStore {
         kept.notice(index, commit.now);
         kept.wake_parent(index, commit.now);
         kept.logs(index, commit.logs);
+        for number in commit.unasked {
+            if let Some(task) = kept.runs[index].tasks.get_mut(&number) {
+                task.unasked = before.attempt;
+            }
+        }
         for child in commit.cancel {
             if let Ok(child) = kept.index(child) {
                 kept.cancel_tree(child, commit.now);

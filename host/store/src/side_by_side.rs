@@ -175,6 +175,7 @@ async fn answer(store: &dyn Store, world: &World, op: &Op) -> String {
                 0 => TaskState::AwaitingRetry(at(now)),
                 1 => TaskState::Failed,
                 2 => TaskState::Cancelled,
+                3 => TaskState::Running,
                 _ => TaskState::Completed,
             };
             let failure = (state == TaskState::Failed).then(|| failure("task"));
@@ -215,9 +216,16 @@ async fn answer(store: &dyn Store, world: &World, op: &Op) -> String {
                 _ => failed("e", retries),
             };
             let waits_for = if kept > 1 { vec![id(2), id(3)] } else { Vec::new() };
+            let unasked = if kept > 0 { vec![1, 3, 99] } else { Vec::new() };
             let cancel = if retries == 1 { vec![id(2), id(3)] } else { Vec::new() };
-            let commit =
-                AttemptCommit { result: result(kept), logs: vec![line(now)], cancel, waits_for, ..end(how, now) };
+            let commit = AttemptCommit {
+                result: result(kept),
+                logs: vec![line(now)],
+                cancel,
+                waits_for,
+                unasked,
+                ..end(how, now)
+            };
             format!("{:?}", store.end_attempt(id(run), world.fence(run, stale), commit).await)
         }
         Op::Retry { run, expected, completed_too, forget, component: other_component, other } => {

@@ -149,7 +149,7 @@ pub(crate) struct Slots {
     #[arg(long, value_name = "EXPR", conflicts_with_all = ["every", "once"])]
     pub(crate) cron: Option<String>,
     /// The zone of the expression, such as Europe/Berlin [default: UTC]
-    #[arg(long, value_name = "ZONE", requires = "cron")]
+    #[arg(long, value_name = "ZONE")]
     pub(crate) tz: Option<String>,
     /// Again and again after this long, such as 15m
     #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "once")]
@@ -246,7 +246,18 @@ pub(crate) enum Components {
         #[arg(value_name = "FILE.wasm|DIR")]
         file: PathBuf,
     },
-    /// Forget one that no run and no deployment refers to
+    /// Remove those that nothing needs: not the newest of each name, not what a deployment refers to, nor what a run does
+    /// that may be retried; a server does so by itself every ten minutes
+    #[command(after_help = "Example: retake components prune --dry-run")]
+    Prune {
+        /// How many of the newest of each name stay
+        #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        keep: u16,
+        /// Say which, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Remove one that no deployment refers to, nor a run that may be retried
     Rm {
         /// Its digest, or the beginning of it
         #[arg(value_name = "DIGEST")]

@@ -11,6 +11,7 @@ pub(crate) use author::*;
 use clap::{Parser, Subcommand, ValueEnum};
 pub(crate) use define::*;
 use retake_core::inject::Injection;
+use retake_server::types::RunsFilter;
 pub(crate) use values::typed;
 use values::{duration, instant, size};
 
@@ -57,6 +58,9 @@ pub(crate) struct Args {
     /// Which of the profiles of that file counts: `[profile.NAME]` with settings that count for every command
     #[arg(long, global = true, help_heading = "Options of every command", env = "RETAKE_PROFILE", value_name = "NAME")]
     pub(crate) profile: Option<String>,
+    /// Show instants in UTC, not in the zone of this machine (`TZ`); JSON has them in UTC always
+    #[arg(long, global = true, help_heading = "Options of every command", env = "RETAKE_UTC")]
+    pub(crate) utc: bool,
     /// How answers are written to stdout
     #[arg(short, long, global = true, help_heading = "Options of every command", value_enum, default_value_t = Format::Table)]
     pub(crate) output: Format,
@@ -143,10 +147,16 @@ Examples:
   retake retry brisk-otter --dry-run              what would be fed back, and what would run
   retake retry brisk-otter --from enrich          forget enrich, and whatever was first called after it
   retake retry brisk-otter --version flow.wasm    the mended code, with the results that are kept
-  retake retry --state failed --since 2h --code 'http.*' --dry-run")]
+  retake retry --state failed --since 2h --code 'http.*' --dry-run
+  retake retry --deployment orders/nightly --since 1d")]
     Retry(Retry),
-    /// Stop a run and its children for good; what they have done is kept
-    Cancel(Several),
+    /// Stop runs and their children for good; what they have done is kept
+    #[command(after_help = "\
+Examples:
+  retake cancel brisk-otter
+  retake cancel --deployment orders/nightly --dry-run     which those would be
+  retake cancel --state scheduled,late --tag warehouse")]
+    Cancel(Chosen),
     /// Let runs wait until they are resumed; task attempts that run may end within the grace time of the server (30 s),
     /// and begin again later if they do not; children go on
     Pause(Several),
@@ -155,7 +165,12 @@ Examples:
     /// Begin the next attempt of runs now, not when it is due; sleeps and delays within an attempt are not cut short
     RunNow(Several),
     /// Remove runs that have ended, with all that is kept of them; there is no way back
-    Rm(Several),
+    #[command(after_help = "\
+Examples:
+  retake rm brisk-otter
+  retake rm --state failed --flow orders --dry-run        which those would be
+  retake rm --state completed --tag trial")]
+    Rm(Chosen),
     /// Look after single tasks of a run
     #[command(subcommand)]
     Task(Task),
@@ -326,7 +341,8 @@ pub(crate) struct Run {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Parameters {
-    /// A parameter: K=V takes the type of the flow's schema, K:=JSON is JSON
+    /// A parameter: K=V takes the type of the flow's schema, K:=JSON is JSON. K=null is null where the schema allows that,
+    /// and the text `null` is `K:="null"` then; what is left out has its default
     #[arg(short, long = "param", value_name = "K=V|K:=JSON")]
     pub(crate) param: Vec<String>,
     /// All parameters as a JSON object, from a file or from stdin
@@ -357,7 +373,7 @@ pub(crate) struct Wait {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Retry {
     /// The run: its name, its id, or an unambiguous beginning of its id
-    #[arg(value_name = "RUN", conflicts_with_all = ["state", "flow", "since", "code"])]
+    #[arg(value_name = "RUN", conflicts_with_all = ["state", "flow", "deployment", "tag", "text", "since", "code"])]
     pub(crate) run: Option<String>,
     /// Forget the results of this task too, and of every call first made after it
     #[arg(long, value_name = "TASK")]
@@ -383,7 +399,7 @@ pub(crate) struct Retry {
     #[arg(long, conflicts_with = "dry_run")]
     pub(crate) until_success: bool,
     /// Refuse unless the run is at this attempt, so that two people do not retry it twice
-    #[arg(long, value_name = "N", conflicts_with_all = ["state", "flow", "since", "code"])]
+    #[arg(long, value_name = "N", conflicts_with_all = ["state", "flow", "deployment", "tag", "text", "since", "code"])]
     pub(crate) expected_attempt: Option<u32>,
     #[command(flatten)]
     pub(crate) policy: PolicyOverrides,
@@ -401,7 +417,8 @@ pub(crate) struct Retry {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Instead of one run, all that")]
 pub(crate) struct Which {
-    /// are in these states, such as failed,crashed [default: failed, timed-out, crashed, parked]
+    /// are in these states, such as failed,crashed [default: those for which it makes sense: failed, timed-out, crashed and
+    /// parked for `retry`, those that have not ended for `cancel`, those that have for `rm`]
     #[arg(long, value_name = "STATES", value_delimiter = ',')]
     pub(crate) state: Vec<String>,
     /// are of this flow
@@ -413,12 +430,51 @@ pub(crate) struct Which {
     /// failed with this code; `http.*` is every code that begins with `http.`
     #[arg(long, value_name = "CODE")]
     pub(crate) code: Option<String>,
+    /// are of this deployment
+    #[arg(long, value_name = "FLOW/NAME")]
+    pub(crate) deployment: Option<String>,
+    /// are of deployments with this tag
+    #[arg(long, value_name = "TAG")]
+    pub(crate) tag: Option<String>,
+    /// have this text in their name, flow, deployment or failure
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) text: Option<String>,
 }
 
 impl Which {
     pub(crate) fn is_empty(&self) -> bool {
-        self.state.is_empty() && self.flow.is_none() && self.since.is_none() && self.code.is_none()
+        let Self { state, flow, since, code, deployment, tag, text } = self;
+        let texts = [flow, code, deployment, tag, text];
+        state.is_empty() && since.is_none() && texts.into_iter().all(Option::is_none)
     }
+
+    /// Returns the same as a server is asked for it.
+    pub(crate) fn filter(&self) -> RunsFilter {
+        RunsFilter {
+            flow: self.flow.clone(),
+            deployment: self.deployment.clone(),
+            tag: self.tag.clone(),
+            text: self.text.clone(),
+            state: (!self.state.is_empty()).then(|| self.state.join(",")),
+            ended_since: self.since.map(|it| crate::look::ago(crate::local::now(), it)),
+            code: self.code.clone(),
+            ..RunsFilter::default()
+        }
+    }
+}
+
+/// Runs that are named, or all that a filter finds.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Chosen {
+    /// The runs: names, ids, or unambiguous beginnings of ids
+    #[arg(value_name = "RUN", conflicts_with_all = ["state", "flow", "deployment", "tag", "text", "since", "code"])]
+    pub(crate) runs: Vec<String>,
+    /// Say which runs, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    // Last: its heading is for all that follows.
+    #[command(flatten)]
+    pub(crate) which: Which,
 }
 
 impl Parameters {
@@ -458,11 +514,38 @@ pub(crate) struct SetResult {
 pub(crate) enum Db {
     /// Bring the database to the schema of this version; any command that works on runs does so, too
     Migrate,
-    /// Write a copy of everything to another directory, also while runs are worked on
+    /// Write a copy of the database and its files to another directory, also while runs are worked on
+    #[command(after_help = "\
+Examples:
+  retake db backup /backups/monday
+  retake db backup /backups/monday --with-key       with the key of the secrets, which opens them: keep it safe
+
+Not in it: the key of the secrets, unless --with-key; this machine's token and settings; compiled code, which is made
+again. `retake db restore` brings it back.")]
     Backup {
         /// Where to; it must not exist yet
         #[arg(value_name = "DIR")]
         to: PathBuf,
+        /// Copy the key of the secrets too
+        #[arg(long)]
+        with_key: bool,
+    },
+    /// Bring a backup back to a data directory in which nothing is kept yet, with a new token for this machine
+    #[command(after_help = "\
+Examples:
+  retake db restore /backups/monday --dry-run       what is in it, and what would be missing
+  retake db restore /backups/monday
+  retake db restore /backups/monday --key-file /keys/retake.key
+
+Runs that were worked on when the backup was made go on when somebody works on the data directory: stop the old server
+first, or both work on the same runs.")]
+    Restore {
+        /// The backup
+        #[arg(value_name = "DIR")]
+        from: PathBuf,
+        /// Say what would be brought back, and change nothing
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Read everything and check it: the database's structure, its rules, and every file's digest
     Check,
@@ -492,7 +575,7 @@ pub(crate) struct Ps {
     /// Only runs of this deployment
     #[arg(long, value_name = "FLOW/NAME")]
     pub(crate) deployment: Option<String>,
-    /// Only runs of deployments with this tag; asks a server
+    /// Only runs of deployments with this tag
     #[arg(long, value_name = "TAG")]
     pub(crate) tag: Option<String>,
     /// Only runs whose name, flow, deployment or failure holds this text
@@ -501,6 +584,9 @@ pub(crate) struct Ps {
     /// Only runs of this flow
     #[arg(long, value_name = "NAME")]
     pub(crate) flow: Option<String>,
+    /// Only runs whose last attempt failed with this code; `http.*` is every code that begins with `http.`
+    #[arg(long, value_name = "CODE")]
+    pub(crate) code: Option<String>,
     /// Only runs in these states, such as failed,running
     #[arg(long, value_name = "STATES", value_delimiter = ',')]
     pub(crate) state: Vec<String>,
@@ -533,6 +619,9 @@ pub(crate) struct Logs {
     /// Go on printing until the run has ended
     #[arg(short, long)]
     pub(crate) follow: bool,
+    /// Also the lines of its children, and of theirs, in the order in which they were written
+    #[arg(long, conflicts_with = "follow")]
+    pub(crate) tree: bool,
     /// Only lines of this task
     #[arg(long, value_name = "NAME")]
     pub(crate) task: Option<String>,

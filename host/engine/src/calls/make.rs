@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use retake_core::failure::{Failure, code};
 use retake_core::id::FlowRunId;
-use retake_core::port::{Attempt, FlowHost, Logs, TaskAttempt};
+use retake_core::port::{Attempt, FlowHost, Logs, Report, TaskAttempt};
 use retake_core::replay::CallKind;
 use retake_core::retry::{FailedAttempt, Spent, Verdict};
 use retake_core::run::RunState;
@@ -85,11 +85,14 @@ impl Calls {
             self.wait_for(index, due).await;
         }
         let identity = Arc::new(task.identity.clone());
-        let shown = task.label.clone().unwrap_or_else(|| info.name.clone());
+        let shown = match self.engine.outside.observer.is_some() {
+            true => self.table().title(&task),
+            false => String::new(),
+        };
         let persist = info.persist_result.unwrap_or(self.engine.settings.persist_results);
         let grants = self.grants.as_ref().and_then(|it| it.asked_for(&info.capabilities));
         loop {
-            let slots = self.slots(&info.tags).await;
+            let slots = self.slots(index, &info.tags).await;
             let previous = task.past();
             let began = self.engine.outside.clock.now();
             task.attempts += 1;
@@ -116,13 +119,15 @@ impl Calls {
             self.observe(|| Progress::TaskBegan { number: task.number, name: shown.clone(), attempt: task.attempts });
             let logs: Arc<dyn Logs> = self.me.upgrade().expect("whoever drives a call holds the calls");
             let report = match self.record.asked.overrides.injected(false, &info.name, task.attempts) {
-                Some(what) => crate::run::injected(what, &attempt).await,
-                None => self.engine.outside.runner.run_task(&attempt, logs).await,
+                Some(what) => self.attended(index, crate::run::injected(what, &attempt)).await,
+                None => self.attended(index, self.engine.outside.runner.run_task(&attempt, logs)).await,
             };
+            self.table().calls[index as usize].attempting = false;
             drop(slots);
             let ended = self.engine.outside.clock.now();
             (task.began, task.ended, task.evidence) = (began, ended, report.evidence);
-            let (given, retry_at) = match report.outcome {
+            let checked = |result| self.component.check_result(CallKind::Task, &info.name, result);
+            let (given, retry_at) = match report.outcome.and_then(checked) {
                 Ok(result) => {
                     (task.state, task.failure) = (TaskState::Completed, None);
                     task.result = persist.then(|| Kept::Inline(result.clone()));
@@ -216,13 +221,46 @@ impl Calls {
     fn began(&self, index: u32, task: &TaskRun, began: Timestamp, previous: Option<&PastAttempt>) {
         let call = &mut self.table().calls[index as usize];
         (call.task.attempts, call.task.began, call.past) = (task.attempts, began, previous.cloned());
+        call.task.round_began = task.round_began;
+        call.attempting = task.identity.kind == CallKind::Task;
+    }
+
+    /// Waits for an attempt of a task; one that takes long is kept meanwhile as one that began.
+    async fn attended(&self, index: u32, attempt: impl Future<Output = Report>) -> Report {
+        let mut attempt = pin!(attempt);
+        loop {
+            let told = self.slow.notified();
+            tokio::select! {
+                biased;
+                report = &mut attempt => return report,
+                () = told => {}
+            }
+            let begun = {
+                let call = &self.table().calls[index as usize];
+                let is_slow = self.engine.outside.clock.now().since(call.task.began) >= super::SLOW;
+                let begun = || (call.task.begun(call.task.began, None).into(), call.past.clone());
+                (call.is_being_attempted() && is_slow).then(begun)
+            };
+            if let Some((task, past)) = begun {
+                let commit = TaskCommit { task, past: past.into_iter().collect(), logs: Vec::new() };
+                return futures_util::future::join(attempt, Box::pin(self.commit(commit))).await.0;
+            }
+        }
     }
 
     /// Waits for a place under the limit of each tag, a slot of the run and one of the host; forever once the host is
     /// stopping.
-    async fn slots(&self, tags: &[String]) -> impl Sized + use<'_> {
+    async fn slots(&self, index: u32, tags: &[String]) -> impl Sized + use<'_> {
         let open = "the semaphores are never closed";
-        let of_tags = self.engine.tags.places(tags).await;
+        let of_tags = match tags {
+            [] => Vec::new(),
+            tags => {
+                self.table().calls[index as usize].awaits_tags = true;
+                let places = self.engine.tags.places(tags, self.record.asked.id).await;
+                self.table().calls[index as usize].awaits_tags = false;
+                places
+            }
+        };
         let of_run = self.in_flight.acquire().await.expect(open);
         let of_host = self.engine.task_slots.acquire().await.expect(open);
         if self.stopping.load(Ordering::Acquire) {
@@ -339,7 +377,7 @@ impl Calls {
             task.round_began = began;
         }
         self.began(index, &task, began, previous.as_ref());
-        let name = task.label.clone().unwrap_or_else(|| task.identity.name.to_string());
+        let name = self.table().title(&task);
         self.observe(|| Progress::TaskBegan { number: task.number, name: name.clone(), attempt: task.attempts });
         self.observe(|| Progress::Child(child));
         let outcome = self.child_outcome(index, run, previous.as_ref().map(|it| it.ended)).await;

@@ -8,7 +8,7 @@
 //! sandbox. It is polled beside the body, and not within what the body waits for: that would be on the body's own stack,
 //! which is far from the processor when its turn comes. All other calls are spawned.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,7 +37,12 @@ mod table;
 use table::{Call, Given, On, Size, Status, Table};
 
 use crate::catalog::Component;
+use crate::tags::FullTag;
 use crate::{Inner, Progress};
+
+/// A task attempt that takes longer than this is kept as one that began, for whoever looks meanwhile. A commit is small
+/// beside it.
+pub(crate) const SLOW: Duration = Duration::from_millis(200);
 
 /// A sleep shorter than this is not kept: a new attempt sleeps it again.
 const KEPT_SLEEP: Duration = Duration::from_secs(1);
@@ -92,6 +97,8 @@ pub(crate) struct Calls {
     driver: Notify,
     /// Told when the first line waits to be written.
     logs: Notify,
+    /// Told when a task attempt has taken so long that it is to be kept that it began.
+    slow: Notify,
     /// Set when no new task attempt may begin.
     stopping: AtomicBool,
 }
@@ -113,6 +120,7 @@ impl Calls {
             known: known.into_iter().map(|it| (it.identity.clone(), it)).collect(),
             position: 0,
             calls: Vec::new(),
+            named: HashMap::new(),
             pending: Vec::new(),
             beside: None,
             done_given: done,
@@ -144,6 +152,7 @@ impl Calls {
             done: Notify::new(),
             driver: Notify::new(),
             logs: Notify::new(),
+            slow: Notify::new(),
             stopping: AtomicBool::new(false),
         })
     }
@@ -163,6 +172,11 @@ impl Calls {
 
     pub(crate) fn overrides(&self) -> &Overrides {
         &self.record.asked.overrides
+    }
+
+    /// Checks what the body returned.
+    pub(crate) fn check_result(&self, flow: &str, result: Json) -> Result<Json, Failure> {
+        self.component.check_result(CallKind::Flow, flow, result)
     }
 
     /// Waits until the driver must look.
@@ -269,6 +283,63 @@ impl Calls {
         let open = table.calls.iter().filter(|it| !matches!(it.status, Status::Done(..)));
         let children = open.filter(|it| it.task.identity.kind == CallKind::Flow);
         children.map(|it| it.task.identity.child_of(self.record.asked.id)).collect()
+    }
+
+    /// Returns a call that waits because the limit of a tag is reached: what people call it, and the tag.
+    pub(crate) fn waits_for_tag(&self) -> Option<(String, FullTag)> {
+        let table = self.table();
+        let waiting = table.calls.iter().filter(|it| it.awaits_tags && !it.is_closed());
+        waiting.take(limits::TASKS_IN_FLIGHT).find_map(|call| {
+            let tags = &self.component.info.task(&call.task.identity.name)?.tags;
+            Some((table.title(&call.task), self.engine.tags.full(tags)?))
+        })
+    }
+
+    /// Has it kept of each task attempt that it began, if that is a while ago.
+    pub(crate) fn note_slow(&self, now: Timestamp) {
+        let is_slow = |it: &Call| it.is_being_attempted() && now.since(it.task.began) >= SLOW;
+        if self.table().calls.iter().any(is_slow) {
+            self.slow.notify_waiters();
+        }
+    }
+
+    /// Takes what is to be kept of the task attempts that stop with the attempt of the flow, after [`Calls::abort`].
+    /// `failure` says why they stop. Whoever still makes one does nothing more.
+    pub(crate) fn take_stopped(&self, failure: &Failure) -> Vec<TaskCommit> {
+        let now = self.engine.outside.clock.now();
+        let mut table = self.table();
+        let begun = table.calls.iter_mut().filter(|it| it.is_being_attempted());
+        let stopped = begun.map(|call| {
+            call.status = Status::Committing;
+            let task = call.task.begun(now, Some(failure.clone()));
+            TaskCommit { task: task.into(), past: call.past.take().into_iter().collect(), logs: Vec::new() }
+        });
+        stopped.collect()
+    }
+
+    /// Keeps what [`Calls::take_stopped`] returned.
+    pub(crate) async fn keep_stopped(&self, stopped: Vec<TaskCommit>) {
+        let (store, id) = (&self.engine.outside.store, self.record.asked.id);
+        let each = stopped.iter().map(|it| {
+            let commit = || store.commit_task(id, self.fence, it.clone());
+            self.engine.until_answered(id, "keeping what was stopped", commit)
+        });
+        for answer in futures_util::future::join_all(each).await {
+            if let Err(error) = answer {
+                tracing::debug!(run = %id, %error, "what was stopped came too late");
+            }
+        }
+    }
+
+    /// Returns the calls whose results are kept and that the body did not ask for in this attempt.
+    pub(crate) fn unasked(&self) -> Vec<u32> {
+        let table = self.table();
+        let asked: HashSet<u32> = table.calls.iter().map(|it| it.task.number).collect();
+        let kept = table.known.values().filter(|it| it.state == TaskState::Completed && it.result.is_some());
+        let of_calls = kept.filter(|it| it.identity.kind != CallKind::Sleep);
+        let mut unasked: Vec<u32> = of_calls.map(|it| it.number).filter(|it| !asked.contains(it)).collect();
+        unasked.sort_unstable();
+        unasked
     }
 
     /// Returns the children that the body has asked for.
@@ -427,8 +498,7 @@ impl Calls {
             let first = misfits.first()?;
             let at = if first.pointer.is_empty() { "the input" } else { &first.pointer };
             let mut failure = Failure::new(code::INVALID, format!("`{}`: {at}: {}", request.name, first.problem));
-            let list = misfits.iter().map(|it| serde_json::json!({"pointer": it.pointer, "problem": it.problem}));
-            failure.details = Some(Json::of(&list.collect::<Vec<_>>()));
+            failure.details = Some(crate::Misfit::list(&misfits));
             Some(failure)
         };
         if request.is_flow {
@@ -552,15 +622,16 @@ impl FlowHost for Calls {
                 result: None,
                 failure: None,
                 evidence: Evidence::default(),
+                unasked: 0,
             },
         };
+        *table.named.entry(task.identity.name.clone()).or_default() += 1;
         let mut promised = None;
         let status = match answer {
             Answer::Result => {
                 let kept = task.result.clone().expect("what is fed back was kept");
                 table.size.again(kept.bytes())?;
-                let name = task.label.clone().unwrap_or_else(|| task.identity.name.to_string());
-                self.observe(|| Progress::Cached { number: task.number, name });
+                self.observe(|| Progress::Cached { number: task.number, name: table.title(&task) });
                 Status::Done(Given::Result(kept), task.ended)
             }
             // It was kept that it gave up, and not yet that its run is parked for it.
@@ -582,6 +653,7 @@ impl FlowHost for Calls {
                 let told_before = why == Again::NotKept && task.flow_attempt == attempt;
                 task.told = told_before.then_some(task.told.unwrap_or(task.ended));
                 promised = told_before.then_some(task.done);
+                task.done = promised.unwrap_or(0);
                 task.round += 1;
                 task.by_hand = false;
                 task.spent = Spent::default();
@@ -590,7 +662,14 @@ impl FlowHost for Calls {
                 task.input = Kept::Inline(input.clone());
                 Status::Pending
             }
-            Answer::GoOn | Answer::Run => Status::Pending,
+            Answer::GoOn | Answer::Run => {
+                // Its host was lost before the attempt ended, and the same attempt is made.
+                if task.state == TaskState::Running {
+                    task.attempts = task.attempts.saturating_sub(1);
+                    promised = task.told.map(|_| task.done);
+                }
+                Status::Pending
+            }
         };
         task.flow_attempt = attempt;
         if matches!(status, Status::Pending) {
@@ -604,6 +683,8 @@ impl FlowHost for Calls {
             refused,
             promised,
             status,
+            attempting: false,
+            awaits_tags: false,
             past: None,
             abort: None,
         });
@@ -787,5 +868,6 @@ fn sleep_record(identity: Identity, number: u32, attempt: u32, began: Timestamp,
         result: Some(Kept::Inline(Json::null())),
         failure: None,
         evidence: Evidence::default(),
+        unasked: 0,
     }
 }

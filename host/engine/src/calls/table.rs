@@ -1,6 +1,7 @@
 //! What is known of the calls of one attempt while it lasts.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use retake_core::failure::{Failure, code};
@@ -22,6 +23,8 @@ pub(super) struct Table {
     pub(super) numbers: BTreeSet<u32>,
     pub(super) position: u32,
     pub(super) calls: Vec<Call>,
+    /// How many calls there are of each name.
+    pub(super) named: HashMap<Arc<str>, u32>,
     pub(super) pending: Vec<u32>,
     /// The call that the body waits for at once, to be made beside it.
     pub(super) beside: Option<u32>,
@@ -111,6 +114,10 @@ pub(super) struct Call {
     /// kept: it is made again, and those that came after it wait for it.
     pub(super) promised: Option<u32>,
     pub(super) status: Status,
+    /// Whether an attempt of its task has begun and not ended.
+    pub(super) attempting: bool,
+    /// Whether it waits for places under the tags of its task.
+    pub(super) awaits_tags: bool,
     /// The attempt that is kept under this call's number while the next one is being made.
     pub(super) past: Option<PastAttempt>,
     pub(super) abort: Option<AbortHandle>,
@@ -155,6 +162,11 @@ impl Call {
         matches!(self.status, Status::Committing | Status::Done(..))
     }
 
+    /// Whether an attempt of its task is being made.
+    pub(super) fn is_being_attempted(&self) -> bool {
+        matches!(self.status, Status::Active) && self.attempting
+    }
+
     /// Changes where it stands, on behalf of who makes it. Returns false when the body has cancelled it: who makes it
     /// is to do nothing more.
     pub(super) fn go_on(&mut self, status: Status) -> bool {
@@ -189,6 +201,11 @@ impl Table {
             self.numbers.insert(number);
         }
         number
+    }
+
+    /// What people call a call.
+    pub(super) fn title(&self, task: &TaskRun) -> String {
+        task.title(self.named.get(&task.identity.name).is_some_and(|it| *it > 1))
     }
 
     /// Finds the record of a call, and takes its place into account.

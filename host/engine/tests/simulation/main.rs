@@ -64,7 +64,13 @@ async fn lives(world: &Arc<World>, bug: Option<Bug>) {
     world.books().policies = scripts.component().flows.into_iter().map(|it| (it.name, it.retry)).collect();
     world.books().task_policies = scripts.component().tasks.into_iter().map(|it| (it.name, it.retry)).collect();
     let mut kept = Arc::new(MemStore::new());
-    let record = ComponentRecord { digest: component(), bytes: 1, info: scripts.component(), uploaded: world.now() };
+    let record = ComponentRecord {
+        digest: component(),
+        bytes: 1,
+        info: scripts.component(),
+        uploaded: world.now(),
+        removed: None,
+    };
     kept.put_component(record, vec![0]).await.unwrap();
     let chaos = Instant::now() + Duration::from_secs(world.chance().u64(5..90));
     for number in 0.. {

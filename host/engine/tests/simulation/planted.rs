@@ -175,7 +175,7 @@ pub(crate) async fn retry(kept: &MemStore, bug: Option<Bug>, run: FlowRunId, mut
             };
             let bytes = vec![1];
             let digest = ContentDigest::of(&bytes);
-            kept.put_component(ComponentRecord { digest, bytes: 1, info, uploaded }, bytes).await?;
+            kept.put_component(ComponentRecord { digest, bytes: 1, info, uploaded, removed: None }, bytes).await?;
             request.component = Some(digest);
         }
         _ => {}

@@ -410,6 +410,9 @@ impl Store for Unreliable {
     async fn component_bytes(&self, digest: ContentDigest) -> Result<Vec<u8>, StoreError> {
         self.ask(Op::Read, None, self.kept.component_bytes(digest)).await
     }
+    async fn needs_component(&self, digest: ContentDigest) -> Result<bool, StoreError> {
+        self.ask(Op::Read, None, self.kept.needs_component(digest)).await
+    }
     async fn components(&self) -> Result<Vec<ComponentRecord>, StoreError> {
         self.ask(Op::Read, None, self.kept.components()).await
     }

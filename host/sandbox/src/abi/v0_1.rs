@@ -46,7 +46,7 @@ pub enum Call {
     /// The number that the engine gave it.
     Made(u32),
     /// It was made in a task, where none may be.
-    InATask,
+    InATask(Failure),
 }
 
 /// Returns a linker with everything that a component may import.
@@ -129,12 +129,14 @@ impl GuestFailure {
     /// Takes a guest's failure. Codes that belong to the host pass only when the host handed them to this guest.
     fn into_core(self, handed: &[String]) -> Failure {
         let passed_on = handed.contains(&self.code).then(|| self.code.clone());
+        // What the host handed over is said again as it was.
+        let code = passed_on.as_ref().map_or(self.code, |_| "handed".to_owned());
         let retry = match self.retry {
             types::RetryAdvice::ByPolicy => RetryAdvice::ByPolicy,
             types::RetryAdvice::Never => RetryAdvice::Never,
             types::RetryAdvice::After(ms) => RetryAdvice::After(Duration::from_millis(ms)),
         };
-        let failure = Failure::from_guest(self.code, self.message, retry, self.details);
+        let failure = Failure::from_guest(code, self.message, retry, self.details);
         Failure { code: passed_on.unwrap_or(failure.code), ..failure }
     }
 }
@@ -149,8 +151,11 @@ fn to_guest(failure: Failure) -> GuestFailure {
     GuestFailure { code: failure.code, message: failure.message, retry, details }
 }
 
-fn in_a_task() -> Failure {
-    let message = "only a flow's body may run tasks and child flows; call it from the flow and hand the result over";
+fn in_a_task(task: &str, request: &CallRequest) -> Failure {
+    let (kind, name) = (if request.is_flow { "flow" } else { "task" }, &request.name);
+    let message = format!(
+        "task `{task}` called {kind} `{name}`: a task runs alone; call `{name}` from the flow, or make it a plain function"
+    );
     Failure::new(code::NOT_IN_A_TASK, message)
 }
 
@@ -187,7 +192,10 @@ impl State {
         }
         let call = match &self.host {
             Host::Flow(host) => Call::Made(host.submit(request).map_err(Stop::Failed)?),
-            _ => Call::InATask,
+            _ => {
+                let task = self.attempt.as_ref().and_then(|it| it.task.as_ref());
+                Call::InATask(in_a_task(task.map_or("", |it| &it.identity.name), &request))
+            }
         };
         Ok(self.table.push(call)?)
     }
@@ -195,7 +203,7 @@ impl State {
     fn number(&self, call: &Resource<Call>) -> wasmtime::Result<Option<u32>> {
         Ok(match self.table.get(call)? {
             Call::Made(number) => Some(*number),
-            Call::InATask => None,
+            Call::InATask(_) => None,
         })
     }
 }
@@ -248,7 +256,10 @@ impl tasks::HostCall for State {
     async fn outcome(&mut self, call: Resource<Call>) -> wasmtime::Result<Result<String, GuestFailure>> {
         let answer = match (self.flow(), self.number(&call)?) {
             (Some(host), Some(number)) => host.outcome(number).await,
-            _ => Err(in_a_task()),
+            _ => match self.table.get(&call)? {
+                Call::InATask(refused) => Err(refused.clone()),
+                Call::Made(_) => unreachable!("only a flow's calls are made"),
+            },
         };
         Ok(match answer {
             Ok(result) => Ok(result.as_str().to_owned()),

@@ -3,10 +3,10 @@
 use axum::extract::State;
 use axum::{Extension, Json};
 use retake_core::id::FlowRunId;
-use retake_core::run::Shown;
+use retake_core::run::{Refused, Shown};
 use retake_core::value::Json as Value;
 use retake_engine::RetryAsk;
-use retake_store::{RunFilter, RunRecord};
+use retake_store::{RunFilter, RunRecord, StoreError};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -16,6 +16,7 @@ use super::{find_run, page_limit};
 use crate::Host;
 use crate::access::Actor;
 use crate::error::ApiError;
+use crate::retention::remove_whole;
 use crate::wire::RunView;
 
 /// Most runs that one request retries or cancels.
@@ -80,6 +81,22 @@ pub struct BulkCancel {
     pub dry_run: bool,
 }
 
+/// Runs to be removed, with all that is kept of them. There is no way back.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BulkRemove {
+    /// Which; of those that have ended, unless it says so. It must choose something. Its `limit` is 1,000 unless it says
+    /// so, and at most.
+    #[serde(default)]
+    pub filter: RunsFilter,
+    /// Which, one by one and without a filter: ids, or friendly names. 1,000 at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<String>,
+    /// Only say which.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
 /// What became of each run.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct BulkDone {
@@ -111,6 +128,7 @@ pub struct RefusedRun {
 enum Bulk {
     Retry(RetryBody),
     Cancel,
+    Remove,
 }
 
 impl Bulk {
@@ -119,6 +137,7 @@ impl Bulk {
         match self {
             Self::Retry(_) => vec![Shown::Failed, Shown::TimedOut, Shown::Crashed, Shown::Parked],
             Self::Cancel => Shown::ALL.into_iter().filter(|it| !it.is_terminal()).collect(),
+            Self::Remove => Shown::ALL.into_iter().filter(|it| it.is_terminal()).collect(),
         }
     }
 
@@ -133,6 +152,14 @@ impl Bulk {
                     false => drop(host.engine.retry(id, ask).await?),
                 }
                 "retry"
+            }
+            Self::Remove if dry_run => match record.run.state.is_terminal() {
+                true => "remove-run",
+                false => return Err(StoreError::from(Refused::Active).into()),
+            },
+            Self::Remove => {
+                remove_whole(host, id).await?;
+                "remove-run"
             }
             Self::Cancel if dry_run => "cancel",
             Self::Cancel => {
@@ -156,7 +183,7 @@ async fn chosen(
 ) -> Result<(Vec<RunRecord>, bool), ApiError> {
     let limit = page_limit(filter.limit, BULK_MAX, BULK_MAX)?;
     // One more says whether there are more.
-    let mut filter = filter.read(host, limit + 1).await?;
+    let mut filter = filter.read(host.store.as_ref(), limit + 1).await?;
     if !runs.is_empty() {
         if chooses(&filter) {
             let hint = "name the runs in `runs`, or say in `filter` what they have in common";
@@ -207,8 +234,9 @@ async fn bulk(
         let run = record.asked.id;
         match what.apply(&host, &actor, record, dry_run).await {
             Ok(()) => {
-                let record = host.store.run(run).await?;
-                done.runs.push(RunView::new(&record, host.now()));
+                // One that was removed is shown as it was.
+                let after = host.store.run(run).await.unwrap_or_else(|_| record.clone());
+                done.runs.push(RunView::new(&after, host.now()));
             }
             Err(error) => done.refused.push(RefusedRun { run, error }),
         }
@@ -236,4 +264,14 @@ pub(super) async fn bulk_cancel(
     Body(body): Body<BulkCancel>,
 ) -> Result<Json<BulkDone>, ApiError> {
     bulk(host, actor, body.filter, body.runs, body.dry_run, Bulk::Cancel).await
+}
+
+/// Remove every run that a filter finds, or that is named
+#[utoipa::path(post, path = "/api/v1/flow-runs/bulk-remove", tag = "flow runs", request_body = BulkRemove, responses((status = 200, body = BulkDone)))]
+pub(super) async fn bulk_remove(
+    State(host): State<Host>,
+    Extension(actor): Extension<Actor>,
+    Body(body): Body<BulkRemove>,
+) -> Result<Json<BulkDone>, ApiError> {
+    bulk(host, actor, body.filter, body.runs, body.dry_run, Bulk::Remove).await
 }

@@ -22,9 +22,10 @@ use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 
 use super::Listed;
-use super::extract::{Path, Query};
+use super::extract::{Body, Path, Query};
 use crate::access::Actor;
 use crate::error::ApiError;
+use crate::retention;
 use crate::wire::InspectionView;
 use crate::{Host, schema};
 
@@ -47,6 +48,10 @@ pub struct ComponentView {
     /// When it was uploaded last.
     #[schema(value_type = String, format = DateTime)]
     pub uploaded: Timestamp,
+    /// When it was removed, where runs are still pinned to it; they cannot be retried with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub removed: Option<Timestamp>,
     /// What it says about itself.
     #[serde(flatten)]
     #[schema(value_type = schema::ComponentInfo)]
@@ -55,8 +60,8 @@ pub struct ComponentView {
 
 impl From<ComponentRecord> for ComponentView {
     fn from(record: ComponentRecord) -> Self {
-        let ComponentRecord { digest, bytes, info, uploaded } = record;
-        Self { digest, bytes, uploaded, info }
+        let ComponentRecord { digest, bytes, info, uploaded, removed } = record;
+        Self { digest, bytes, uploaded, removed, info }
     }
 }
 
@@ -172,7 +177,8 @@ pub(super) async fn show(
 
 /// Forget a component
 ///
-/// Refused while a run or a deployment refers to it.
+/// Refused while a deployment refers to it, or a run that has not Completed and was not cancelled. Runs that have stay,
+/// and say that they cannot be retried with it any more; to upload it again brings it back.
 #[utoipa::path(delete, path = "/api/v1/components/{digest}", tag = "components",
     params(("digest" = String, Path, description = "Its digest, or an unambiguous beginning of it")),
     responses((status = 204)))]
@@ -182,9 +188,59 @@ pub(super) async fn remove(
     Path(digest): Path<String>,
 ) -> Result<StatusCode, ApiError> {
     let digest = find(host.store.as_ref(), &digest, None).await?.digest;
-    host.store.remove_component(digest, host.now()).await?;
+    host.engine.remove_component(digest).await?;
     host.audit(&actor, "remove-component", digest.to_string(), serde_json::json!({})).await;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Which components are to be removed.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ComponentsPrune {
+    /// How many of the newest of each name stay, whatever needs them: 5 unless it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 1000)]
+    pub keep: Option<usize>,
+    /// Only say which.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// Components that were removed, or would be.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+pub struct ComponentsPruned {
+    /// Those.
+    pub components: Vec<ComponentView>,
+    /// How many bytes they have together, without what was compiled of them.
+    pub bytes: u64,
+    /// Whether it was done: not in a dry run.
+    pub applied: bool,
+}
+
+/// Remove components that nothing needs
+///
+/// Of each name the newest stay, and those that a deployment refers to, or a run that has not Completed and was not
+/// cancelled. A server does so by itself every ten minutes.
+#[utoipa::path(post, path = "/api/v1/components/prune", tag = "components", request_body = ComponentsPrune,
+    responses((status = 200, body = ComponentsPruned)))]
+pub(super) async fn prune(
+    State(host): State<Host>,
+    Extension(actor): Extension<Actor>,
+    Body(ask): Body<ComponentsPrune>,
+) -> Result<Json<ComponentsPruned>, ApiError> {
+    let keep = ask.keep.unwrap_or(retention::COMPONENTS);
+    if !(1..=1000).contains(&keep) {
+        return Err(ApiError::invalid("`keep` may be 1 to 1000", "leave it out for 5"));
+    }
+    let pruned = retention::prune_components(&host, keep, Duration::ZERO, ask.dry_run).await?;
+    if !ask.dry_run {
+        for it in &pruned {
+            host.audit(&actor, "remove-component", it.digest.to_string(), serde_json::json!({ "pruned": true })).await;
+        }
+    }
+    let bytes = pruned.iter().map(|it| it.bytes).sum();
+    let components = pruned.into_iter().map(Into::into).collect();
+    Ok(Json(ComponentsPruned { components, bytes, applied: !ask.dry_run }))
 }
 
 /// Finds the component that a person means: the beginning of a digest, or `latest` of the same name as another.
@@ -195,12 +251,16 @@ pub(super) async fn find(
 ) -> Result<ComponentRecord, ApiError> {
     // What is named in full need not be looked for.
     if let Ok(digest) = text.parse::<ContentDigest>()
+        // Also one that was removed: what it said is still there.
         && let Some(found) = store.component(digest).await?
     {
         return Ok(found);
     }
     let all = store.components().await?;
-    let name = beside.and_then(|it| all.iter().find(|known| known.digest == it)).map(|it| it.info.name.clone());
+    let name = match beside {
+        Some(it) => store.component(it).await?.map(|it| it.info.name),
+        None => None,
+    };
     let latest = text == "latest" && name.is_some();
     let mut found = all.into_iter().filter(|it| match latest {
         true => Some(&it.info.name) == name.as_ref(),

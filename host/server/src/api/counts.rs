@@ -103,7 +103,7 @@ pub(super) async fn counts(
     }
     let CountsFilter { flow, deployment, tag, state, code, text, children, .. } = asked;
     let filter = RunsFilter { flow, deployment, tag, state, code, text, children, ..RunsFilter::default() };
-    let mut filter = filter.read(&host, RUNS_MAX).await?;
+    let mut filter = filter.read(host.store.as_ref(), RUNS_MAX).await?;
     (filter.since, filter.until) = (Some(since), Some(until));
     let Counts { by_state, complete } = host.store.counts(filter, buckets, now).await?;
     let states: BTreeMap<String, Vec<u64>> = by_state.into_iter().map(|(it, all)| (it.to_string(), all)).collect();

@@ -47,15 +47,15 @@ use crate::{Host, Settings};
 /// What is asked and answered beside what [`crate::wire`] shows.
 pub mod types {
     pub use super::Listed;
-    pub use super::bulk::{BulkCancel, BulkDone, BulkRetry, RefusedRun};
-    pub use super::components::{ComponentView, FlowView};
+    pub use super::bulk::{BulkCancel, BulkDone, BulkRemove, BulkRetry, RefusedRun};
+    pub use super::components::{ComponentView, ComponentsPrune, ComponentsPruned, FlowView};
     pub use super::deployments::{Change, Deployed, DeploymentAsk, DeploymentChange, DeploymentView, PruneAsk};
     pub use super::meta::{Setting, Version};
     pub use super::nodes::{NodeChange, NodeView, SlotsView};
     pub use super::notifications::{DeliveryView, NotificationView};
     pub use super::queues::{Limit, LimitView};
     pub use super::runs::{PolicyAsk, ResultBody, Retried, RetryBody, RunAsk, RunsFilter};
-    pub use super::schedules::{ScheduleAsk, ScheduleView};
+    pub use super::schedules::{FailedSlotView, ScheduleAsk, ScheduleView};
     pub use crate::notify::{Receiver, Rule};
     pub use crate::retention::Pruned;
 
@@ -90,6 +90,7 @@ fn routes() -> OpenApiRouter<Host> {
         .routes(routes!(components::list, components::upload))
         .routes(routes!(components::show, components::remove))
         .routes(routes!(components::flows))
+        .routes(routes!(components::prune))
         .routes(routes!(deployments::list))
         .routes(routes!(deployments::show, deployments::put, deployments::change, deployments::remove))
         .routes(routes!(deployments::prune_runs))
@@ -97,6 +98,7 @@ fn routes() -> OpenApiRouter<Host> {
         .routes(routes!(counts::counts))
         .routes(routes!(bulk::bulk_retry))
         .routes(routes!(bulk::bulk_cancel))
+        .routes(routes!(bulk::bulk_remove))
         .routes(routes!(runs::show, runs::remove))
         .routes(routes!(runs::explanation))
         .routes(routes!(runs::logs))

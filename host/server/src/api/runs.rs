@@ -14,7 +14,7 @@ use retake_core::task::Overrides;
 use retake_core::time::Timestamp;
 use retake_core::value::Json as Value;
 use retake_engine::{AskError, RetryAsk, StartRequest, Through};
-use retake_store::{RunFilter, RunRecord, kind};
+use retake_store::{RunFilter, RunRecord, Store, kind};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -23,7 +23,9 @@ use super::{Listed, components, deployments, find_run, kept, page_limit, page_pl
 use crate::access::Actor;
 use crate::error::ApiError;
 use crate::explain::Explanation;
+use crate::lines;
 use crate::retention::remove_whole;
+use crate::text::waits_words;
 use crate::wire::{LineView, PlanView, RunView, TaskView, millis};
 use crate::{Host, schema};
 
@@ -90,8 +92,8 @@ pub struct RunsFilter {
 }
 
 impl RunsFilter {
-    pub(super) async fn read(&self, host: &Host, limit: usize) -> Result<RunFilter, ApiError> {
-        let store = host.store.as_ref();
+    /// Reads what is asked for, with so many runs at most.
+    pub async fn read(&self, store: &dyn Store, limit: usize) -> Result<RunFilter, ApiError> {
         let mut deployments: Vec<String> = self.deployment.iter().cloned().collect();
         if let Some(tag) = &self.tag {
             let tagged = store.definitions(kind::DEPLOYMENT).await?.into_iter().filter(|it| {
@@ -140,6 +142,11 @@ fn state(text: &str) -> Result<Shown, ApiError> {
     })
 }
 
+/// Shows a run without what happened in it, and why it waits.
+pub(super) fn view(host: &Host, record: &RunRecord) -> RunView {
+    RunView { waits_for: host.engine.waits(record).as_ref().map(waits_words), ..RunView::new(record, host.now()) }
+}
+
 /// Runs, the newest first
 #[utoipa::path(get, path = "/api/v1/flow-runs", tag = "flow runs", params(RunsFilter), responses((status = 200, body = Listed<RunView>)))]
 pub(super) async fn list(
@@ -149,11 +156,11 @@ pub(super) async fn list(
     let limit = page_limit(query.limit, PAGE, PAGE_MAX)?;
     let (store, now) = (host.store.as_ref(), host.now());
     // One more than is shown says whether there is another page.
-    let mut found = store.list(query.read(&host, limit + 1).await?, now).await?;
+    let mut found = store.list(query.read(store, limit + 1).await?, now).await?;
     let more = found.len() > limit;
     found.truncate(limit);
     let next = found.last().filter(|_| more).map(|it| it.asked.id.to_string());
-    let items = found.iter().map(|it| RunView::new(it, now)).collect();
+    let items = found.iter().map(|it| view(&host, it)).collect();
     Ok(Json(Listed { items, next }))
 }
 
@@ -282,7 +289,7 @@ pub(super) async fn create(
     }
     // Before anything else: what the key made is the answer, also when the deployment has changed since.
     if let Some(record) = made_before(&host, &ask).await? {
-        return Ok((StatusCode::OK, Json(RunView::new(&record, host.now()))));
+        return Ok((StatusCode::OK, Json(view(&host, &record))));
     }
     host.room_for_a_run().await?;
     let mut request = start_request(&host, ask).await?;
@@ -293,7 +300,7 @@ pub(super) async fn create(
         host.audit(&actor, "start", record.asked.id.to_string(), details).await;
     }
     let status = if made { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, Json(RunView::new(&record, host.now()))))
+    Ok((status, Json(view(&host, &record))))
 }
 
 /// Returns the run that the key of a request made, if it made one; refuses the key when that run was asked for
@@ -419,7 +426,9 @@ pub(super) async fn show(State(host): State<Host>, Path(run): Path<String>) -> R
 async fn whole(host: &Host, id: FlowRunId) -> Result<RunView, ApiError> {
     let _place = host.doing.whole().await;
     let record = host.store.run(id).await?;
-    Ok(RunView::whole(host.store.as_ref(), &record, host.now()).await?)
+    let mut whole = RunView::whole(host.store.as_ref(), &record, host.now()).await?;
+    whole.waits_for = host.engine.waits(&record).as_ref().map(waits_words);
+    Ok(whole)
 }
 
 /// Where a run stands, why, and what can be done, in sentences
@@ -433,7 +442,7 @@ pub(super) async fn explanation(
     let store = host.store.as_ref();
     let record = store.run(find_run(store, &run).await?).await?;
     let _place = host.doing.whole().await;
-    Ok(Json(Explanation::of(store, &record, false, host.now()).await?))
+    Ok(Json(Explanation::of(store, &record, false, host.engine.waits(&record).as_ref(), host.now()).await?))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -446,6 +455,10 @@ pub(super) struct LinesQuery {
     /// So many at most: 1,000 unless it says so, and at most.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
+    /// Also the lines of the runs below it, 1,000 runs at most, in the order in which they were kept: each says of which
+    /// run it is.
+    #[serde(default)]
+    tree: bool,
 }
 
 /// What a run printed and logged
@@ -460,6 +473,12 @@ pub(super) async fn logs(
     let id = find_run(host.store.as_ref(), &run).await?;
     let limit = page_limit(query.limit, LINES_MAX, LINES_MAX)?;
     let after = page_place(query.after.as_ref())?.unwrap_or(0);
+    if query.tree {
+        let runs = lines::tree(host.store.as_ref(), id, host.now()).await?;
+        let all = lines::of_all(host.store.as_ref(), &runs, after, limit).await?;
+        let next = Some(all.last().map_or(after, |(row, ..)| *row).to_string());
+        return Ok(Json(Listed { items: all.iter().map(|(_, run, line)| LineView::of(*run, line)).collect(), next }));
+    }
     let lines = host.store.logs(id, after, limit).await?;
     // Always there: more may be logged later.
     let next = Some(lines.last().map_or(after, |(row, _)| *row).to_string());
@@ -478,7 +497,7 @@ async fn act<F: Future<Output = Result<Run, AskError>>>(
     what(id).await?;
     host.audit(actor, action, id.to_string(), serde_json::json!({})).await;
     let record = host.store.run(id).await?;
-    Ok(Json(RunView::new(&record, host.now())))
+    Ok(Json(view(host, &record)))
 }
 
 /// Stop a run and its children for good
@@ -622,7 +641,7 @@ pub(super) async fn retry(
         host.audit(&actor, "retry", id.to_string(), details).await;
     }
     let record = store.run(id).await?;
-    Ok(Json(Retried { plan, applied, run: RunView::new(&record, host.now()), last_event }))
+    Ok(Json(Retried { plan, applied, run: view(&host, &record), last_event }))
 }
 
 /// One call of a run
@@ -639,7 +658,7 @@ pub(super) async fn task_run(
     let store = host.store.as_ref();
     let record = store.run(find_run(store, &run).await?).await?;
     let _place = host.doing.whole().await;
-    TaskView::one(store, &record, number).await?.map(Json).ok_or_else(|| {
+    TaskView::one(store, &record, number, host.now()).await?.map(Json).ok_or_else(|| {
         let hint = "`GET /api/v1/flow-runs/{run}` lists its calls";
         ApiError::not_found(format!("the run has made no call {number}"), hint)
     })

@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
+use retake_core::deployment::Deployment;
 use retake_core::schedule::{CatchUp, Overlap, Schedule, When};
 use retake_core::time::Timestamp;
 use retake_core::value::Json as Value;
@@ -37,8 +38,22 @@ pub struct ScheduleView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub last: Option<Timestamp>,
+    /// The last slot, if it made no run because it was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<FailedSlotView>,
     /// How often it was changed or made a run.
     pub version: u64,
+}
+
+/// A slot that made no run.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = FailedSlot)]
+pub struct FailedSlotView {
+    /// When it was.
+    #[schema(value_type = String, format = DateTime)]
+    pub slot: Timestamp,
+    /// Why.
+    pub error: String,
 }
 
 /// What a schedule is to be.
@@ -85,14 +100,16 @@ pub(super) struct PutQuery {
 }
 
 fn view(name: String, version: u64, schedule: Schedule, now: Timestamp) -> ScheduleView {
-    let Schedule { deployment, when, overlap, catch_up, jitter, parameters, paused, next, queued, last } = schedule;
+    let Schedule { deployment, when, overlap, catch_up, jitter, parameters, paused, next, queued, last, failed } =
+        schedule;
     let mut slots: Vec<Timestamp> = next.into_iter().collect();
     if let Some(first) = next {
         slots.extend(when.next(first.max(now), SHOWN - 1));
     }
     let jitter_ms = crate::wire::millis(jitter);
     let ask = ScheduleAsk { deployment, when, overlap, catch_up, jitter_ms, parameters, paused };
-    ScheduleView { name, schedule: ask, next: slots, queued, last, version }
+    let failed = failed.map(|it| FailedSlotView { slot: it.slot, error: it.error });
+    ScheduleView { name, schedule: ask, next: slots, queued, last, failed, version }
 }
 
 async fn find(store: &dyn Store, name: &str) -> Result<Definition, ApiError> {
@@ -133,10 +150,17 @@ pub(super) async fn put(
 ) -> Result<Json<ScheduleView>, ApiError> {
     checked_name("name", &name)?;
     let (store, now) = (host.store.as_ref(), host.now());
-    deployments::find(store, &ask.deployment).await?;
+    let deployment: Deployment = kept(&deployments::find(store, &ask.deployment).await?)?;
     if ask.parameters.as_ref().is_some_and(|it| !it.to_value().is_object()) {
         return Err(ApiError::invalid("`parameters` is no JSON object", "`{\"name\": value}`"));
     }
+    // What its runs would be refused for is told whoever makes it, and not the one who looks for a run at night.
+    let asked = crate::scheduler::request(ask.parameters.as_ref(), &deployment);
+    host.engine.check(&asked).await.map_err(|error| {
+        let hint =
+            format!("give them here (`-p NAME=VALUE`), or to the deployment: `retake inspect {}`", deployment.flow);
+        ApiError::from(error).hinted(hint)
+    })?;
     loop {
         let before = store.definition(kind::SCHEDULE, &name).await?;
         let schedule = changed(before.as_ref().map(kept::<Schedule>).transpose()?, ask.clone(), now)?;
@@ -167,10 +191,12 @@ fn changed(old: Option<Schedule>, ask: ScheduleAsk, now: Timestamp) -> Result<Sc
     if next.is_none() && queued_of(old.as_ref()).is_empty() {
         return Err(ApiError::invalid("`when` has no slot that is to come", "name an instant that is to come"));
     }
-    let jitter = std::time::Duration::from_millis(jitter_ms);
+    let (jitter, failed) = (std::time::Duration::from_millis(jitter_ms), None);
+    // What was refused was asked for otherwise.
     let (last, queued) = old.map(|it| (it.last, it.queued)).unwrap_or_default();
     let queued = if overlap == Overlap::Queue { queued } else { Vec::new() };
-    let schedule = Schedule { deployment, when, overlap, catch_up, jitter, parameters, paused, next, queued, last };
+    let schedule =
+        Schedule { deployment, when, overlap, catch_up, jitter, parameters, paused, next, queued, last, failed };
     schedule.check()?;
     Ok(schedule)
 }

@@ -12,7 +12,6 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::{Stream, stream};
 use retake_core::id::FlowRunId;
 use retake_core::run::RunState;
-use retake_store::RunFilter;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -22,6 +21,7 @@ use crate::Host;
 use crate::access::Actor;
 use crate::bounds::too_many;
 use crate::error::ApiError;
+use crate::lines;
 use crate::live::{Begin, Happened, LiveEvent};
 use crate::wire::LineView;
 
@@ -34,8 +34,6 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// How often it is looked whether the token of a stream may still do that.
 const STILL: Duration = Duration::from_secs(10);
-/// Runs below a run whose events are told with it, at most.
-const BELOW: usize = 1000;
 
 type Events<S> = Sse<axum::response::sse::KeepAliveStream<S>>;
 
@@ -161,20 +159,8 @@ pub(super) async fn of_run(
     let place = Place::take(host, actor)?;
     // Before it is looked who is there, so that nobody who comes meanwhile is missed.
     let begin = place.host.live.begin(last_id(&headers).as_deref(), true);
-    let only = below(&place.host, id).await?;
+    let only = lines::tree(place.host.store.as_ref(), id, place.host.now()).await?;
     Ok(told(place, begin, only))
-}
-
-/// A run and those below it that there are.
-async fn below(host: &Host, id: FlowRunId) -> Result<Vec<FlowRunId>, ApiError> {
-    let mut all = vec![id];
-    let mut at = 0;
-    while let Some(parent) = all.get(at).copied().filter(|_| all.len() < BELOW) {
-        let filter = RunFilter { parent: Some(parent), limit: BELOW - all.len(), ..RunFilter::default() };
-        all.extend(host.store.list(filter, host.now()).await?.iter().map(|it| it.asked.id));
-        at += 1;
-    }
-    Ok(all)
 }
 
 /// What happens to all runs, from now on
@@ -250,7 +236,7 @@ impl Listener {
                     continue;
                 }
                 if let Happened::Child { child } = event.happened
-                    && self.only.len() < BELOW
+                    && self.only.len() < lines::TREE
                 {
                     self.only.push(child);
                 }

@@ -4,6 +4,7 @@ import { html, useEffect, useId, useState } from "../vendor/preact.js";
 import { Button, Dialog, Tabs, WhatIsWrong } from "./kit.js";
 import { length, ticked } from "./look.js";
 import { useAct } from "./page.js";
+import { exactly } from "./server.js";
 /** @import { Json, Obj, Schema } from "../wire" */
 
 /** A text, a choice of `options` (values, or values with titles), or with `rows` a longer text. */
@@ -37,7 +38,7 @@ export function Choice({ legend, value, set, options }) {
 
 /** @type {Record<string, [read: (text: string) => unknown, wrong: string]>} */
 const READ = {
-  json: [(text) => JSON.parse(text), "This is not JSON: a text stands in double quotes."],
+  json: [exactly, "This is not JSON: a text stands in double quotes."],
   length: [length, "Say it as 30 s, 5 min or 1 h."],
   number: [Number, "This is not a number."],
   instant: [Date.parse, "Say it as 2030-01-31 06:00."],
@@ -152,10 +153,12 @@ function parameterOf(text, schema) {
     const n = Number(text);
     if (Number.isNaN(n) || (isWhole && !Number.isInteger(n))) return { wrong: `This is not a ${isWhole ? "whole " : ""}number.` };
     if (n < (schema.minimum ?? -Infinity)) return { wrong: `At least ${schema.minimum}.` };
-    return n > (schema.maximum ?? Infinity) ? { wrong: `At most ${schema.maximum}.` } : { value: n };
+    if (n > (schema.maximum ?? Infinity)) return { wrong: `At most ${schema.maximum}.` };
+    // All of its digits, where a `number` has room for fewer.
+    return { value: /^-?\d+$/.test(text.trim()) ? exactly(text.trim().replace(/^(-?)0+(?=\d)/, "$1")) : n };
   }
   try {
-    return { value: JSON.parse(text) };
+    return { value: exactly(text) };
   } catch {
     return { wrong: "This is not JSON." };
   }
@@ -203,7 +206,7 @@ export function Parameters({ schema, start, set }) {
   /** @returns {Written} */
   const fromRaw = () => {
     try {
-      const value = JSON.parse(raw || "{}");
+      const value = exactly(raw || "{}");
       return value && typeof value === "object" && !Array.isArray(value) ? { value } : { wrong: "This is not a JSON object." };
     } catch (error) {
       return { wrong: `This is not JSON: ${/** @type {Error} */ (error).message}` };

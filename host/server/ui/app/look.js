@@ -86,6 +86,18 @@ export const isStill = (state) => isOver(state) || state === "Parked";
 /** @param {string} state */
 export const isWorkedOn = (state) => ["Running", "Retrying", "Cancelling"].includes(state);
 
+/** What people call a call: its label, or its name, with its input where others of the run have that name.
+ * @param {{ number: number, kind: string, task: string, label?: string, input?: unknown }} call @param {{ kind: string, task: string }[]} all */
+export function titleOf(call, all) {
+  if (call.label) return call.label;
+  const several = all.filter((it) => it.task === call.task && it.kind === call.kind).length > 1;
+  if (!several || call.input === undefined) return call.task;
+  const plain = (/** @type {unknown} */ it) => (typeof it === "string" ? it : JSON.stringify(it));
+  const members = call.input && typeof call.input === "object" && !Array.isArray(call.input) ? Object.entries(call.input) : [];
+  const text = members.length ? members.map(([name, it]) => `${name}=${plain(it)}`).join(" ") : plain(call.input);
+  return `${call.task} ${text.length > 40 ? text.slice(0, 40) + "…" : text}`;
+}
+
 /** @param {{ state: string, count?: string }} props */
 export const State = ({ state, count }) => html`<span class=${"pill " + hueOf(state)} title=${STATES[state]?.[2]}>
   <${Icon} name=${iconOf(state)} class=${isWorkedOn(state) ? "busy" : ""} />${state}${count && html` <b>${count}</b>`}</span>`;

@@ -3,7 +3,7 @@
 import { html, useEffect, useMemo, useState } from "../vendor/preact.js";
 import { Choice, Fields, Parameters, POLICY, read, startOf, Text } from "./forms.js";
 import { Button, Dialog, Loading, say, WhatIsWrong } from "./kit.js";
-import { count, Icon } from "./look.js";
+import { count, Icon, titleOf } from "./look.js";
 import { useAct, useLists } from "./page.js";
 import { ask, path } from "./server.js";
 /** @import { Component, Obj, Plan, PlannedCall, Retried, Run } from "../wire" */
@@ -13,26 +13,31 @@ import { ask, path } from "./server.js";
 const STEPS = 300;
 /** @typedef {{ from?: string, rerun?: string[] }} Preset */
 
-/** @param {{ call: PlannedCall, many: boolean }} props */
-function Fate({ call, many }) {
+/** Every call of a plan, those of children that run again among them, each with how many runs are above it.
+ * @param {PlannedCall[]} calls @param {number} [depth] @returns {{ call: PlannedCall, depth: number }[]} */
+const inOrder = (calls, depth = 0) => calls.flatMap((call) => [{ call, depth }, ...inOrder(call.children ?? [], depth + 1)]);
+
+/** @param {{ call: PlannedCall, many: boolean, depth: number }} props */
+function Fate({ call, many, depth }) {
   const [icon, word] = { "fed-back": ["again", "Fed back"], "runs-again": ["play", "Runs again"] }[call.fate] ?? ["slash", "Gone"];
-  return html`<li class=${call.fate}><${Icon} name=${icon ?? ""} /><b>${word}</b>
-    <span class="grow">${call.label ?? call.task}${many && html` <small class="muted">#${call.number}</small>`}</span><span class="muted">${call.why.replace(/^(fed back|runs again: ?)/, "")}</span></li>`;
+  return html`<li class=${call.fate} style=${{ paddingLeft: depth ? `${depth * 1.4 + 0.6}rem` : undefined }}><${Icon} name=${icon ?? ""} /><b>${word}</b>
+    <span class="grow">${call.title || call.label || call.task}${many && html` <small class="muted">#${call.number}</small>`}</span><span class="muted">${call.why.replace(/^(fed back|runs again: ?)/, "")}</span></li>`;
 }
 
 /** @param {{ plan: Plan | undefined }} props */
 function WhatRuns({ plan }) {
   if (!plan) return html`<${Loading} />`;
-  const n = (/** @type {string} */ fate) => plan.calls.filter((it) => it.fate === fate).length;
+  const every = inOrder(plan.calls);
+  const n = (/** @type {string} */ fate) => every.filter((it) => it.call.fate === fate).length;
   const [fed, again, gone] = [n("fed-back"), n("runs-again"), n("gone")];
   const parts = [fed && `${count(fed, "result")} fed back`, again && `${count(again, "call")} run${again === 1 ? "s" : ""} again`, gone && `${gone} not called any more`].filter(Boolean);
   const many = new Set(plan.calls.map((it) => it.label ?? it.task)).size < plan.calls.length;
   // What runs again is what people look for.
-  const calls = plan.calls.length > STEPS ? [...plan.calls].sort((a, b) => Number(a.fate === "fed-back") - Number(b.fate === "fed-back")) : plan.calls;
+  const calls = every.length > STEPS ? [...every].sort((a, b) => Number(a.call.fate === "fed-back") - Number(b.call.fate === "fed-back")) : every;
   return html`<p class="sum" aria-live="polite">Attempt ${plan.attempt} in a fresh sandbox: ${parts.join(", ") || "nothing is kept, everything runs"}.</p>
     ${plan.new_code && html`<p class="note">Other code runs: <code>${plan.component.slice(0, 12)}</code>. A call that it makes otherwise runs again.</p>`}
     ${plan.new_parameters && html`<p class="note">Other parameters: a call whose input changes with them runs again.</p>`}
-    ${calls.length > 0 && html`<ol class="plan" tabindex="0" aria-label="Plan">${calls.slice(0, STEPS).map((it) => html`<${Fate} key=${it.number} call=${it} many=${many} />`)}
+    ${calls.length > 0 && html`<ol class="plan" tabindex="0" aria-label="Plan">${calls.slice(0, STEPS).map(({ call, depth }, at) => html`<${Fate} key=${at} call=${call} depth=${depth} many=${many || depth > 0} />`)}
       ${calls.length > STEPS && html`<li class="muted">and ${calls.length - STEPS} more</li>`}</ol>`}
     <p class="muted small">Calls that the flow has not made yet are not known; they run.</p>`;
 }
@@ -52,7 +57,7 @@ export function Retry({ run, component, preset, close, done }) {
   const others = /** @type {Component[]} */ (useLists("/components").data?.[0] ?? []);
   const schema = component?.flows.find((it) => it.name === run.flow)?.parameters;
   const start = useMemo(() => startOf(schema ?? {}, run.parameters ?? {}), [schema]);
-  const named = (run.tasks ?? []).filter((it) => it.kind !== "sleep").map((it) => [String(it.number), `${it.number} · ${it.label ?? it.task} (${it.state})`]);
+  const named = (run.tasks ?? []).filter((it) => it.kind !== "sleep").map((it, _, all) => [String(it.number), `${it.number} · ${titleOf(it, all)} (${it.state})`]);
   const overrides = read(POLICY, policy);
   const changed = changes(start, written?.value ?? start);
   const body = {

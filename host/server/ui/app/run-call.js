@@ -39,11 +39,13 @@ export const Meters = ({ evidence, took: ms = 0, limits, run }) => html`<div cla
 /** @param {{ failure: Failure }} props */
 export function Why({ failure: { code, message, details } }) {
   const isObject = details && typeof details === "object" && !Array.isArray(details);
-  const { backtrace, stderr, ...rest } = /** @type {Record<string, Json>} */ (isObject ? details : details ? { details } : {});
+  const { backtrace, stderr, traceback, stack, ...rest } = /** @type {Record<string, Json>} */ (isObject ? details : details ? { details } : {});
   const frames = Array.isArray(backtrace) ? backtrace.map(String) : [];
   return html`<p class="code-line"><code class="code-name">${code}</code></p><p class="message">${message}</p>
     ${frames.length > 0 && html`<details><summary>Backtrace, ${frames.length} frames</summary><div class="value"><pre tabindex="0" role="region" aria-label="Backtrace">${frames.map((it, at) => `${String(at).padStart(2)}  ${it}\n`)}</pre>
       <${Copy} text=${frames.join("\n")} label="Copy the backtrace" /></div></details>`}
+    ${[traceback, stack].filter((it) => typeof it === "string" && it).map((it) => html`<details open><summary>Where it was</summary><div class="value"><pre tabindex="0" role="region" aria-label="Traceback">${it}</pre>
+      <${Copy} text=${String(it)} label="Copy the traceback" /></div></details>`)}
     ${typeof stderr === "string" && stderr && html`<details open=${!frames.length}><summary>The end of what it wrote to stderr</summary><pre tabindex="0" role="region" aria-label="stderr">${stderr}</pre></details>`}
     ${Object.keys(rest).length > 0 && html`<details><summary>Details</summary><${Value} value=${rest.details ?? rest} label="details of the failure" /></details>`}`;
 }
@@ -58,13 +60,12 @@ function Sent({ run, task, what }) {
   return bytes ? html`<${Button} busy=${asked && !whole.wrong} onClick=${() => setAsked(true)}>Load ${size(bytes)}<//><${WhatIsWrong} wrong=${whole.wrong} />` : html`<p class="muted">None is kept.</p>`;
 }
 
-/** @param {{ run: Run, task: Task, component?: Component, active: string | false, close: () => void, set: (run: Run) => void, retry: (preset: { from?: string, rerun?: string[] }) => void }} props */
-export function Call({ run, task, component, active, close, set, retry }) {
+/** @param {{ name: string, run: Run, task: Task, component?: Component, active: string | false, close: () => void, set: (run: Run) => void, retry: (preset: { from?: string, rerun?: string[] }) => void }} props */
+export function Call({ name, run, task, component, active, close, set, retry }) {
   const [setting, setSetting] = useState(false);
   const isTask = task.kind === "task";
   const limits = isTask ? component?.tasks.find((it) => it.name === task.task)?.limits : undefined;
   const attempts = /** @type {Attempt[]} */ ([...task.earlier_attempts, { ...task, attempt: task.attempts }]);
-  const name = task.label ?? task.task;
   const number = String(task.number);
   const doing = (/** @type {string} */ text, /** @type {() => void} */ onClick) => html`<${Button} need="operator" not=${active} onClick=${onClick}>${text}<//>`;
   const send = async ({ result }) => {

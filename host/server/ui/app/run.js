@@ -2,7 +2,7 @@
 // One run: where it stands, why, and what can be done.
 import { html, useCallback, useEffect, useRef, useState } from "../vendor/preact.js";
 import { Button, Card, confirm, Copy, Empty, Facts, Head, removes, say, shown, table, Tabs, Value, WhatIsWrong } from "./kit.js";
-import { brief, clockMs, count, isOver, isStill, isWorkedOn, local, State, ticked, Time, took } from "./look.js";
+import { brief, clockMs, count, isOver, isStill, isWorkedOn, local, State, ticked, Time, titleOf, took } from "./look.js";
 import { asked, go, search, useAct, useCalmly, useLoad } from "./page.js";
 import { Retry } from "./retry.js";
 import { Call, componentOf, Meters, OpenCall, Why } from "./run-call.js";
@@ -130,6 +130,8 @@ function Whole({ run, reload, set }) {
         <a class="digest" href=${path("components", run.component)}>${run.component.slice(0, 12)}</a>${run.parent && html` · child of <a href=${path("runs", run.parent)}>another run</a>`}<${Copy} text=${run.id} label="Copy the id of the run" />`}>
       <${Actions} run=${run} reload=${reload} retry=${setPreset} /><//>
     <div class="hidden" role="status">${run.name} is ${run.state}</div>
+    ${run.waits_for && html`<p class="note">It waits: ${run.waits_for}.</p>`}
+    ${run.component_removed && html`<p class="note">The code that it ran was removed <${Time} at=${run.component_removed} />: choose other code to retry it with.</p>`}
     ${run.host_gone && html`<p class="note">The process that worked on it has died, and none has taken its place.</p>`}
     <${Card}><${Facts} of=${[
       ["Attempt", `${run.attempt}${run.round > 1 ? `, round ${run.round}` : ""}`],
@@ -141,7 +143,7 @@ function Whole({ run, reload, set }) {
     <${WhyItIsSo} run=${run} component=${component} />
     <${Card} title="Timeline" side=${html`<span class="muted small">Bars are attempts, dotted lines are waits. Choose a call to see more.</span>`}>
       <${Timeline} run=${run} open=${open} version=${version} chosen=${chosen} choose=${choose} />
-      ${task && html`<${Call} key=${task.id} run=${run} task=${task} component=${component} active=${!still && "The run is active."} close=${() => choose(undefined)} set=${set} retry=${setPreset} />`}
+      ${task && html`<${Call} key=${task.id} name=${titleOf(task, calls)} run=${run} task=${task} component=${component} active=${!still && "The run is active."} close=${() => choose(undefined)} set=${set} retry=${setPreset} />`}
       ${running && html`<${OpenCall} number=${chosen} call=${running} close=${() => choose(undefined)} />`}<//>
     <${Tabs} label="More of the run" of=${tabs} at=${tab} go=${(id) => search({ tab: id })} />
     ${tab === "logs" && html`<${Logs} run=${run} still=${still} />`}

@@ -84,6 +84,7 @@ function Filters() {
 /** @param {Run} run */
 export function whatHappened(run) {
   if (run.failure) return html`<span class="bad-text"><code>${run.failure.code}</code> ${run.failure.message.split("\n")[0]}</span>`;
+  if (run.waits_for) return html`<span class="muted">${run.waits_for}</span>`;
   return run.due && !isWorkedOn(run.state) && html`<span class="muted">${run.attempt > 0 ? "goes on" : "begins"} <${Time} at=${run.due} /></span>`;
 }
 

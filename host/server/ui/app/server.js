@@ -101,6 +101,15 @@ export function query(all) {
 
 const OURS = { "x-retake": "ui" };
 
+/** Reads JSON so that a whole number keeps all of its digits: one that a `number` cannot hold is written again as it came.
+ * @param {string} text @returns {any} */
+export function exactly(text) {
+  const raw = /** @type {{ rawJSON?: (text: string) => unknown }} */ (JSON).rawJSON;
+  if (!raw) return JSON.parse(text);
+  return JSON.parse(text, /** @type {any} */ ((_, value, /** @type {{ source?: string }} */ { source = "" } = {}) =>
+    typeof value === "number" && !Number.isSafeInteger(value) && /^-?\d+$/.test(source) ? raw(source) : value));
+}
+
 function unreachable() {
   lost();
   return new Failed({ code: "unreachable", message: "The server does not answer.", hint: "It is asked again by itself." }, 0);
@@ -110,7 +119,7 @@ function unreachable() {
 function answerOf(status, text) {
   let json = /** @type {any} */ (null);
   try {
-    json = text ? JSON.parse(text) : null;
+    json = text ? exactly(text) : null;
   } catch {
     // Something between the server and us answered.
   }

@@ -1,7 +1,7 @@
 // @ts-check
 // From what happened in a run to the bars of its timeline: a row for the flow and one for each call.
 import { html, useEffect, useMemo, useRef, useState } from "../vendor/preact.js";
-import { hueOf, Icon, iconOf, isStill, isWorkedOn, took } from "./look.js";
+import { hueOf, Icon, iconOf, isStill, isWorkedOn, titleOf, took } from "./look.js";
 import { useWindow } from "./page.js";
 /** @import { Attempt, Live, Run, Task } from "../wire" */
 
@@ -43,8 +43,13 @@ function flowRow(run, now) {
   return { id: 0, name: run.flow, state: run.state, bars, end: took(isWorkedOn(run.state) && began ? now - began : run.took_ms) };
 }
 
-/** @param {Task} task @param {Open | undefined} open @param {number} now @returns {Row} */
-function callRow(task, open, now) {
+/** @param {Task} task @param {Task[]} all @param {Open | undefined} open @param {number} now @returns {Row} */
+function callRow(task, all, open, now) {
+  const name = titleOf(task, all);
+  if (task.state === "Running") {
+    const row = { id: task.number, name, state: task.state, bars: attempted(task.earlier_attempts, "Attempt"), end: "", task };
+    return opened(row, { name, attempt: task.attempts, began: Date.parse(task.began) }, now);
+  }
   /** @type {Attempt} */
   const last = { attempt: task.attempts, began: task.began, ended: task.ended, took_ms: task.took_ms, failure: task.failure, evidence: task.evidence };
   const bars = attempted([...task.earlier_attempts, last], "Attempt");
@@ -52,7 +57,7 @@ function callRow(task, open, now) {
   if (end && task.kind === "sleep") end.hue = "wait";
   if (end && ["Cancelled", "Forgotten"].includes(task.state)) end.hue = "idle";
   if (end && task.by_hand) end.title += "; its result was set by hand";
-  const row = { id: task.number, name: task.label ?? task.task, state: task.state, bars, end: took(task.took_ms), task };
+  const row = { id: task.number, name, state: task.state, bars, end: took(task.took_ms), task };
   if (open && open.attempt > task.attempts) return opened(row, open, now);
   if (end && task.state === "AwaitingRetry" && task.due) bars.push({ ...waiting(end.to, Math.max(end.to, Date.parse(task.due))), title: "waits for its retry" });
   return row;
@@ -73,7 +78,7 @@ function opened(row, open, now) {
 function rows(run, open, now) {
   const tasks = run.tasks ?? [];
   const seen = new Set(tasks.map((it) => it.number));
-  const calls = tasks.map((it) => callRow(it, open.get(it.number), now));
+  const calls = tasks.map((it) => callRow(it, tasks, open.get(it.number), now));
   for (const [number, it] of open) {
     if (!seen.has(number)) calls.push(opened({ id: number, name: it.name, state: "Running", bars: [], end: "" }, it, now));
   }

@@ -174,7 +174,7 @@ pub async fn notices_are_kept_only_while_there_is_a_rule(home: impl Home) {
     end_one(home.store(), 8).await;
     assert_eq!(told(home.store()).await, [3, 4, 7, 8].map(completed));
     let notices = home.store().notices(1).await.unwrap();
-    assert_eq!(notices, [Notice { seq: 1, run: id(3), at: at(3), shown: Shown::Completed, attempt: 1 }]);
+    assert_eq!(notices, [Notice { seq: 1, run: id(3), at: at(3), shown: Shown::Completed, attempt: 1, failure: None }]);
 }
 
 pub async fn the_end_of_an_attempt_makes_a_notice(home: impl Home) {
@@ -209,7 +209,10 @@ pub async fn the_end_of_an_attempt_makes_a_notice(home: impl Home) {
     store.end_attempt(id(3), fence(33), end(failed("e", 1), 90_001)).await.unwrap();
     let last = store.notices(1000).await.unwrap().pop().unwrap();
     let seq = expected.len() as u64 + 1;
-    assert_eq!(last, Notice { seq, run: id(3), at: at(90_001), shown: Shown::Failed, attempt: 2 });
+    assert_eq!(
+        last,
+        Notice { seq, run: id(3), at: at(90_001), shown: Shown::Failed, attempt: 2, failure: last.failure.clone() }
+    );
     store.set_result(id(2), 1, json("1"), at(90_002)).await.unwrap_err();
     store.retry(id(2), retry(90_003)).await.unwrap();
     assert_eq!(store.notices(1000).await.unwrap().last(), Some(&last), "to begin anew makes none");

@@ -55,7 +55,7 @@ impl Everything {
     }
 
     pub(super) fn has_component(&self, digest: ContentDigest) -> Result<(), StoreError> {
-        let there = self.components.iter().any(|(it, _)| it.digest == digest);
+        let there = self.components.iter().any(|(it, _)| it.digest == digest && it.removed.is_none());
         if there { Ok(()) } else { Err(StoreError::NoComponent(digest)) }
     }
 
@@ -158,12 +158,13 @@ impl Everything {
 
     /// Keeps a notice of where a run stands now, if it has no parent and somebody may want to be told.
     pub(super) fn notice(&mut self, index: usize, now: Timestamp) {
-        let RunRecord { asked, run, .. } = &self.runs[index].record;
+        let RunRecord { asked, run, failure, .. } = &self.runs[index].record;
         let shown = run.shown(now);
         let is_rule = self.definitions.values().any(|it| it.kind == kind::NOTIFICATION);
         if asked.parent.is_none() && makes_notice(shown) && is_rule {
             self.noticed += 1;
-            self.notices.push(Notice { seq: self.noticed, run: asked.id, at: now, shown, attempt: run.attempt });
+            let (run, attempt, failure) = (asked.id, run.attempt, failure.clone());
+            self.notices.push(Notice { seq: self.noticed, run, at: now, shown, attempt, failure });
         }
     }
 

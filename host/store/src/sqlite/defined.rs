@@ -13,28 +13,33 @@ use crate::{AuditEntry, Definition, StoreError, kind};
 
 type Done<T> = Result<T, Fault>;
 
-/// Forgets a component. That nothing refers to it is looked after by the database itself.
+/// Removes the file of a component, and forgets it unless runs are pinned to it that need it no more.
 pub(super) fn remove_component(db: &Connection, digest: ContentDigest, now: Timestamp) -> Done<()> {
-    match db.prepare_cached("DELETE FROM component WHERE digest = ?1")?.execute([digest.as_bytes()]) {
-        Ok(0) => Err(StoreError::NoComponent(digest).into()),
-        Ok(_) => {
-            db.prepare_cached(
-                "INSERT INTO garbage (digest, since) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET since = excluded.since",
-            )?
-            .execute(params![digest.as_bytes(), now.as_micros()])?;
-            Ok(())
-        }
-        Err(rusqlite::Error::SqliteFailure(error, _)) if error.extended_code == ffi::SQLITE_CONSTRAINT_FOREIGNKEY => {
-            Err(in_use(db, digest)?.expect("what the database says is in use is so").into())
-        }
-        Err(error) => Err(error.into()),
+    if let Some(in_use) = in_use(db, digest)? {
+        return Err(in_use.into());
     }
+    let forgotten = match db.prepare_cached("DELETE FROM component WHERE digest = ?1")?.execute([digest.as_bytes()]) {
+        Err(rusqlite::Error::SqliteFailure(error, _)) if error.extended_code == ffi::SQLITE_CONSTRAINT_FOREIGNKEY => {
+            let sql = "UPDATE component SET removed = ?2 WHERE digest = ?1 AND removed IS NULL";
+            db.prepare_cached(sql)?.execute(params![digest.as_bytes(), now.as_micros()])?
+        }
+        other => other?,
+    };
+    if forgotten == 0 {
+        return Err(StoreError::NoComponent(digest).into());
+    }
+    db.prepare_cached(
+        "INSERT INTO garbage (digest, since) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET since = excluded.since",
+    )?
+    .execute(params![digest.as_bytes(), now.as_micros()])?;
+    Ok(())
 }
 
-/// Returns the refusal to remove a component that something refers to.
+/// Returns the refusal to remove a component that something needs: a definition, or a run that has not Completed and was
+/// not cancelled, since it may be retried.
 pub(super) fn in_use(db: &Connection, digest: ContentDigest) -> Done<Option<StoreError>> {
     let runs: i64 = db
-        .prepare_cached("SELECT count(*) FROM flow_run WHERE component = ?1")?
+        .prepare_cached("SELECT count(*) FROM flow_run WHERE component = ?1 AND state NOT IN (4, 8)")?
         .query_one([digest.as_bytes()], |row| row.get(0))?;
     let definitions = db
         .prepare_cached("SELECT kind, name FROM definition WHERE component = ?1 ORDER BY kind, name")?

@@ -214,8 +214,13 @@ impl Store for SqliteStore {
         }
     }
 
+    async fn needs_component(&self, digest: ContentDigest) -> Result<bool, StoreError> {
+        Ok(self.readers.ask(move |db| defined::in_use(db, digest)).await?.is_some())
+    }
+
     async fn component_bytes(&self, digest: ContentDigest) -> Result<Vec<u8>, StoreError> {
-        let record = self.component(digest).await?.ok_or(StoreError::NoComponent(digest))?;
+        let record = self.component(digest).await?.filter(|it| it.removed.is_none());
+        let record = record.ok_or(StoreError::NoComponent(digest))?;
         self.with_blobs(move |blobs| blobs.get(digest, record.bytes)).await
     }
 
@@ -266,13 +271,13 @@ impl Store for SqliteStore {
     }
 
     async fn end_attempt(&self, run: FlowRunId, fence: Fence, commit: AttemptCommit) -> Result<Run, StoreError> {
-        let AttemptCommit { end, result, evidence, logs, cancel, waits_for, now } = commit;
+        let AttemptCommit { end, result, evidence, logs, cancel, waits_for, unasked, now } = commit;
         let mut result = result.map(Kept::Inline);
         if let Some(result) = &mut result {
             self.keep(result).await?;
         }
         let bytes = result.as_ref().map_or(0, inline_bytes) + log_bytes(&logs);
-        let end = End { end, result, evidence, logs, cancel, waits_for, now };
+        let end = End { end, result, evidence, logs, cancel, waits_for, unasked, now };
         let rules = self.rules.clone();
         self.change_of(run, bytes, move |db| writes::end_attempt(db, &rules, run, fence, &end)).await
     }

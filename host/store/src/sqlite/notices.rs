@@ -63,7 +63,7 @@ pub(super) fn notice(db: &Connection, rules: &Rules, row: i64, run: &Run, now: T
     let shown = run.shown(now);
     if makes_notice(shown) && rules.is_one(db)? {
         db.prepare_cached(
-            "INSERT INTO notice (run, at, shown, attempt) SELECT row, ?2, ?3, ?4 FROM flow_run \
+            "INSERT INTO notice (run, at, shown, attempt, failure) SELECT row, ?2, ?3, ?4, failure FROM flow_run \
              WHERE row = ?1 AND parent IS NULL",
         )?
         .execute(params![row, now.as_micros(), shown.to_string(), run.attempt])?;

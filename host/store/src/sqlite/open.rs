@@ -23,12 +23,13 @@ pub(super) const BUSY: Duration = Duration::from_secs(5);
 const CHECKED_BYTES: u64 = 8 << 20;
 
 /// Moved through in order, each in a transaction of its own. Never changed once released.
-const MIGRATIONS: [(&str, &str); 5] = [
+const MIGRATIONS: [(&str, &str); 6] = [
     ("first", include_str!("../migrations/0001_first.sql")),
     ("trees", include_str!("../migrations/0002_trees.sql")),
     ("server", include_str!("../migrations/0003_server.sql")),
     ("shares", include_str!("../migrations/0004_shares.sql")),
     ("retention", include_str!("../migrations/0005_retention.sql")),
+    ("begun", include_str!("../migrations/0006_begun.sql")),
 ];
 
 /// Why a store could not be opened.

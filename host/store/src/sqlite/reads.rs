@@ -15,14 +15,16 @@ type Done<T> = Result<T, Fault>;
 
 pub(super) fn component(db: &Connection, digest: ContentDigest) -> Done<Option<ComponentRecord>> {
     let found = db
-        .prepare_cached("SELECT digest, bytes, info, uploaded FROM component WHERE digest = ?1")?
+        .prepare_cached("SELECT digest, bytes, info, uploaded, removed FROM component WHERE digest = ?1")?
         .query_one([digest.as_bytes()], |row| Columns::after(0, row).component());
     Ok(found.optional()?)
 }
 
 pub(super) fn components(db: &Connection) -> Done<Vec<ComponentRecord>> {
-    let mut all =
-        db.prepare_cached("SELECT digest, bytes, info, uploaded FROM component ORDER BY uploaded DESC, rowid DESC")?;
+    let mut all = db.prepare_cached(
+        "SELECT digest, bytes, info, uploaded, removed FROM component WHERE removed IS NULL \
+             ORDER BY uploaded DESC, rowid DESC",
+    )?;
     let all = all.query_map([], |row| Columns::after(0, row).component())?;
     Ok(all.collect::<Result<_, _>>()?)
 }

@@ -109,7 +109,7 @@ pub(super) fn garbage(db: &Connection, before: Timestamp) -> Done<Vec<ContentDig
 /// Returns those of which no row speaks, and forgets the others.
 pub(super) fn unnamed(db: &Connection, files: &[ContentDigest]) -> Done<Vec<ContentDigest>> {
     let mut is_named = db.prepare_cached(
-        "SELECT EXISTS (SELECT 1 FROM component WHERE digest = ?1)
+        "SELECT EXISTS (SELECT 1 FROM component WHERE digest = ?1 AND removed IS NULL)
             OR EXISTS (SELECT 1 FROM flow_run WHERE parameters_blob = ?1)
             OR EXISTS (SELECT 1 FROM flow_run WHERE result_blob = ?1)
             OR EXISTS (SELECT 1 FROM task_run WHERE input_blob = ?1)

@@ -28,12 +28,12 @@ pub(super) const RECORD: &str = "state, waiting, due, fence, boot, attempt, roun
     parameters_bytes, forgotten";
 pub(super) const TASK: &str = "number, kind, name, version, input_digest, key, occurrence, label, state, due, \
     flow_attempt, attempts, round, spent, round_began, began, ended, told, done, by_hand, failure, cpu_us, peak_memory, bytes_out, \
-    log_dropped, input, input_blob, input_bytes, result, result_blob, result_bytes";
+    log_dropped, input, input_blob, input_bytes, result, result_blob, result_bytes, unasked";
 
 pub(super) const DEFINITION: &str = "name, body, component, version, updated";
 pub(super) const AUDIT: &str = "seq, at, actor, action, subject, details";
 /// Of `notice n JOIN flow_run r`.
-pub(super) const NOTICE: &str = "n.seq, r.id, n.at, n.shown, n.attempt";
+pub(super) const NOTICE: &str = "n.seq, r.id, n.at, n.shown, n.attempt, n.failure";
 pub(super) const DELIVERY: &str = "seq, rule, run, body, state, due, attempts, answer, created, ended";
 
 /// Reads columns in their order.
@@ -219,6 +219,7 @@ impl<'r> Columns<'r> {
             (2, None) => TaskState::Failed,
             (3, None) => TaskState::Cancelled,
             (4, None) => TaskState::Forgotten,
+            (5, None) => TaskState::Running,
             _ => return Err(self.bad("an unknown state of a task run")),
         };
         let (flow_attempt, attempts, round) = (self.next()?, self.next()?, self.next()?);
@@ -248,6 +249,7 @@ impl<'r> Columns<'r> {
             result,
             failure,
             evidence,
+            unasked: self.next()?,
         })
     }
 
@@ -286,14 +288,14 @@ impl<'r> Columns<'r> {
         Ok(Event { at: self.time()?, kind: self.next()?, details: self.text()? })
     }
 
-    /// Reads `digest, bytes, info, uploaded`.
+    /// Reads `digest, bytes, info, uploaded, removed`.
     pub(super) fn component(&mut self) -> Sql<ComponentRecord> {
         let digest = self.digest()?;
         let digest = self.needed(digest)?;
         let bytes = self.unsigned()?;
         let info = self.json()?;
         let info = self.needed(info)?;
-        Ok(ComponentRecord { digest, bytes, info, uploaded: self.time()? })
+        Ok(ComponentRecord { digest, bytes, info, uploaded: self.time()?, removed: self.time_or_none()? })
     }
 
     /// Reads the columns of [`DEFINITION`], of one of this kind.
@@ -323,7 +325,7 @@ impl<'r> Columns<'r> {
         let (at, word) = (self.time()?, self.next::<String>()?);
         let shown = Shown::ALL.into_iter().find(|it| it.to_string() == word);
         let shown = shown.ok_or_else(|| self.bad("an unknown word for where a run stands"))?;
-        Ok(Notice { seq, run, at, shown, attempt: self.next()? })
+        Ok(Notice { seq, run, at, shown, attempt: self.next()?, failure: self.json()? })
     }
 
     /// Reads the columns of [`DELIVERY`].
@@ -428,6 +430,7 @@ pub(super) fn task_state_columns(state: TaskState) -> (u8, Option<i64>) {
         TaskState::Failed => (2, None),
         TaskState::Cancelled => (3, None),
         TaskState::Forgotten => (4, None),
+        TaskState::Running => (5, None),
     }
 }
 

@@ -101,8 +101,8 @@ fn a_newer_schema_is_refused_and_left_as_it_is() {
     let (dir, store) = new();
     drop(store);
     database(&dir).execute("INSERT INTO migration VALUES (99, 'future', '9.9')", []).unwrap();
-    assert!(matches!(open_error(dir.path()), OpenError::Newer { found: 99, known: 5 }));
-    assert!(matches!(SqliteStore::open_read_only(dir.path()), Err(OpenError::Newer { found: 99, known: 5 })));
+    assert!(matches!(open_error(dir.path()), OpenError::Newer { found: 99, known: 6 }));
+    assert!(matches!(SqliteStore::open_read_only(dir.path()), Err(OpenError::Newer { found: 99, known: 6 })));
     let boot: i64 = database(&dir).query_one("SELECT boot FROM meta", [], |row| row.get(0)).unwrap();
     assert_eq!(boot, 1);
 }

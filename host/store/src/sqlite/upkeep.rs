@@ -250,7 +250,7 @@ fn rows_beside(db: &Connection, checked: &mut Checked) -> rusqlite::Result<()> {
 /// Returns every file that a row speaks of, with its length.
 fn named_files(db: &Connection) -> rusqlite::Result<BTreeSet<(ContentDigest, u64)>> {
     let mut named = db.prepare(
-        "SELECT digest, bytes FROM component UNION SELECT parameters_blob, parameters_bytes FROM flow_run \
+        "SELECT digest, bytes FROM component WHERE removed IS NULL UNION SELECT parameters_blob, parameters_bytes FROM flow_run \
          WHERE parameters_blob IS NOT NULL UNION SELECT result_blob, result_bytes FROM flow_run \
          WHERE result_blob IS NOT NULL UNION SELECT input_blob, input_bytes FROM task_run \
          WHERE input_blob IS NOT NULL UNION SELECT result_blob, result_bytes FROM task_run \

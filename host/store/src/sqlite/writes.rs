@@ -63,13 +63,14 @@ pub(super) struct End {
     pub(super) logs: Vec<LogLine>,
     pub(super) cancel: Vec<FlowRunId>,
     pub(super) waits_for: Vec<FlowRunId>,
+    pub(super) unasked: Vec<u32>,
     pub(super) now: Timestamp,
 }
 
 pub(super) fn put_component(db: &Connection, record: &ComponentRecord) -> Done<()> {
     db.prepare_cached(
         "INSERT INTO component (digest, bytes, name, version, info, uploaded) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
-         ON CONFLICT (digest) DO UPDATE SET uploaded = max(uploaded, excluded.uploaded)",
+         ON CONFLICT (digest) DO UPDATE SET uploaded = max(uploaded, excluded.uploaded), removed = NULL",
     )?
     .execute(params![
         record.digest.as_bytes(),
@@ -237,6 +238,13 @@ pub(super) fn end_attempt(db: &Connection, rules: &Rules, id: FlowRunId, fence: 
         }
     }
     logs(db, row, &commit.logs)?;
+    for number in &commit.unasked {
+        db.prepare_cached("UPDATE task_run SET unasked = ?3 WHERE run = ?1 AND number = ?2")?.execute(params![
+            row,
+            number,
+            before.attempt
+        ])?;
+    }
     for child in &commit.cancel {
         if let Some((row, run)) = load(db, *child)? {
             cancel_tree(db, *child, row, &run, commit.now)?;
@@ -433,7 +441,9 @@ fn needed<T>(found: Option<T>, id: FlowRunId) -> Done<T> {
 }
 
 pub(super) fn has_component(db: &Connection, digest: ContentDigest) -> Done<()> {
-    let there = db.prepare_cached("SELECT 1 FROM component WHERE digest = ?1")?.exists([digest.as_bytes()])?;
+    let there = db
+        .prepare_cached("SELECT 1 FROM component WHERE digest = ?1 AND removed IS NULL")?
+        .exists([digest.as_bytes()])?;
     if there { Ok(()) } else { Err(StoreError::NoComponent(digest).into()) }
 }
 
@@ -568,7 +578,7 @@ fn event(db: &Connection, row: i64, at: Timestamp, (kind, details): Told) -> Don
 
 /// The places of the columns of [`TASK`] in both statements below.
 fn task_values() -> String {
-    (3..=33).map(|n| format!(", ?{n}")).collect()
+    (3..=34).map(|n| format!(", ?{n}")).collect()
 }
 
 /// Writes nothing when there is something already, nor when the fence is another: then `run` would be NULL. It is
@@ -637,6 +647,7 @@ fn write_task(db: &Connection, sql: &str, id: FlowRunId, fence: Fence, task: &Ta
         result.0,
         result.1,
         result.2,
+        task.unasked,
     ])?;
     Ok(written == 1)
 }

@@ -69,4 +69,56 @@ fn above(#[default] asleep: bool) -> Result<()> {
     half(asleep)
 }
 
-retake::component!(name: "family", flows: [family, middle, failing, sleeper, above, half], tasks: [doze, shout]);
+/// Prints, and takes its time.
+#[task(name = "step", tags = ["steps"], log_prints)]
+fn step(number: u32, ms: u64) -> u32 {
+    println!("step {number} begins");
+    std::thread::sleep(Duration::from_millis(ms));
+    number
+}
+
+/// Fails in its first attempt.
+#[task(name = "refuse")]
+fn refuse() -> Result<()> {
+    match context().attempt {
+        1 => Err(Failure::new("not.yet", "the first attempt fails")),
+        _ => Ok(()),
+    }
+}
+
+/// Three calls of one task side by side; or fails while they run.
+#[flow(name = "crowd", log_prints)]
+fn crowd(ms: u64, #[default] fails: bool) -> Result<u32> {
+    let calls = [1, 2, 3].map(|number| step::submit(number, ms));
+    if fails {
+        // Longer than it takes until it is kept that they began.
+        retake::sleep(Duration::from_millis(900));
+        return Err(Failure::new("not.yet", "the body fails while its tasks run"));
+    }
+    let mut sum = 0;
+    for call in calls {
+        sum += call.outcome()?;
+    }
+    Ok(sum)
+}
+
+/// Two results that are kept, and a task that fails.
+#[flow(name = "region")]
+fn region(#[default] day: Option<String>) -> Result<Option<String>> {
+    step(1, 0)?;
+    step(2, 0)?;
+    refuse()?;
+    Ok(day)
+}
+
+/// Waits for a child of which two of three tasks succeed.
+#[flow(name = "regions")]
+fn regions() -> Result<Option<String>> {
+    region(Some("2026-02-28".to_owned()))
+}
+
+retake::component!(
+    name: "family",
+    flows: [family, middle, failing, sleeper, above, half, crowd, region, regions],
+    tasks: [doze, shout, step, refuse],
+);

@@ -11,14 +11,16 @@ use wasip2::sockets::network::{ErrorCode, IpAddressFamily, IpSocketAddress, Ipv4
 use wasip2::sockets::tcp_create_socket::create_tcp_socket;
 use wasip2::sockets::udp_create_socket::create_udp_socket;
 
-/// Tries to connect, to listen, to send and to look up a name. Returns what came of it.
-#[flow(name = "reach-out")]
-fn reach_out(#[default(1)] port: u16) -> Value {
+/// Tries to connect, to listen and to send, or to look up a name. Returns what came of it.
+#[flow(name = "reach-out", retries = 2)]
+fn reach_out(#[default(1)] port: u16, #[default] by_name: bool) -> Value {
+    if by_name {
+        return json!({ "look_up": told(look_up()) });
+    }
     json!({
         "connect": told(connect(port)),
         "listen": told(listen()),
         "send": told(send()),
-        "look_up": told(look_up()),
     })
 }
 

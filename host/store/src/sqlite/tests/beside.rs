@@ -51,8 +51,8 @@ async fn a_rule_whose_removal_is_rolled_back_still_counts() {
     let rules = store.rules.clone();
     let spoilt = store.change(0, move |db| {
         defined::undefine(db, kind::NOTIFICATION, "a")?;
-        let AttemptCommit { end, evidence, logs, cancel, waits_for, now, .. } = end(AttemptEnd::Completed, 1);
-        let end = End { end, result: None, evidence, logs, cancel, waits_for, now };
+        let AttemptCommit { end, evidence, logs, cancel, waits_for, unasked, now, .. } = end(AttemptEnd::Completed, 1);
+        let end = End { end, result: None, evidence, logs, cancel, waits_for, unasked, now };
         writes::end_attempt(db, &rules, id(1), fence(1), &end)?;
         assert!(!rules.may_be_one());
         db.execute("INSERT INTO nowhere VALUES (1)", [])?;
@@ -145,11 +145,11 @@ async fn a_removed_component_is_in_no_backup() {
 #[tokio::test]
 async fn earlier_schemas_are_brought_forward() {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures");
-    for schema in ["schema-1", "schema-2", "schema-3", "schema-4"] {
+    for schema in ["schema-1", "schema-2", "schema-3", "schema-4", "schema-5"] {
         let dir = tempfile::tempdir().unwrap();
         std::fs::copy(fixtures.join(schema).join("retake.db"), dir.path().join("retake.db")).unwrap();
         let store = SqliteStore::open(dir.path()).unwrap();
-        assert_eq!(upkeep::schema_versions(dir.path()).unwrap(), (5, 5));
+        assert_eq!(upkeep::schema_versions(dir.path()).unwrap(), (6, 6));
         let records = store.list(all(), at(0)).await.unwrap();
         assert!(records.len() >= 5, "{schema}");
         for word in Shown::ALL {
