@@ -566,14 +566,18 @@ impl Inner {
         Active { engine: self, id, calls }
     }
 
-    /// Returns the calls of all runs that are worked on here.
+    /// Returns the calls of all runs that are worked on here, the oldest run first: a simulation replays the order.
     fn all_active(&self) -> Vec<Arc<calls::Calls>> {
         let active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
-        let here = active.values().filter_map(|it| match it {
-            Known::Here(calls, _) => calls.upgrade(),
+        let here = active.iter().filter_map(|(id, it)| match it {
+            Known::Here(calls, _) => Some((*id, calls.upgrade()?)),
             Known::Early(_) => None,
         });
-        here.collect()
+        let mut here: Vec<_> = here.collect();
+        // What may be the last to hold one is not dropped while the lock is held.
+        drop(active);
+        here.sort_unstable_by_key(|(id, _)| *id);
+        here.into_iter().map(|(_, calls)| calls).collect()
     }
 
     fn works_on(&self, id: FlowRunId) -> bool {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use retake_core::failure::{Failure, code};
 use retake_core::id::FlowRunId;
-use retake_core::port::{Attempt, FlowHost, Logs, Report, TaskAttempt};
+use retake_core::port::{Attempt, FlowHost, Logs, TaskAttempt};
 use retake_core::replay::CallKind;
 use retake_core::retry::{FailedAttempt, Spent, Verdict};
 use retake_core::run::RunState;
@@ -223,29 +223,6 @@ impl Calls {
         (call.task.attempts, call.task.began, call.past) = (task.attempts, began, previous.cloned());
         call.task.round_began = task.round_began;
         call.attempting = task.identity.kind == CallKind::Task;
-    }
-
-    /// Waits for an attempt of a task; one that takes long is kept meanwhile as one that began.
-    async fn attended(&self, index: u32, attempt: impl Future<Output = Report>) -> Report {
-        let mut attempt = pin!(attempt);
-        loop {
-            let told = self.slow.notified();
-            tokio::select! {
-                biased;
-                report = &mut attempt => return report,
-                () = told => {}
-            }
-            let begun = {
-                let call = &self.table().calls[index as usize];
-                let is_slow = self.engine.outside.clock.now().since(call.task.began) >= super::SLOW;
-                let begun = || (call.task.begun(call.task.began, None).into(), call.past.clone());
-                (call.is_being_attempted() && is_slow).then(begun)
-            };
-            if let Some((task, past)) = begun {
-                let commit = TaskCommit { task, past: past.into_iter().collect(), logs: Vec::new() };
-                return futures_util::future::join(attempt, Box::pin(self.commit(commit))).await.0;
-            }
-        }
     }
 
     /// Waits for a place under the limit of each tag, a slot of the run and one of the host; forever once the host is

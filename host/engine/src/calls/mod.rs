@@ -22,7 +22,7 @@ use retake_core::grant::Grants;
 use retake_core::id::{ContentDigest, Fence, FlowRunId};
 use retake_core::limits;
 use retake_core::port::{BoxFuture, CallRequest, FlowHost, Logs};
-use retake_core::replay::{Again, Answer, Asked, CallKind, Identity, Occurrences, answer};
+use retake_core::replay::{Again, Answer, Asked, CallKind, Occurrences, answer};
 use retake_core::retry::{FailedAttempt, RetryPolicy, Spent, Verdict};
 use retake_core::task::{Evidence, Kept, LogLine, Overrides, TaskRun, TaskState};
 use retake_core::time::Timestamp;
@@ -31,18 +31,14 @@ use retake_store::{RunRecord, TaskCommit};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::{AbortHandle, JoinSet};
 
+mod begun;
 mod make;
 mod table;
 
-use table::{Call, Given, On, Size, Status, Table};
+use table::{Call, Given, On, Size, Status, Table, sleep_record};
 
 use crate::catalog::Component;
-use crate::tags::FullTag;
 use crate::{Inner, Progress};
-
-/// A task attempt that takes longer than this is kept as one that began, for whoever looks meanwhile. A commit is small
-/// beside it.
-pub(crate) const SLOW: Duration = Duration::from_millis(200);
 
 /// A sleep shorter than this is not kept: a new attempt sleeps it again.
 const KEPT_SLEEP: Duration = Duration::from_secs(1);
@@ -283,63 +279,6 @@ impl Calls {
         let open = table.calls.iter().filter(|it| !matches!(it.status, Status::Done(..)));
         let children = open.filter(|it| it.task.identity.kind == CallKind::Flow);
         children.map(|it| it.task.identity.child_of(self.record.asked.id)).collect()
-    }
-
-    /// Returns a call that waits because the limit of a tag is reached: what people call it, and the tag.
-    pub(crate) fn waits_for_tag(&self) -> Option<(String, FullTag)> {
-        let table = self.table();
-        let waiting = table.calls.iter().filter(|it| it.awaits_tags && !it.is_closed());
-        waiting.take(limits::TASKS_IN_FLIGHT).find_map(|call| {
-            let tags = &self.component.info.task(&call.task.identity.name)?.tags;
-            Some((table.title(&call.task), self.engine.tags.full(tags)?))
-        })
-    }
-
-    /// Has it kept of each task attempt that it began, if that is a while ago.
-    pub(crate) fn note_slow(&self, now: Timestamp) {
-        let is_slow = |it: &Call| it.is_being_attempted() && now.since(it.task.began) >= SLOW;
-        if self.table().calls.iter().any(is_slow) {
-            self.slow.notify_waiters();
-        }
-    }
-
-    /// Takes what is to be kept of the task attempts that stop with the attempt of the flow, after [`Calls::abort`].
-    /// `failure` says why they stop. Whoever still makes one does nothing more.
-    pub(crate) fn take_stopped(&self, failure: &Failure) -> Vec<TaskCommit> {
-        let now = self.engine.outside.clock.now();
-        let mut table = self.table();
-        let begun = table.calls.iter_mut().filter(|it| it.is_being_attempted());
-        let stopped = begun.map(|call| {
-            call.status = Status::Committing;
-            let task = call.task.begun(now, Some(failure.clone()));
-            TaskCommit { task: task.into(), past: call.past.take().into_iter().collect(), logs: Vec::new() }
-        });
-        stopped.collect()
-    }
-
-    /// Keeps what [`Calls::take_stopped`] returned.
-    pub(crate) async fn keep_stopped(&self, stopped: Vec<TaskCommit>) {
-        let (store, id) = (&self.engine.outside.store, self.record.asked.id);
-        let each = stopped.iter().map(|it| {
-            let commit = || store.commit_task(id, self.fence, it.clone());
-            self.engine.until_answered(id, "keeping what was stopped", commit)
-        });
-        for answer in futures_util::future::join_all(each).await {
-            if let Err(error) = answer {
-                tracing::debug!(run = %id, %error, "what was stopped came too late");
-            }
-        }
-    }
-
-    /// Returns the calls whose results are kept and that the body did not ask for in this attempt.
-    pub(crate) fn unasked(&self) -> Vec<u32> {
-        let table = self.table();
-        let asked: HashSet<u32> = table.calls.iter().map(|it| it.task.number).collect();
-        let kept = table.known.values().filter(|it| it.state == TaskState::Completed && it.result.is_some());
-        let of_calls = kept.filter(|it| it.identity.kind != CallKind::Sleep);
-        let mut unasked: Vec<u32> = of_calls.map(|it| it.number).filter(|it| !asked.contains(it)).collect();
-        unasked.sort_unstable();
-        unasked
     }
 
     /// Returns the children that the body has asked for.
@@ -844,30 +783,5 @@ impl FlowHost for Calls {
 
     fn tick(&self) {
         self.start_pending();
-    }
-}
-
-fn sleep_record(identity: Identity, number: u32, attempt: u32, began: Timestamp, ended: Timestamp) -> TaskRun {
-    let millis = ended.since(began).as_millis();
-    TaskRun {
-        number,
-        identity,
-        label: None,
-        input: Kept::Inline(Json::of(&serde_json::json!({ "milliseconds": millis as u64 }))),
-        state: TaskState::Completed,
-        flow_attempt: attempt,
-        attempts: 1,
-        round: 1,
-        spent: Spent::default(),
-        round_began: began,
-        began,
-        ended,
-        told: None,
-        by_hand: false,
-        done: 0,
-        result: Some(Kept::Inline(Json::null())),
-        failure: None,
-        evidence: Evidence::default(),
-        unasked: 0,
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use retake_core::failure::{Failure, code};
 use retake_core::limits;
 use retake_core::replay::{CallKind, Identity, Occurrences};
-use retake_core::retry::RetryPolicy;
-use retake_core::task::{Evidence, Kept, LogLine, PastAttempt, TaskRun};
+use retake_core::retry::{RetryPolicy, Spent};
+use retake_core::task::{Evidence, Kept, LogLine, PastAttempt, TaskRun, TaskState};
 use retake_core::time::Timestamp;
 use retake_core::value::Json;
 use tokio::task::AbortHandle;
@@ -211,6 +211,38 @@ impl Table {
     /// Finds the record of a call, and takes its place into account.
     pub(super) fn place_known(&mut self) {
         self.position += 1;
+    }
+}
+
+/// What is kept of a sleep that is over.
+pub(super) fn sleep_record(
+    identity: Identity,
+    number: u32,
+    attempt: u32,
+    began: Timestamp,
+    ended: Timestamp,
+) -> TaskRun {
+    let millis = ended.since(began).as_millis();
+    TaskRun {
+        number,
+        identity,
+        label: None,
+        input: Kept::Inline(Json::of(&serde_json::json!({ "milliseconds": millis as u64 }))),
+        state: TaskState::Completed,
+        flow_attempt: attempt,
+        attempts: 1,
+        round: 1,
+        spent: Spent::default(),
+        round_began: began,
+        began,
+        ended,
+        told: None,
+        by_hand: false,
+        done: 0,
+        result: Some(Kept::Inline(Json::null())),
+        failure: None,
+        evidence: Evidence::default(),
+        unasked: 0,
     }
 }
 

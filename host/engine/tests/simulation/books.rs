@@ -205,7 +205,9 @@ impl Books {
         let task = tasks.iter().find(|it| it.number == call);
         let is_kept = task.is_some_and(|it| it.state == TaskState::Completed && it.result.is_some());
         ensure!(!is_kept, "{name} call {call} runs again, and its result is kept");
-        let attempts = task.map_or(0, |it| it.attempts);
+        // One that had begun when its host was lost is made again, under its number.
+        let goes_on = |it: &TaskRun| it.state == TaskState::Running && it.flow_attempt == record.run.attempt;
+        let attempts = task.map_or(0, |it| it.attempts - u32::from(goes_on(it)));
         ensure!(attempts + 1 == attempt, "{name} call {call}: attempt {attempt}, and {attempts} are kept");
         // A round of a task belongs to an attempt of its flow; whoever died may have begun one more each time.
         let began = self.began.entry((run, call, record.run.attempt)).or_default();
