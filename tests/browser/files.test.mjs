@@ -10,7 +10,7 @@ import { gunzipSync } from "node:zlib";
 import { start, UI } from "./server.mjs";
 
 /** What a browser gets that loads everything, each answer gzipped. */
-const BUDGET = 60_000;
+const BUDGET = 62_000;
 
 const files = ["index.html", "style.css", "favicon.svg", ...["app", "vendor"].flatMap((dir) => fs.readdirSync(path.join(UI, dir)).map((it) => `${dir}/${it}`))].filter((it) => /\.(html|css|svg|js)$/.test(it));
 const text = (name) => fs.readFileSync(path.join(UI, name), "utf8");

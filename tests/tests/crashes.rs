@@ -110,7 +110,7 @@ fn a_second_start_compiles_nothing() {
     // A file is written under another name and put in its place: what is compiled again is another file.
     let files = || {
         let all = std::fs::read_dir(&compiled).unwrap().map(|it| it.unwrap());
-        let mut all: Vec<_> = all.map(|it| (it.file_name(), it.metadata().unwrap().modified().unwrap())).collect();
+        let mut all: Vec<_> = all.map(|it| (it.file_name(), it.metadata().unwrap().created().unwrap())).collect();
         all.sort();
         all
     };

@@ -123,7 +123,15 @@ async fn restore(args: &Args, dir: &Path, from: &Path, dry_run: bool) -> anyhow:
     let kept = SqliteStore::open_read_only(from).map_err(of_backup)?;
     let secrets = kept.definitions(kind::SECRET).await?.len();
     drop(kept);
+    let dir = &std::path::absolute(dir)?;
     let key = key_file(args, dir);
+    let same = || fs::read(&key).ok().zip(fs::read(from.join(KEY)).ok()).is_none_or(|(a, b)| a == b);
+    if key.exists() && !same() {
+        let message = format!("`{}` is another key than that of the backup", key.display());
+        return Err(Trouble::new(Exit::Conflict, message)
+            .hint("move it away, or name the key with `--key-file`")
+            .into());
+    }
     let has_key = key.exists() || from.join(KEY).exists();
     let view = json!({ "restored": !dry_run, "runs": checked.runs, "files": checked.files, "secrets": secrets, "key": has_key });
     let what = format!("{} runs, {} files and {secrets} secrets", checked.runs, checked.files);
@@ -131,10 +139,11 @@ async fn restore(args: &Args, dir: &Path, from: &Path, dry_run: bool) -> anyhow:
         // The directory may be there, with a key that was brought already: the copy is made beside it, and moved.
         let made = dir.with_extension(format!("restoring-{}", std::process::id()));
         upkeep::backup(from, &made).map_err(of_backup)?;
-        move_into(&made, dir)?;
         if !key.exists() && from.join(KEY).exists() {
-            copy_key(&from.join(KEY), &key)?;
+            let to = if args.key_file.is_some() { key.clone() } else { made.join(KEY) };
+            copy_key(&from.join(KEY), &to)?;
         }
+        move_into(&made, dir)?;
         server::new_token(args).await?;
     }
     out::one(

@@ -76,7 +76,11 @@ pub(crate) async fn ps(args: &Args, typed: &Ps) -> anyhow::Result<Exit> {
             out::list(args.output, &views, |it| it.id.to_string(), || ps_table(&views));
         }
         if more && !args.quiet && args.output == Format::Table {
-            anstream::eprintln!("more runs match, older ones\n  hint: `-n {}` shows more", (most * 10).min(10_000));
+            let hint = match most {
+                10_000 => "`--since`, `--flow` and others choose fewer".to_owned(),
+                _ => format!("`-n {}` shows more", (most * 10).min(10_000)),
+            };
+            anstream::eprintln!("more runs match, older ones\n  hint: {hint}");
         }
         if !typed.watch {
             return Ok(Exit::Ok);
@@ -290,6 +294,9 @@ pub(crate) async fn logs(args: &Args, typed: &Logs) -> anyhow::Result<Exit> {
     };
     let (mut document, mut any, mut after) = (Vec::new(), false, 0);
     let mut titles = HashMap::new();
+    if let (Source::Server(client, id), true, false) = (&source, typed.follow, typed.tree) {
+        return follow_logs(client, *id, format, &source, wanted).await;
+    }
     loop {
         // Asked before the lines are read: whoever ends a run writes its last lines with its end.
         let ended = !typed.follow || source.has_ended().await?;
@@ -299,7 +306,10 @@ pub(crate) async fn logs(args: &Args, typed: &Logs) -> anyhow::Result<Exit> {
                 break;
             }
             after = last;
-            if format == Format::Table && lines.iter().any(|it| it.call > 0 && !titles.contains_key(&it.call)) {
+            if format == Format::Table
+                && !typed.tree
+                && lines.iter().any(|it| it.call > 0 && !titles.contains_key(&it.call))
+            {
                 titles = source.titles().await?;
             }
             for line in lines.into_iter().filter(&wanted) {
@@ -322,6 +332,34 @@ pub(crate) async fn logs(args: &Args, typed: &Logs) -> anyhow::Result<Exit> {
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(300)) => {}
             () = crate::follow::interrupted() => return Ok(Exit::Interrupted),
+        }
+    }
+}
+
+/// Prints lines as a server keeps them, until the run has ended.
+async fn follow_logs(
+    client: &Client,
+    id: FlowRunId,
+    format: Format,
+    source: &Source<'_>,
+    wanted: impl Fn(&LineView) -> bool,
+) -> anyhow::Result<Exit> {
+    /// How often the calls are asked for by which lines are told apart.
+    const TITLES: Duration = Duration::from_secs(5);
+    let (mut titles, mut asked) = (HashMap::new(), None::<tokio::time::Instant>);
+    let mut lines = client.follow_logs(&id.to_string()).await?;
+    loop {
+        let line = tokio::select! {
+            line = lines.next() => line?,
+            () = crate::follow::interrupted() => return Ok(Exit::Interrupted),
+        };
+        let Some(line) = line else { return Ok(Exit::Ok) };
+        let unknown = line.call > 0 && !titles.contains_key(&line.call);
+        if format == Format::Table && unknown && asked.is_none_or(|it| it.elapsed() >= TITLES) {
+            (titles, asked) = (source.titles().await?, Some(tokio::time::Instant::now()));
+        }
+        if wanted(&line) {
+            print_line(format, &line, &titles);
         }
     }
 }

@@ -70,7 +70,7 @@ impl AttemptLimits {
     /// Returns the failure of an attempt that took longer than it may.
     pub fn timed_out(&self) -> Failure {
         let limit = self.timeout.unwrap_or_default();
-        Failure::new(code::TIMEOUT, format!("took longer than {limit:?}; raise it with `timeout` in the metadata"))
+        Failure::new(code::TIMEOUT, format!("took longer than {limit:?}, which its declaration may raise"))
     }
 }
 

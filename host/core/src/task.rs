@@ -148,6 +148,11 @@ impl TaskRun {
         })
     }
 
+    /// Whether the record says of its last attempt that it began, and no more.
+    pub fn only_began(&self) -> bool {
+        self.state == TaskState::Running && self.failure.is_none()
+    }
+
     /// Returns the record of an attempt that began: one that was stopped at `ended`, or that goes on where that is when
     /// it began.
     pub fn begun(&self, ended: Timestamp, failure: Option<Failure>) -> Self {

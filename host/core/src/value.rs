@@ -153,14 +153,22 @@ impl Json {
     /// Returns a few words by which people tell this value from another, at most `most` characters long: `page=3` for an
     /// object, as it is written for anything else.
     pub fn summary(&self, most: usize) -> String {
-        let members = serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(&self.0).unwrap_or_default();
-        let member = |name: &String, text: &str| {
-            format!("{name}={}", text.strip_prefix('"').and_then(|it| it.strip_suffix('"')).unwrap_or(text))
-        };
-        let text = match members.is_empty() {
-            true => self.0.to_string(),
-            false => members.iter().map(|(name, value)| member(name, value.get())).collect::<Vec<_>>().join(" "),
-        };
+        // A character has four bytes at most: what is beyond these need not be looked at.
+        let enough = |text: &str| text.chars().take(most + 1).collect::<String>();
+        let mut text = String::new();
+        let members = serde_json::from_str::<BTreeMap<String, &RawValue>>(&self.0).unwrap_or_default();
+        for (name, value) in &members {
+            if text.len() > 4 * most {
+                break;
+            }
+            let value = value.get();
+            let value = value.strip_prefix('"').and_then(|it| it.strip_suffix('"')).unwrap_or(value);
+            let gap = if text.is_empty() { "" } else { " " };
+            text += &format!("{gap}{}={}", enough(name), enough(value));
+        }
+        if members.is_empty() {
+            text = enough(&self.0);
+        }
         match text.char_indices().nth(most) {
             Some((end, _)) => format!("{}…", &text[..end]),
             None => text,

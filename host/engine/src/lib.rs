@@ -554,9 +554,7 @@ impl Inner {
     /// Makes a run that is worked on known, until the answer is dropped.
     fn register_active<'a>(&'a self, id: FlowRunId, fence: Fence, calls: &'a Arc<calls::Calls>) -> Active<'a> {
         let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
-        if active.is_empty() {
-            self.became_active.notify_one();
-        }
+        self.became_active.notify_one();
         let before = active.insert(id, Known::Here(Arc::downgrade(calls), None));
         if let Some(Known::Early((claim, interrupt)) | Known::Here(_, Some((claim, interrupt)))) = before
             && claim == fence

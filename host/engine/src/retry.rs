@@ -122,19 +122,25 @@ impl Engine {
 
     /// Says what a retry would do, or why it would be refused. Changes nothing.
     pub async fn plan_retry(&self, id: FlowRunId, ask: &RetryAsk) -> Result<Plan, AskError> {
-        Ok(self.prepare_retry(id, ask).await?.0)
+        Ok(self.prepare_retry(id, ask, limits::PLANNED_CALLS).await?.0)
     }
 
     /// Begins a new round of a run that has ended.
     pub async fn retry(&self, id: FlowRunId, ask: RetryAsk) -> Result<Run, AskError> {
-        let (_, request, depth) = self.prepare_retry(id, &ask).await?;
+        let (_, request, depth) = self.prepare_retry(id, &ask, 0).await?;
         let run = self.0.outside.store.retry(id, request).await?;
         self.0.wake(depth);
         self.0.changed_by_somebody(id);
         Ok(run)
     }
 
-    async fn prepare_retry(&self, id: FlowRunId, ask: &RetryAsk) -> Result<(Plan, RetryRequest, u32), AskError> {
+    /// `below`: how many calls of children the plan is to tell of.
+    async fn prepare_retry(
+        &self,
+        id: FlowRunId,
+        ask: &RetryAsk,
+        mut below: usize,
+    ) -> Result<(Plan, RetryRequest, u32), AskError> {
         let store = &self.0.outside.store;
         let record = store.run(id).await?;
         let now = self.0.outside.clock.now();
@@ -149,7 +155,7 @@ impl Engine {
         // A child keeps by itself that it is to be forgotten, until it is.
         forget.children.extend(forget.calls.iter().filter_map(|it| known.called.get(it)).map(|it| it.asked.id));
         let code = Code { component: &component, is_new: ask.component.is_some() };
-        let calls = self.planned(&record, &known, &forget, code, &mut limits::PLANNED_CALLS.clone()).await?;
+        let calls = self.planned(&record, &known, &forget, code, &mut below).await?;
         let Forgotten { calls: forget, children: forget_children } = forget;
         let tasks = known.tasks;
         let plan = Plan {
@@ -275,7 +281,10 @@ impl Engine {
                 return Ok(Vec::new());
             }
             let known = self.calls_of(child).await?;
-            *room = room.saturating_sub(known.tasks.len() + known.unanswered.len());
+            let Some(left) = room.checked_sub(known.tasks.len() + known.unanswered.len()) else {
+                return Ok(Vec::new());
+            };
+            *room = left;
             let forget = if all { known.all() } else { Forgotten::default() };
             self.planned(child, &known, &forget, code, room).await
         })

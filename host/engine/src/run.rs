@@ -8,10 +8,11 @@ use futures_util::FutureExt;
 use retake_core::failure::{Failure, code};
 use retake_core::id::{Fence, FlowRunId};
 use retake_core::inject::What;
+use retake_core::limits;
 use retake_core::port::{Attempt, BoxFuture, Report};
 use retake_core::retry::RetryPolicy;
 use retake_core::run::{AttemptEnd, RunState};
-use retake_core::task::{Evidence, Kept, LogLine};
+use retake_core::task::{Evidence, Kept, LogLine, TaskState};
 use retake_core::time::Timestamp;
 use retake_core::value::Json;
 use retake_store::{AttemptCommit, RunRecord, StoreError};
@@ -64,7 +65,12 @@ fn fail(engine: &Inner, held: Held, failure: Failure, policy: RetryPolicy) -> Bo
     Box::pin(async move {
         let open = children(engine, held.id).await;
         let open = open.iter().filter(|it| !it.run.state.answers()).map(|it| it.asked.id).collect();
-        finish(engine, held, AttemptEnd::Failed { failure, policy }, Last { open, ..Last::default() }).await;
+        // It asked for nothing.
+        let known = engine.outside.store.task_runs(held.id).await.unwrap_or_default();
+        let kept = known.iter().filter(|it| it.state == TaskState::Completed && it.result.is_some());
+        let mut unasked: Vec<u32> = kept.map(|it| it.number).collect();
+        unasked.truncate(limits::UNASKED);
+        finish(engine, held, AttemptEnd::Failed { failure, policy }, Last { open, unasked, ..Last::default() }).await;
     })
 }
 

@@ -88,7 +88,10 @@ impl Cache {
         file.write_all(&code)?;
         drop(file);
         fs::rename(temporary, path)?;
-        self.shrink(MOST_BYTES)
+        if let Err(error) = self.shrink(MOST_BYTES) {
+            tracing::warn!(%error, "compiled code could not be tidied away");
+        }
+        Ok(())
     }
 
     /// Removes what was compiled of a component.
@@ -104,9 +107,14 @@ impl Cache {
     /// mapped stays readable until it is not any more; what is needed again is compiled again.
     fn shrink(&self, most: u64) -> io::Result<()> {
         let mut files = Vec::new();
-        for entry in fs::read_dir(&self.dir)?.flatten().filter(|it| it.file_name() != "key") {
-            let about = entry.metadata()?;
-            files.push((about.modified()?, about.len(), entry.path()));
+        for entry in fs::read_dir(&self.dir)?.flatten() {
+            let path = entry.path();
+            // One that somebody writes at this moment is not theirs to lose.
+            let is_ours = entry.file_name() != "key" && path.extension().is_none_or(|it| it != "tmp");
+            // What is gone meanwhile is not in the way.
+            if let (true, Ok(about)) = (is_ours, entry.metadata()) {
+                files.push((about.modified()?, about.len(), path));
+            }
         }
         files.sort_unstable();
         let mut bytes: u64 = files.iter().map(|(_, bytes, _)| bytes).sum();
@@ -116,8 +124,10 @@ impl Cache {
             if bytes <= most {
                 break;
             }
-            fs::remove_file(&path)?;
-            bytes -= length;
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => bytes -= length,
+            }
         }
         Ok(())
     }

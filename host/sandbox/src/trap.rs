@@ -39,8 +39,7 @@ pub(crate) fn failure(error: &wasmtime::Error, limits: &AttemptLimits, state: &S
             Stop::Cpu => Failure::new(
                 code::CPU,
                 format!(
-                    "used more than {:?} of processor time; raise it with `cpu` (Python `cpu_seconds`, Go `CPU`, C \
-                     `cpu_ms`), {} s at most",
+                    "used more than {:?} of processor time, which its declaration may raise to {} s",
                     limits.cpu_time,
                     retake_core::limits::CPU_MAX.as_secs()
                 ),
@@ -54,7 +53,7 @@ pub(crate) fn failure(error: &wasmtime::Error, limits: &AttemptLimits, state: &S
         Failure::new(code::MEMORY, format!("wanted {} MiB, limit {limit} MiB", mib(wanted as u64)))
     } else if error.chain().any(|it| it.to_string().starts_with("too much data is being copied")) {
         Failure::new(code::OUTPUT, "handed over more than 4 MiB in one call; a result has at most 1 MiB")
-    } else if error.chain().any(|it| it.to_string().contains("utf-8")) {
+    } else if error.root_cause().to_string().contains("utf-8") {
         Failure::new(code::RESULT, "handed over text that is not UTF-8")
     } else {
         unless_for_a_socket(Failure::new(code::TRAP, words(error, last_words)), state.wanted_socket)
@@ -71,8 +70,10 @@ const REFUSED: [&str; 6] =
 
 /// Returns why an attempt failed, which is the network where it was refused a socket.
 pub(crate) fn unless_for_a_socket(failure: Failure, wanted_socket: bool) -> Failure {
-    let said = failure.message.to_ascii_lowercase();
-    match wanted_socket && REFUSED.iter().any(|it| said.contains(it)) {
+    let (code, said) = (failure.code.to_ascii_lowercase(), failure.message.to_ascii_lowercase());
+    let is_of_a_system_call = code == code::TRAP
+        || ["io", "oserror", "permissionerror", "connection", "urlerror", "net."].iter().any(|it| code.contains(it));
+    match wanted_socket && is_of_a_system_call && REFUSED.iter().any(|it| said.contains(it)) {
         true => Failure { details: failure.details, ..Failure::no_network(None) },
         false => failure,
     }

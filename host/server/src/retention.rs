@@ -18,7 +18,7 @@ const LOOK: Duration = Duration::from_secs(600);
 /// A deployment whose retention was just set has so long to be set otherwise.
 const SECOND_THOUGHTS: Duration = Duration::from_secs(3600);
 /// Files that nothing speaks of are removed after so long: a backup that is being made may still speak of them.
-const UNUSED: Duration = Duration::from_secs(3600);
+const UNUSED: Duration = Duration::from_secs(24 * 3600);
 /// How many of the newest components of each name stay, whatever needs them.
 pub(crate) const COMPONENTS: usize = 5;
 /// A component that was just uploaded has so long to be deployed.

@@ -73,6 +73,7 @@ async fn begin(host: &Host, definition: &Definition, mut schedule: Schedule, now
             }
         }
     }
+    let mut to_tell = None;
     for slot in slots {
         let Some(deployment) = &deployment else { break };
         match start(host, name, &schedule, deployment, slot).await {
@@ -84,7 +85,7 @@ async fn begin(host: &Host, definition: &Definition, mut schedule: Schedule, now
                 told_of(host, name, &failed).await;
                 // Whoever was told of it once need not be told again each time.
                 if schedule.failed.as_ref().is_none_or(|it| it.error != failed.error) {
-                    notify::slot_failed(host, name, deployment, &failed).await?;
+                    to_tell = Some(failed.clone());
                 }
                 schedule.failed = Some(failed);
             }
@@ -96,7 +97,11 @@ async fn begin(host: &Host, definition: &Definition, mut schedule: Schedule, now
     match host.store.define(schedules::definition(name, &schedule, now), Some(definition.version)).await {
         // Somebody changed it meanwhile: the next look finds it as it is now.
         Err(StoreError::Changed { .. }) => Ok(()),
-        other => other.map(drop),
+        Err(error) => Err(error),
+        Ok(_) => match (to_tell, deployment) {
+            (Some(failed), Some(deployment)) => notify::slot_failed(host, name, &deployment, &failed).await,
+            _ => Ok(()),
+        },
     }
 }
 

@@ -664,7 +664,7 @@ fn ended(record: &RunRecord, task: &TaskRun, now: Timestamp) -> Timestamp {
     match task.state {
         TaskState::Running if task.failure.is_some() => task.ended,
         TaskState::Running if goes_on(record, task) => now.max(task.began),
-        TaskState::Running => record.ended.unwrap_or(task.ended).max(task.began),
+        // How long it ran died with its host.
         _ => task.ended,
     }
 }
@@ -691,7 +691,9 @@ pub fn state(record: &RunRecord, task: &TaskRun) -> &'static str {
 /// Whether the run's last attempt was fed a kept result.
 pub fn is_fed_back(record: &RunRecord, task: &TaskRun) -> bool {
     let attempt = record.run.attempt;
-    task.flow_attempt < attempt && task.result.is_some() && task.unasked != attempt
+    // What the attempt before did not ask for, this one may never come to either.
+    let not_asked = task.unasked == attempt || record.run.state.is_active() && task.unasked + 1 == attempt;
+    task.flow_attempt < attempt && task.result.is_some() && !not_asked
 }
 
 impl AttemptView {

@@ -82,6 +82,12 @@ fn holds(RunRecord { asked, failure, .. }: &RunRecord, text: &str) -> bool {
     places.into_iter().flatten().any(|it| it.to_ascii_lowercase().contains(&text.to_ascii_lowercase()))
 }
 
+/// Whether a run goes on, or may be retried by itself.
+fn needs_its_code(RunRecord { asked, run, .. }: &RunRecord) -> bool {
+    let may_be_retried = !matches!(run.state, RunState::Completed | RunState::Cancelled);
+    may_be_retried && (asked.depth == 0 || !run.state.answers())
+}
+
 impl Everything {
     /// Returns a run and all that is below it.
     fn tree(&self, top: FlowRunId) -> Vec<FlowRunId> {
@@ -161,7 +167,7 @@ impl Store for MemStore {
     async fn remove_component(&self, digest: ContentDigest, now: Timestamp) -> Result<(), StoreError> {
         let mut kept = self.kept();
         let pinned = kept.runs.iter().filter(|it| it.record.asked.component == digest);
-        let needs = |it: &&MemRun| !matches!(it.record.run.state, RunState::Completed | RunState::Cancelled);
+        let needs = |it: &&MemRun| needs_its_code(&it.record);
         let (pinned, runs) = (pinned.clone().count(), pinned.filter(needs).count());
         let definitions = kept.definitions.values().filter(|it| it.component == Some(digest));
         let definitions: Vec<_> = definitions.map(|it| (it.kind.to_owned(), it.name.clone())).collect();
@@ -181,10 +187,7 @@ impl Store for MemStore {
 
     async fn needs_component(&self, digest: ContentDigest) -> Result<bool, StoreError> {
         let kept = self.kept();
-        let needs = |it: &MemRun| {
-            it.record.asked.component == digest
-                && !matches!(it.record.run.state, RunState::Completed | RunState::Cancelled)
-        };
+        let needs = |it: &MemRun| it.record.asked.component == digest && needs_its_code(&it.record);
         Ok(kept.runs.iter().any(needs) || kept.definitions.values().any(|it| it.component == Some(digest)))
     }
 
@@ -278,6 +281,14 @@ impl Store for MemStore {
         if held == Some(fence) && same {
             return Ok(());
         }
+        if task.only_began() {
+            // It tells nothing new to whoever knows how it ended, or that it was stopped.
+            match there {
+                _ if held != Some(fence) => return Err(Refused::StaleFence.into()),
+                Some(there) if there.attempts >= task.attempts && !there.only_began() => return Ok(()),
+                _ => {}
+            }
+        }
         if held != Some(fence) || has_result {
             kept.event(index, task.ended, events::late_task(fence, held, &task));
             return Err(Refused::StaleFence.into());
@@ -348,9 +359,7 @@ impl Store for MemStore {
         let index = kept.index(run)?;
         let before = kept.runs[index].record.clone();
         let after = before.run.retry(request.now, request.expected_attempt, request.completed_too)?;
-        if let Some(component) = request.component {
-            kept.has_component(component)?;
-        }
+        kept.has_component(request.component.unwrap_or(before.asked.component))?;
         let parameters = request.parameters.clone().map(|it| kept.keep(Kept::Inline(it)));
         let told = events::manual_retry(&before, after.round, &request, parameters.as_ref());
         kept.event(index, request.now, told);

@@ -620,7 +620,7 @@ pub(crate) struct Logs {
     #[arg(short, long)]
     pub(crate) follow: bool,
     /// Also the lines of its children, and of theirs, in the order in which they were written
-    #[arg(long, conflicts_with = "follow")]
+    #[arg(long)]
     pub(crate) tree: bool,
     /// Only lines of this task
     #[arg(long, value_name = "NAME")]

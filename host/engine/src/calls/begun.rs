@@ -22,6 +22,12 @@ const SLOW: Duration = Duration::from_millis(200);
 impl Calls {
     /// Waits for an attempt of a task; one that takes long is kept meanwhile as one that began.
     pub(super) async fn attended(&self, index: u32, attempt: impl Future<Output = Report>) -> Report {
+        let attempt = async {
+            let report = attempt.await;
+            // Whoever stops the run from now on stops no attempt of it.
+            self.table().calls[index as usize].attempting = false;
+            report
+        };
         let mut attempt = pin!(attempt);
         loop {
             let told = self.slow.notified();
@@ -49,7 +55,8 @@ impl Calls {
         let waiting = table.calls.iter().filter(|it| it.awaits_tags && !it.is_closed());
         waiting.take(limits::TASKS_IN_FLIGHT).find_map(|call| {
             let tags = &self.component.info.task(&call.task.identity.name)?.tags;
-            Some((table.title(&call.task), self.engine.tags.full(tags)?))
+            let tag = self.engine.tags.full(tags)?;
+            Some((table.title(&call.task), tag))
         })
     }
 
@@ -97,6 +104,10 @@ impl Calls {
         let of_calls = kept.filter(|it| it.identity.kind != CallKind::Sleep);
         let mut unasked: Vec<u32> = of_calls.map(|it| it.number).filter(|it| !asked.contains(it)).collect();
         unasked.sort_unstable();
+        // Each is a change of a row, in one transaction: of more it is not said.
+        if unasked.len() > limits::UNASKED {
+            unasked.clear();
+        }
         unasked
     }
 }

@@ -122,7 +122,6 @@ impl Calls {
                 Some(what) => self.attended(index, crate::run::injected(what, &attempt)).await,
                 None => self.attended(index, self.engine.outside.runner.run_task(&attempt, logs)).await,
             };
-            self.table().calls[index as usize].attempting = false;
             drop(slots);
             let ended = self.engine.outside.clock.now();
             (task.began, task.ended, task.evidence) = (began, ended, report.evidence);

@@ -474,6 +474,7 @@ pub(super) async fn logs(
     let limit = page_limit(query.limit, LINES_MAX, LINES_MAX)?;
     let after = page_place(query.after.as_ref())?.unwrap_or(0);
     if query.tree {
+        let _place = host.doing.whole().await;
         let runs = lines::tree(host.store.as_ref(), id, host.now()).await?;
         let all = lines::of_all(host.store.as_ref(), &runs, after, limit).await?;
         let next = Some(all.last().map_or(after, |(row, ..)| *row).to_string());

@@ -155,12 +155,14 @@ pub(super) async fn put(
         return Err(ApiError::invalid("`parameters` is no JSON object", "`{\"name\": value}`"));
     }
     // What its runs would be refused for is told whoever makes it, and not the one who looks for a run at night.
-    let asked = crate::scheduler::request(ask.parameters.as_ref(), &deployment);
-    host.engine.check(&asked).await.map_err(|error| {
-        let hint =
-            format!("give them here (`-p NAME=VALUE`), or to the deployment: `retake inspect {}`", deployment.flow);
-        ApiError::from(error).hinted(hint)
-    })?;
+    if !ask.paused {
+        let asked = crate::scheduler::request(ask.parameters.as_ref(), &deployment);
+        host.engine.check(&asked).await.map_err(|error| {
+            let hint =
+                format!("give them here (`-p NAME=VALUE`), or to the deployment: `retake inspect {}`", deployment.flow);
+            ApiError::from(error).hinted(hint)
+        })?;
+    }
     loop {
         let before = store.definition(kind::SCHEDULE, &name).await?;
         let schedule = changed(before.as_ref().map(kept::<Schedule>).transpose()?, ask.clone(), now)?;

@@ -63,6 +63,7 @@ function Sent({ run, task, what }) {
 /** @param {{ name: string, run: Run, task: Task, component?: Component, active: string | false, close: () => void, set: (run: Run) => void, retry: (preset: { from?: string, rerun?: string[] }) => void }} props */
 export function Call({ name, run, task, component, active, close, set, retry }) {
   const [setting, setSetting] = useState(false);
+  const at = useCell(now);
   const isTask = task.kind === "task";
   const limits = isTask ? component?.tasks.find((it) => it.name === task.task)?.limits : undefined;
   const attempts = /** @type {Attempt[]} */ ([...task.earlier_attempts, { ...task, attempt: task.attempts }]);
@@ -81,6 +82,7 @@ export function Call({ name, run, task, component, active, close, set, retry }) 
     <${Facts} of=${[
       ["Call", `${number}, a ${task.kind}`], ["Name", task.label && html`<code>${task.task}</code>`], ["Child run", task.child && html`<a href=${path("runs", task.child)}>open it</a>`],
       ["Attempts", String(task.attempts)], ["Last worked on in", `attempt ${task.flow_attempt} of the flow`], ["Tried again", task.state === "AwaitingRetry" && html`<${Time} at=${task.due} />`],
+      ["Takes so far", task.state === "Running" && took(Math.max(0, at - Date.parse(task.began)))],
     ]} />
     ${task.failure && html`<div class="failure"><${Why} failure=${task.failure} /></div>`}
     ${isTask && html`<${Meters} evidence=${task.evidence} took=${task.took_ms} limits=${limits} />`}

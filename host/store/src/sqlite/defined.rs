@@ -1,5 +1,7 @@
 //! What people define beside runs, what refers to a component, and who did what.
 
+use std::time::Duration;
+
 use retake_core::id::ContentDigest;
 use retake_core::time::Timestamp;
 use rusqlite::types::Value;
@@ -31,15 +33,21 @@ pub(super) fn remove_component(db: &Connection, digest: ContentDigest, now: Time
     db.prepare_cached(
         "INSERT INTO garbage (digest, since) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET since = excluded.since",
     )?
-    .execute(params![digest.as_bytes(), now.as_micros()])?;
+    .execute(params![digest.as_bytes(), now.ago(SOONER).as_micros()])?;
     Ok(())
 }
 
+/// How much sooner than other files that of a component goes: it is large, and can be uploaded again.
+const SOONER: Duration = Duration::from_secs(23 * 3600);
+
 /// Returns the refusal to remove a component that something needs: a definition, or a run that has not Completed and was
-/// not cancelled, since it may be retried.
+/// not cancelled, since it may be retried. A child that has ended is retried with its parent, and with the parent's code.
 pub(super) fn in_use(db: &Connection, digest: ContentDigest) -> Done<Option<StoreError>> {
     let runs: i64 = db
-        .prepare_cached("SELECT count(*) FROM flow_run WHERE component = ?1 AND state NOT IN (4, 8)")?
+        .prepare_cached(
+            "SELECT count(*) FROM flow_run WHERE component = ?1 AND state NOT IN (4, 8) \
+             AND (depth = 0 OR state IN (0, 1, 2, 9))",
+        )?
         .query_one([digest.as_bytes()], |row| row.get(0))?;
     let definitions = db
         .prepare_cached("SELECT kind, name FROM definition WHERE component = ?1 ORDER BY kind, name")?

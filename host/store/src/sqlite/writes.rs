@@ -169,10 +169,14 @@ pub(super) fn commit_task(db: &Connection, id: FlowRunId, fence: Fence, commit: 
             .prepare_cached(&sql)?
             .query_one(params![row, task.number], |row| Columns::after(0, row).task())
             .optional()?;
+        // That one began tells nothing new to whoever knows how it ended, or that it was stopped.
+        let only_began = task.only_began();
         let refused = match there {
+            _ if held != Some(fence) && only_began => return Err(Refused::StaleFence.into()),
             _ if held != Some(fence) => true,
             // Said before, and the answer did not arrive.
             Some(there) if is_same(&there, task) => return Ok(()),
+            Some(there) if only_began && there.attempts >= task.attempts && !there.only_began() => return Ok(()),
             Some(there) => there.state == TaskState::Completed && there.result.is_some(),
             None => false,
         };
@@ -315,9 +319,8 @@ fn cancel_below(db: &Connection, id: FlowRunId, now: Timestamp) -> Done<()> {
 pub(super) fn retry(db: &Connection, id: FlowRunId, request: &RetryRequest, parameters: Option<&Kept>) -> Done<Run> {
     let (row, before) = needed(record(db, id)?, id)?;
     let after = before.run.retry(request.now, request.expected_attempt, request.completed_too)?;
-    if let Some(component) = request.component {
-        has_component(db, component)?;
-    }
+    // Also its own: it may have been removed since.
+    has_component(db, request.component.unwrap_or(before.asked.component))?;
     write_run(db, row, &after)?;
     removal::loosen(db, row, request.now)?;
     let asked = &before.asked;
