@@ -61,7 +61,9 @@ test("a whole number keeps its digits through the editor of a deployment", async
   await page.getByText(digits).first().waitFor();
   await press("Change…");
   await page.getByLabel("Runs at once").fill("7");
-  await press("Set it");
+  await press("Preview");
+  await page.getByText("What would change").waitFor();
+  await press("Change it");
   await page.locator(".said").first().waitFor();
   const after = await fetch(`${server.base}/api/v1/deployments/crowd/dev`, { headers: { authorization: `Bearer ${server.token}` } });
   const text = await after.text();

@@ -259,7 +259,7 @@ fn tokens_may_do_what_their_role_says() {
                     "admin"
                 }
                 ("get", _) => "viewer",
-                ("delete", "/api/v1/flow-runs/{run}") => "deployer",
+                ("delete", "/api/v1/flow-runs/{run}") | ("post", "/api/v1/flow-runs/bulk-remove") => "deployer",
                 (_, it) if it.starts_with("/api/v1/flow-runs") => "operator",
                 _ => "deployer",
             };

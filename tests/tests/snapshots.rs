@@ -188,6 +188,7 @@ fn deployments(it: &mut Snapshots) {
     it.ask("DELETE", "/api/v1/components/{digest}", &[&spare], Value::Null);
     it.ask("DELETE", "/api/v1/components/{digest}?gone", &[&spare], Value::Null);
     it.ask("GET", "/api/v1/components", &[], Value::Null);
+    it.ask("POST", "/api/v1/components/prune", &[], json!({ "keep": 5, "dry_run": true }));
     it.ask("GET", "/api/v1/flows", &[], Value::Null);
     it.ask("PUT", "/api/v1/secrets/{name}", &["shop-token"], json!({ "value": "abcdefgh" }));
     it.ask("PUT", "/api/v1/variables/{name}", &["batch-size"], json!({ "value": 500 }));
@@ -229,6 +230,7 @@ fn runs(it: &mut Snapshots, retake: &Retake) -> String {
     it.ask("POST", "/api/v1/flow-runs/{run}/pause", &[later], Value::Null);
     it.ask("POST", "/api/v1/flow-runs/{run}/run-now", &[later], Value::Null);
     it.ask("POST", "/api/v1/flow-runs/bulk-cancel", &[], json!({ "filter": { "state": "paused" }, "dry_run": true }));
+    it.ask("POST", "/api/v1/flow-runs/bulk-remove", &[], json!({ "filter": { "state": "failed" }, "dry_run": true }));
     it.ask("POST", "/api/v1/flow-runs/{run}/cancel", &[later], Value::Null);
     it.ask("GET", "/api/v1/flow-runs?state=failed", &[], Value::Null);
     it.ask("GET", "/api/v1/flow-runs?limit=1", &[], Value::Null);

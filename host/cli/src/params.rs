@@ -100,10 +100,34 @@ fn by_schema(text: &str, wanted: &Value, root: &Value) -> Box<RawValue> {
     let has = |word: &str| types.iter().any(|it| it == word);
     let raw = |text: String| RawValue::from_string(text);
     let as_text = || raw(Value::from(text).to_string()).expect("a text is JSON");
+    let mut members = Vec::new();
+    collect_members(wanted, root, &mut members, 0);
     match text {
+        // Of what may be chosen that is meant which is written so: a text before a number.
+        _ if members.iter().any(|it| it.as_str() == Some(text)) => as_text(),
+        _ if members.iter().any(|it| !it.is_string() && it.to_string() == text) => {
+            raw(text.to_owned()).unwrap_or_else(|_| as_text())
+        }
         "null" if has("null") => raw("null".to_owned()).unwrap_or_else(|_| as_text()),
         _ if types.is_empty() || has("string") => as_text(),
         _ => raw(text.to_owned()).unwrap_or_else(|_| as_text()),
+    }
+}
+
+/// Collects the values that may be chosen.
+fn collect_members(schema: &Value, root: &Value, members: &mut Vec<Value>, depth: usize) {
+    if depth > 8 {
+        return;
+    }
+    members.extend(schema["enum"].as_array().into_iter().flatten().cloned());
+    members.extend(schema.get("const").cloned());
+    if let Some(target) = schema["$ref"].as_str().and_then(|it| it.strip_prefix('#')).and_then(|it| root.pointer(it)) {
+        collect_members(target, root, members, depth + 1);
+    }
+    for key in ["anyOf", "oneOf", "allOf"] {
+        for part in schema[key].as_array().into_iter().flatten() {
+            collect_members(part, root, members, depth + 1);
+        }
     }
 }
 
@@ -173,6 +197,15 @@ mod tests {
         assert_eq!(value("null", json!({"enum": ["a", null]})), Value::Null);
         let schema = json!({"properties": {"day": day}});
         assert_eq!(one("day:=\"null\"", &schema).unwrap().1.get(), "\"null\"");
+    }
+
+    #[test]
+    fn what_may_be_chosen_is_taken_as_it_is() {
+        use serde_json::json;
+        assert_eq!(value("2", json!({"enum": [1, 2]})), json!(2));
+        assert_eq!(value("3", json!({"enum": ["a", "b", 3]})), json!(3));
+        assert_eq!(value("3", json!({"enum": ["3", 3]})), json!("3"), "a text before a number");
+        assert_eq!(value("true", json!({"anyOf": [{"const": true}, {"type": "string"}]})), json!(true));
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub const HIDDEN_BYTES: usize = 8;
 pub const NAME_BYTES: usize = 128;
 /// Most calls of which it is kept that an attempt did not ask for them: with more it is kept of none.
 pub const UNASKED: usize = 1000;
+/// Most digits of a whole number: one that is larger is none that a double could stand for.
+pub const DIGITS: usize = 308;
 /// Most characters of an input by which people tell calls of one task apart.
 pub const SUMMARY: usize = 40;
 /// Most calls of children that a plan tells of, beside those of the run itself: beyond them a child is told of without

@@ -31,6 +31,9 @@ pub enum BadJson {
     /// It is not JSON.
     #[error("not JSON")]
     Malformed(#[source] serde_json::Error),
+    /// A number in it is larger than any that a reader could take.
+    #[error("a number in it is too large: {} digits is the most, or about 1.8e308", limits::DIGITS)]
+    TooLarge,
 }
 
 impl Json {
@@ -43,7 +46,12 @@ impl Json {
         if depth(&text) > limits::VALUE_DEPTH {
             return Err(BadJson::TooDeep);
         }
-        serde_json::from_str::<Checked>(&text).map_err(BadJson::Malformed)?;
+        serde_json::from_str::<Checked>(&text).map_err(|error| {
+            match error.to_string().contains("number out of range") {
+                true => BadJson::TooLarge,
+                false => BadJson::Malformed(error),
+            }
+        })?;
         Ok(Self(text))
     }
 
@@ -396,9 +404,10 @@ mod tests {
 
     #[test]
     fn text_that_a_later_reader_would_choke_on_is_refused() {
-        for text in [r#""\ud800""#, r#"{"\ud800":1}"#, "1e999", "", "{", "[1,]", "nul", "1 2"] {
+        for text in [r#""\ud800""#, r#"{"\ud800":1}"#, "", "{", "[1,]", "nul", "1 2"] {
             assert!(matches!(Json::parse(text, 100), Err(BadJson::Malformed(_))), "{text}");
         }
+        assert!(matches!(Json::parse("[1e999]", 100), Err(BadJson::TooLarge)));
     }
 
     #[test]

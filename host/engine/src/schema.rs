@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use jsonschema::error::ValidationErrorKind;
 use jsonschema::{Keyword, PatternOptions, ValidationError, ValidationOptions, Validator};
 use retake_core::retry::BadField;
 use retake_core::value::Json;
@@ -103,11 +104,28 @@ impl Schema {
         };
         let errors = self.validator.iter_errors(&value).take(MISFITS);
         errors
-            .map(|error| Misfit {
-                pointer: error.instance_path().to_string(),
-                problem: retake_core::failure::cut(problem(&error), limits::TEXT_BYTES),
+            .map(|error| {
+                // Of what may be null, or something, it is the something that was meant.
+                let meant = but_null(&error);
+                let (pointer, problem) = match meant {
+                    Some(meant) => (meant.instance_path().to_string(), problem(meant)),
+                    None => (error.instance_path().to_string(), problem(&error)),
+                };
+                Misfit { pointer, problem: retake_core::failure::cut(problem, limits::TEXT_BYTES) }
             })
             .collect()
+    }
+}
+
+/// Returns why a value is not the one thing that it may be beside null.
+fn but_null<'a>(error: &'a ValidationError<'_>) -> Option<&'a ValidationError<'static>> {
+    let ValidationErrorKind::AnyOf { context } = error.kind() else { return None };
+    let is_null = |it: &&Vec<ValidationError<'static>>| matches!(it.as_slice(), [only] if only.to_string().ends_with("is not of type \"null\""));
+    let [one, other] = context.as_slice() else { return None };
+    match (is_null(&one), is_null(&other)) {
+        (true, false) => other.first(),
+        (false, true) => one.first(),
+        _ => None,
     }
 }
 
@@ -204,6 +222,9 @@ mod tests {
             assert!(fits(format, yes), "`{yes}` is a {format}");
             assert_eq!(fits(format, no), format == "nobody-knows", "`{no}` is no {format}");
         }
+        let day = serde_json::json!({ "anyOf": [{ "type": "string", "format": "date" }, { "type": "null" }] });
+        let found = compiled(&day).unwrap().misfits(&Json::of(&"28.02.2026"));
+        assert_eq!(found[0].problem, r#""28.02.2026" is not a "date""#);
         let bytes = compiled(&serde_json::json!({ "type": "string", "contentEncoding": "base64" })).unwrap();
         assert!(bytes.misfits(&Json::of(&"AAA=")).is_empty());
         assert!(bytes.misfits(&Json::of(&"%%%")).first().unwrap().problem.contains("base64"));

@@ -191,6 +191,7 @@ fn result(text: String) -> Result<Json, Failure> {
         let message = match &error {
             BadJson::TooLong { got, max } => format!("returned {got} bytes, a result has at most {max}"),
             BadJson::TooDeep => format!("returned {error}"),
+            BadJson::TooLarge => return Failure::new(code::RESULT, format!("its result: {error}")),
             BadJson::Malformed(cause) => {
                 return Failure::new(code::RESULT, format!("returned what is not JSON: {cause}"));
             }

@@ -117,6 +117,9 @@ pub fn waits_words(waits: &Waits) -> String {
 /// When something goes on, as an instant and as a wait.
 pub fn due_words(due: Timestamp, now: Timestamp) -> String {
     let wait = due.since(now);
+    if due <= now {
+        return instant(due);
+    }
     // Rounded up: what is said to begin in 4 min 59.9 s begins in 5 min.
     let wait = Duration::from_secs(wait.as_secs() + u64::from(wait.subsec_millis() > 0));
     format!("{} (in {})", instant(due), took(wait))

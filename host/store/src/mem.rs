@@ -78,7 +78,8 @@ fn failed_with(record: &RunRecord, code: &str) -> bool {
 fn holds(RunRecord { asked, failure, .. }: &RunRecord, text: &str) -> bool {
     let name = asked.id.friendly_name();
     let message = failure.as_ref().map(|it| it.message.as_str());
-    let places = [Some(name.as_str()), Some(&asked.flow), asked.deployment.as_deref(), message];
+    let code = failure.as_ref().map(|it| it.code.as_str());
+    let places = [Some(name.as_str()), Some(&asked.flow), asked.deployment.as_deref(), message, code];
     places.into_iter().flatten().any(|it| it.to_ascii_lowercase().contains(&text.to_ascii_lowercase()))
 }
 

@@ -578,7 +578,7 @@ pub(crate) struct Ps {
     /// Only runs of deployments with this tag
     #[arg(long, value_name = "TAG")]
     pub(crate) tag: Option<String>,
-    /// Only runs whose name, flow, deployment or failure holds this text
+    /// Only runs whose name, flow, deployment, or the message or code of whose failure holds this text
     #[arg(long, value_name = "TEXT")]
     pub(crate) text: Option<String>,
     /// Only runs of this flow

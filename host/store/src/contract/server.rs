@@ -403,7 +403,8 @@ pub async fn runs_are_listed_by_failure_and_text(home: impl Home) {
     assert_eq!(listed(text(&id(3).friendly_name().to_uppercase())).await, [id(3)]);
     assert_eq!(listed(text("")).await.len(), 5);
     assert_eq!(listed(text("%")).await, [id(2)], "it stands for itself");
-    for none in ["flow_1", "down is", "503", "\\", "' OR 1 --"] {
+    assert_eq!(listed(text("http.50")).await, [id(1)], "also the code of a failure");
+    for none in ["flow_1", "down is", "999", "\\", "' OR 1 --"] {
         assert_eq!(listed(text(none)).await, [], "{none:?}");
     }
     store.retry(id(1), retry(20)).await.unwrap();

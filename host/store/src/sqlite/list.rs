@@ -258,7 +258,8 @@ impl Question {
         }
         if let Some(text) = &filter.text {
             let text = self.value(text.to_ascii_lowercase());
-            let places = ["name", "flow", "deployment", "json_extract(failure, '$.message')"];
+            let message = "json_extract(failure, '$.message')";
+            let places = ["name", "flow", "deployment", message, CODE];
             let holds = places.map(|it| format!("instr(lower({it}), {text})"));
             self.conditions.push(format!("({})", holds.join(" OR ")));
         }

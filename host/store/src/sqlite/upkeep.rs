@@ -249,13 +249,17 @@ fn rows_beside(db: &Connection, checked: &mut Checked) -> rusqlite::Result<()> {
 
 /// Returns every file that a row speaks of, with its length.
 fn named_files(db: &Connection) -> rusqlite::Result<BTreeSet<(ContentDigest, u64)>> {
-    let mut named = db.prepare(
-        "SELECT digest, bytes FROM component WHERE removed IS NULL UNION SELECT parameters_blob, parameters_bytes FROM flow_run \
+    // A copy is taken of what an older program left as it is, and that one removed no file of a component whose row
+    // it kept.
+    let is_known = "SELECT EXISTS (SELECT 1 FROM pragma_table_info('component') WHERE name = 'removed')";
+    let kept = if db.query_row(is_known, [], |row| row.get(0))? { "removed IS NULL" } else { "TRUE" };
+    let mut named = db.prepare(&format!(
+        "SELECT digest, bytes FROM component WHERE {kept} UNION SELECT parameters_blob, parameters_bytes FROM flow_run \
          WHERE parameters_blob IS NOT NULL UNION SELECT result_blob, result_bytes FROM flow_run \
          WHERE result_blob IS NOT NULL UNION SELECT input_blob, input_bytes FROM task_run \
          WHERE input_blob IS NOT NULL UNION SELECT result_blob, result_bytes FROM task_run \
          WHERE result_blob IS NOT NULL",
-    )?;
+    ))?;
     let named = named
         .query_map([], |row| Ok((ContentDigest::from_bytes(row.get(0)?), row.get::<_, i64>(1)?.cast_unsigned())))?;
     named.collect()
