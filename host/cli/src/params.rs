@@ -105,7 +105,7 @@ fn by_schema(text: &str, wanted: &Value, root: &Value) -> Box<RawValue> {
     match text {
         // Of what may be chosen that is meant which is written so: a text before a number.
         _ if members.iter().any(|it| it.as_str() == Some(text)) => as_text(),
-        _ if members.iter().any(|it| !it.is_string() && it.to_string() == text) => {
+        _ if serde_json::from_str(text).is_ok_and(|said: Value| !said.is_string() && members.contains(&said)) => {
             raw(text.to_owned()).unwrap_or_else(|_| as_text())
         }
         "null" if has("null") => raw("null".to_owned()).unwrap_or_else(|_| as_text()),
