@@ -9,7 +9,7 @@ use retake_core::id::{ContentDigest, FlowRunId};
 use retake_core::limits;
 use retake_core::replay::CallKind;
 use retake_core::run::RunState;
-use retake_core::task::{Overrides, TaskState};
+use retake_core::task::Overrides;
 use retake_core::time::Timestamp;
 use retake_engine::{AskError, Scope, StartRequest};
 use retake_store::{RunRecord, Store};
@@ -244,7 +244,7 @@ pub(crate) fn explain(error: AskError) -> anyhow::Error {
 async fn kept_results(store: &dyn Store, id: FlowRunId) -> anyhow::Result<usize> {
     let tasks = store.task_runs(id).await?;
     let kept = tasks.iter().filter(|it| it.identity.kind != CallKind::Sleep);
-    Ok(kept.filter(|it| it.state == TaskState::Completed && it.result.is_some()).count())
+    Ok(kept.filter(|it| it.is_kept()).count())
 }
 
 /// A run that is not followed any more.

@@ -1,5 +1,6 @@
 //! A task run: one call of a flow run, its attempts and its kept result.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -125,6 +126,11 @@ pub struct TaskRun {
 }
 
 impl TaskRun {
+    /// Whether its result is kept, and fed back to a later attempt that asks for the same.
+    pub fn is_kept(&self) -> bool {
+        self.state == TaskState::Completed && self.result.is_some()
+    }
+
     /// What people call it: its label, or its name, with its input where there are `several` of that name.
     pub fn title(&self, several: bool) -> String {
         let name = &self.identity.name;
@@ -158,6 +164,24 @@ impl TaskRun {
     pub fn begun(&self, ended: Timestamp, failure: Option<Failure>) -> Self {
         let (state, result, evidence) = (TaskState::Running, None, Evidence::default());
         Self { state, result, evidence, ended, failure, ..self.clone() }
+    }
+}
+
+/// How many calls of a run have each name: where several have one, people tell them apart by their inputs.
+#[derive(Debug)]
+pub struct Names<'a>(HashMap<&'a str, u32>);
+
+impl<'a> Names<'a> {
+    /// Counts the names of these calls.
+    pub fn of(calls: impl IntoIterator<Item = &'a TaskRun>) -> Self {
+        let mut count = HashMap::new();
+        calls.into_iter().for_each(|it| *count.entry(&*it.identity.name).or_default() += 1);
+        Self(count)
+    }
+
+    /// What people call one of them.
+    pub fn title(&self, call: &TaskRun) -> String {
+        call.title(self.0.get(&*call.identity.name).is_some_and(|it| *it > 1))
     }
 }
 

@@ -8,7 +8,7 @@ use retake_core::limits;
 use retake_core::port::BoxFuture;
 use retake_core::replay::{Again, Answer, Asked, CallKind, answer};
 use retake_core::run::{Run, RunState};
-use retake_core::task::{Kept, Overrides, TaskRun, TaskState};
+use retake_core::task::{Kept, Names, Overrides, TaskRun, TaskState};
 use retake_core::value::Json;
 use retake_store::{RetryRequest, RunRecord, StoreError};
 
@@ -216,8 +216,7 @@ impl Engine {
     ) -> Result<Vec<PlannedCall>, StoreError> {
         let store = &self.0.outside.store;
         let mut calls = Vec::with_capacity(known.tasks.len());
-        let mut named: HashMap<&str, u32> = HashMap::new();
-        known.tasks.iter().for_each(|it| *named.entry(&it.identity.name).or_default() += 1);
+        let names = Names::of(&known.tasks);
         for task in known.tasks.iter().filter(|it| it.identity.kind != CallKind::Sleep) {
             let is_forgotten = forget.calls.contains(&task.number);
             let input = match &task.input {
@@ -236,7 +235,7 @@ impl Engine {
                 }
             }
             let (name, label) = (task.identity.name.to_string(), task.label.clone());
-            let title = task.title(named.get(name.as_str()).is_some_and(|it| *it > 1));
+            let title = names.title(task);
             let (number, kind, keyed, by_hand) = (task.number, task.identity.kind, is_keyed(task), task.by_hand);
             let children = self.below(child, &fate, code, room).await?;
             let child = child.map(|it| it.asked.id);

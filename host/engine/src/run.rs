@@ -1,5 +1,6 @@
 //! One attempt at a flow run, from its claim to what became of it.
 
+use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,16 +9,15 @@ use futures_util::FutureExt;
 use retake_core::failure::{Failure, code};
 use retake_core::id::{Fence, FlowRunId};
 use retake_core::inject::What;
-use retake_core::limits;
 use retake_core::port::{Attempt, BoxFuture, Report};
 use retake_core::retry::RetryPolicy;
 use retake_core::run::{AttemptEnd, RunState};
-use retake_core::task::{Evidence, Kept, LogLine, TaskState};
+use retake_core::task::{Evidence, Kept, LogLine};
 use retake_core::time::Timestamp;
 use retake_core::value::Json;
 use retake_store::{AttemptCommit, RunRecord, StoreError};
 
-use crate::calls::{Calls, Interrupt, Known};
+use crate::calls::{self, Calls, Interrupt, Known};
 use crate::worker::Stop;
 use crate::{Inner, Progress};
 
@@ -67,9 +67,7 @@ fn fail(engine: &Inner, held: Held, failure: Failure, policy: RetryPolicy) -> Bo
         let open = open.iter().filter(|it| !it.run.state.answers()).map(|it| it.asked.id).collect();
         // It asked for nothing.
         let known = engine.outside.store.task_runs(held.id).await.unwrap_or_default();
-        let kept = known.iter().filter(|it| it.state == TaskState::Completed && it.result.is_some());
-        let mut unasked: Vec<u32> = kept.map(|it| it.number).collect();
-        unasked.truncate(limits::UNASKED);
+        let unasked = calls::unasked(&known, &HashSet::new());
         finish(engine, held, AttemptEnd::Failed { failure, policy }, Last { open, unasked, ..Last::default() }).await;
     })
 }

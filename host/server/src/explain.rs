@@ -1,13 +1,11 @@
 //! Where a run stands, why, and what can be done, in sentences.
 
-use std::collections::HashMap;
-
 use retake_core::failure::RetryAdvice;
 use retake_core::id::FlowRunId;
 use retake_core::replay::CallKind;
 use retake_core::retry::{Action, RetryPolicy, Rule, WhenExhausted, is_final_by_default};
 use retake_core::run::{RunState, Shown, Waiting};
-use retake_core::task::{TaskRun, TaskState};
+use retake_core::task::{Names, TaskRun, TaskState};
 use retake_core::time::Timestamp;
 use retake_engine::Waits;
 use retake_store::{Limited, RunFilter, RunRecord, Store, StoreError};
@@ -203,14 +201,13 @@ impl Told {
 
     fn calls(&mut self, record: &RunRecord, tasks: &[TaskRun]) {
         let calls: Vec<&TaskRun> = tasks.iter().filter(|it| it.identity.kind != CallKind::Sleep).collect();
-        let kept = calls.iter().filter(|it| it.state == TaskState::Completed && it.result.is_some()).count();
+        let kept = calls.iter().filter(|it| it.is_kept()).count();
         if kept > 0 {
             let were = if kept == 1 { "1 result is".to_owned() } else { format!("{kept} results are") };
             self.say(format!("{were} kept, and fed back to every later attempt that asks for the same."));
         }
-        let mut named: HashMap<&str, u32> = HashMap::new();
-        calls.iter().for_each(|it| *named.entry(&it.identity.name).or_default() += 1);
-        let name = |it: &TaskRun| one_line(&it.title(named.get(&*it.identity.name).is_some_and(|it| *it > 1)));
+        let names = Names::of(calls.iter().copied());
+        let name = |it: &TaskRun| one_line(&names.title(it));
         for call in &calls {
             let (number, name) = (call.number, name(call));
             match call.state {

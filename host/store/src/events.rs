@@ -75,7 +75,7 @@ pub(crate) fn set_result(task: &TaskRun, result: &Kept) -> Told {
 
 /// What a set result changes, unless there is one.
 pub(crate) fn with_result(task: &TaskRun, result: Kept, done: u32, now: Timestamp) -> Result<TaskRun, Refused> {
-    if task.state == TaskState::Completed && task.result.is_some() {
+    if task.is_kept() {
         return Err(Refused::HasResult);
     }
     // Setting it took no time; when the attempts were made is told by themselves.

@@ -278,7 +278,7 @@ impl Store for MemStore {
             (it.state, it.flow_attempt, it.attempts, it.ended, &it.result)
                 == (task.state, task.flow_attempt, task.attempts, task.ended, &task.result)
         });
-        let has_result = there.is_some_and(|it| it.state == TaskState::Completed && it.result.is_some());
+        let has_result = there.is_some_and(|it| it.is_kept());
         if held == Some(fence) && same {
             return Ok(());
         }

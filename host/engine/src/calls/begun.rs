@@ -8,7 +8,7 @@ use retake_core::failure::Failure;
 use retake_core::limits;
 use retake_core::port::Report;
 use retake_core::replay::CallKind;
-use retake_core::task::TaskState;
+use retake_core::task::TaskRun;
 use retake_core::time::Timestamp;
 use retake_store::TaskCommit;
 
@@ -100,14 +100,18 @@ impl Calls {
     pub(crate) fn unasked(&self) -> Vec<u32> {
         let table = self.table();
         let asked: HashSet<u32> = table.calls.iter().map(|it| it.task.number).collect();
-        let kept = table.known.values().filter(|it| it.state == TaskState::Completed && it.result.is_some());
-        let of_calls = kept.filter(|it| it.identity.kind != CallKind::Sleep);
-        let mut unasked: Vec<u32> = of_calls.map(|it| it.number).filter(|it| !asked.contains(it)).collect();
-        unasked.sort_unstable();
-        // Each is a change of a row, in one transaction: of more it is not said.
-        if unasked.len() > limits::UNASKED {
-            unasked.clear();
-        }
-        unasked
+        unasked(table.known.values(), &asked)
     }
+}
+
+/// Returns those of a run's calls whose results are kept and for which an attempt did not ask.
+pub(crate) fn unasked<'a>(known: impl IntoIterator<Item = &'a TaskRun>, asked: &HashSet<u32>) -> Vec<u32> {
+    let kept = known.into_iter().filter(|it| it.is_kept() && it.identity.kind != CallKind::Sleep);
+    let mut unasked: Vec<u32> = kept.map(|it| it.number).filter(|it| !asked.contains(it)).collect();
+    unasked.sort_unstable();
+    // Each is a change of a row, in one transaction: of more it is not said.
+    if unasked.len() > limits::UNASKED {
+        unasked.clear();
+    }
+    unasked
 }

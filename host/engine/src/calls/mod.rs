@@ -35,6 +35,7 @@ mod begun;
 mod make;
 mod table;
 
+pub(crate) use begun::unasked;
 use table::{Call, Given, On, Size, Status, Table, sleep_record};
 
 use crate::catalog::Component;

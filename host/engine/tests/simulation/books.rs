@@ -203,7 +203,7 @@ impl Books {
         }
         let tasks = now(kept.task_runs(run)).unwrap();
         let task = tasks.iter().find(|it| it.number == call);
-        let is_kept = task.is_some_and(|it| it.state == TaskState::Completed && it.result.is_some());
+        let is_kept = task.is_some_and(|it| it.is_kept());
         ensure!(!is_kept, "{name} call {call} runs again, and its result is kept");
         // One that had begun when its host was lost is made again, under its number.
         let goes_on = |it: &TaskRun| it.state == TaskState::Running && it.flow_attempt == record.run.attempt;
@@ -373,7 +373,7 @@ fn balance(
     ensure!(!was.state.is_terminal() || retried || was == is, "it had ended, {:?}, and is {:?}", was.state, is.state);
 
     // A recorded result is never run again, changed or lost.
-    for task in before.tasks.iter().filter(|it| it.state == TaskState::Completed && it.result.is_some()) {
+    for task in before.tasks.iter().filter(|it| it.is_kept()) {
         let forgotten = matches!(op, Op::Retried { forget, .. } if forget.contains(&task.number));
         let now = after.tasks.iter().find(|it| it.number == task.number);
         let same = now.is_some_and(|it| it.state == task.state && it.result == task.result);

@@ -9,7 +9,7 @@ use retake_core::failure::{Failure, code};
 use retake_core::id::{ContentDigest, Fence, FlowRunId};
 use retake_core::replay::Asked;
 use retake_core::run::{AttemptEnd, Command, Refused, Run, RunState, Waiting};
-use retake_core::task::{Evidence, Kept, LogLine, PastAttempt, TaskRun, TaskState};
+use retake_core::task::{Evidence, Kept, LogLine, PastAttempt, TaskRun};
 use retake_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -177,7 +177,7 @@ pub(super) fn commit_task(db: &Connection, id: FlowRunId, fence: Fence, commit: 
             // Said before, and the answer did not arrive.
             Some(there) if is_same(&there, task) => return Ok(()),
             Some(there) if only_began && there.attempts >= task.attempts && !there.only_began() => return Ok(()),
-            Some(there) => there.state == TaskState::Completed && there.result.is_some(),
+            Some(there) => there.is_kept(),
             None => false,
         };
         if refused {
