@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use jsonschema::error::ValidationErrorKind;
-use jsonschema::{Keyword, PatternOptions, ValidationError, ValidationOptions, Validator};
+use jsonschema::error::{TypeKind, ValidationErrorKind};
+use jsonschema::{JsonType, Keyword, PatternOptions, ValidationError, ValidationOptions, Validator};
 use retake_core::retry::BadField;
 use retake_core::value::Json;
 use retake_core::{format, limits};
@@ -120,9 +120,12 @@ impl Schema {
 /// Returns why a value is not the one thing that it may be beside null.
 fn but_null<'a>(error: &'a ValidationError<'_>) -> Option<&'a ValidationError<'static>> {
     let ValidationErrorKind::AnyOf { context } = error.kind() else { return None };
-    let is_null = |it: &&Vec<ValidationError<'static>>| matches!(it.as_slice(), [only] if only.to_string().ends_with("is not of type \"null\""));
+    let wants_null = |it: &ValidationError<'_>| {
+        matches!(it.kind(), ValidationErrorKind::Type { kind: TypeKind::Single(JsonType::Null) })
+    };
+    let is_null = |it: &Vec<ValidationError<'static>>| matches!(it.as_slice(), [only] if wants_null(only));
     let [one, other] = context.as_slice() else { return None };
-    match (is_null(&one), is_null(&other)) {
+    match (is_null(one), is_null(other)) {
         (true, false) => other.first(),
         (false, true) => one.first(),
         _ => None,
