@@ -95,13 +95,18 @@ fn one(typed: &str, schema: &Value) -> Result<(String, Box<RawValue>), Trouble> 
 /// Takes a text as the type that the schema wants; what does not fit is left to the schema to refuse. `null` is null
 /// where that is allowed: the text of that name is typed as JSON then, `-p 'name:="null"'`.
 fn by_schema(text: &str, wanted: &Value, root: &Value) -> Box<RawValue> {
-    let mut types = Vec::new();
-    collect_types(wanted, root, &mut types, 0);
+    let (mut types, mut members) = (Vec::new(), Vec::new());
+    each_part(wanted, root, 0, &mut |part| {
+        match &part["type"] {
+            Value::Array(several) => types.extend(several.iter().cloned()),
+            one => types.extend(one.as_str().map(Value::from)),
+        }
+        members.extend(part["enum"].as_array().into_iter().flatten().cloned());
+        members.extend(part.get("const").cloned());
+    });
     let has = |word: &str| types.iter().any(|it| it == word);
     let raw = |text: String| RawValue::from_string(text);
     let as_text = || raw(Value::from(text).to_string()).expect("a text is JSON");
-    let mut members = Vec::new();
-    collect_members(wanted, root, &mut members, 0);
     match text {
         // Of what may be chosen that is meant which is written so: a text before a number.
         _ if members.iter().any(|it| it.as_str() == Some(text)) => as_text(),
@@ -109,52 +114,25 @@ fn by_schema(text: &str, wanted: &Value, root: &Value) -> Box<RawValue> {
             raw(text.to_owned()).unwrap_or_else(|_| as_text())
         }
         "null" if has("null") => raw("null".to_owned()).unwrap_or_else(|_| as_text()),
-        _ if types.is_empty() || has("string") => as_text(),
+        _ if has("string") || members.iter().any(Value::is_string) => as_text(),
+        _ if types.is_empty() && !members.contains(&Value::Null) => as_text(),
         _ => raw(text.to_owned()).unwrap_or_else(|_| as_text()),
     }
 }
 
-/// Collects the values that may be chosen.
-fn collect_members(schema: &Value, root: &Value, members: &mut Vec<Value>, depth: usize) {
-    if depth > 8 {
-        return;
-    }
-    members.extend(schema["enum"].as_array().into_iter().flatten().cloned());
-    members.extend(schema.get("const").cloned());
-    if let Some(target) = schema["$ref"].as_str().and_then(|it| it.strip_prefix('#')).and_then(|it| root.pointer(it)) {
-        collect_members(target, root, members, depth + 1);
-    }
-    for key in ["anyOf", "oneOf", "allOf"] {
-        for part in schema[key].as_array().into_iter().flatten() {
-            collect_members(part, root, members, depth + 1);
-        }
-    }
-}
-
-fn collect_types(schema: &Value, root: &Value, types: &mut Vec<String>, depth: usize) {
+/// Calls `see` with a schema, and with each that it refers to or is put together from.
+fn each_part(schema: &Value, root: &Value, depth: usize, see: &mut impl FnMut(&Value)) {
     // A schema may refer to itself.
     if depth > 8 {
         return;
     }
-    match &schema["type"] {
-        Value::String(one) => types.push(one.clone()),
-        Value::Array(several) => types.extend(several.iter().filter_map(|it| it.as_str().map(str::to_owned))),
-        _ => {}
-    }
-    if schema["enum"].as_array().is_some_and(|it| it.iter().any(Value::is_string)) || schema["const"].is_string() {
-        types.push("string".into());
-    }
-    if schema["enum"].as_array().is_some_and(|it| it.contains(&Value::Null))
-        || schema.get("const").is_some_and(Value::is_null)
-    {
-        types.push("null".into());
-    }
+    see(schema);
     if let Some(target) = schema["$ref"].as_str().and_then(|it| it.strip_prefix('#')).and_then(|it| root.pointer(it)) {
-        collect_types(target, root, types, depth + 1);
+        each_part(target, root, depth + 1, see);
     }
     for key in ["anyOf", "oneOf", "allOf"] {
         for part in schema[key].as_array().into_iter().flatten() {
-            collect_types(part, root, types, depth + 1);
+            each_part(part, root, depth + 1, see);
         }
     }
 }
