@@ -1,15 +1,14 @@
 //! `db`: the database's schema, copies of it, and a look at everything in it.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::io::Read;
+use std::path::Path;
 
 use retake_store::{SqliteStore, Store, kind, upkeep};
 use serde_json::json;
 
 use crate::args::{Args, Db, Format};
-use crate::local::{self, data_dir};
+use crate::local::{self, KEY, data_dir, key_file};
 use crate::out::{self, Exit, Trouble};
 use crate::server;
 
@@ -83,22 +82,13 @@ pub(crate) async fn db(args: &Args, typed: &Db) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-/// The key of the secrets, in a data directory and in a backup.
-const KEY: &str = "secret.key";
-
-fn key_file(args: &Args, dir: &Path) -> PathBuf {
-    args.key_file.clone().unwrap_or_else(|| dir.join(KEY))
-}
-
 /// Copies a key so that only its owner can read the copy.
 fn copy_key(from: &Path, to: &Path) -> anyhow::Result<()> {
     let copy = || {
         let mut key = Vec::new();
         // A key has 45 bytes: what is longer is none.
         fs::File::open(from)?.take(4096).read_to_end(&mut key)?;
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
-        file.write_all(&key)?;
-        file.sync_all()
+        server::create_private(to, &key)
     };
     copy().map_err(|error: std::io::Error| {
         let message = format!("the key `{}` could not be copied to `{}`: {error}", from.display(), to.display());

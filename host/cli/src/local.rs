@@ -92,9 +92,17 @@ pub(crate) async fn open_with(
         observer,
     };
     let engine = Engine::new(outside, settings);
-    let vault = Arc::new(Vault::new(args.key_file.clone().unwrap_or_else(|| dir.join("secret.key"))));
+    let vault = Arc::new(Vault::new(key_file(args, &dir)));
     retake_server::tell_engine(store.as_ref(), &engine, &vault).await?;
     Ok(Local { store, sandbox, engine, clock, vault })
+}
+
+/// The key of the secrets, in a data directory and in a backup.
+pub(crate) const KEY: &str = "secret.key";
+
+/// Where the key of the secrets is.
+pub(crate) fn key_file(args: &Args, dir: &Path) -> PathBuf {
+    args.key_file.clone().unwrap_or_else(|| dir.join(KEY))
 }
 
 /// Opens the data directory for looking; `None` when nothing was ever kept in it.

@@ -326,18 +326,20 @@ fn bad_certificate(error: TlsError) -> Trouble {
 
 /// Writes a file that only its owner may read.
 fn write_private(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let write = || {
-        let _ = std::fs::remove_file(file);
-        let mut opened = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
-        opened.write_all(bytes)?;
-        opened.sync_all()
-    };
-    write().map_err(|error: std::io::Error| {
+    let _ = std::fs::remove_file(file);
+    create_private(file, bytes).map_err(|error| {
         let message = format!("`{}` cannot be written: {error}", file.display());
         Trouble::new(Exit::Failed, message).hint("`--data DIR` keeps everything elsewhere").into()
     })
+}
+
+/// Writes a file that is not there yet and that only its owner can read.
+pub(crate) fn create_private(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut opened = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
+    opened.write_all(bytes)?;
+    opened.sync_all()
 }
 
 /// Returns the server that was named, or the one that works on the data directory. The token that is kept there is for
