@@ -229,10 +229,7 @@ pub async fn first_token<E: From<StoreError>>(
     if !tokens.is_empty() {
         return Ok(None);
     }
-    let record = |hash| TokenRecord { role: Role::Admin, hash, created: now, expires: None, session_of: None };
-    let (token, definition) = made(entropy, "admin", record);
-    keep(&token)?;
-    store.define(definition, Some(0)).await?;
+    let token = admin_token(store, entropy, now, "admin", keep).await?;
     tokens.refresh(store).await?;
     Ok(Some(FirstToken(token)))
 }
@@ -246,11 +243,24 @@ pub async fn new_token<E: From<StoreError>>(
     keep: impl FnOnce(&str) -> Result<(), E>,
 ) -> Result<(), E> {
     let day = now.to_string();
+    let name = format!("restored-{}", &day[..19].replace(':', "-"));
+    admin_token(store, entropy, now, &name, keep).await.map(drop)
+}
+
+/// Makes a token of an admin. It is handed over before it counts: one that counts and that nobody has would be of no use
+/// to anybody.
+async fn admin_token<E: From<StoreError>>(
+    store: &dyn Store,
+    entropy: &dyn Entropy,
+    now: Timestamp,
+    name: &str,
+    keep: impl FnOnce(&str) -> Result<(), E>,
+) -> Result<String, E> {
     let record = |hash| TokenRecord { role: Role::Admin, hash, created: now, expires: None, session_of: None };
-    let (token, definition) = made(entropy, &format!("restored-{}", &day[..19].replace(':', "-")), record);
+    let (token, definition) = made(entropy, name, record);
     keep(&token)?;
     store.define(definition, Some(0)).await?;
-    Ok(())
+    Ok(token)
 }
 
 /// What each route needs: `None` is open to anybody. A route that is not listed answers nobody, and fails a test.

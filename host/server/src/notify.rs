@@ -230,9 +230,7 @@ async fn take(host: &Host) -> Result<usize, StoreError> {
     if notices.is_empty() {
         return Ok(0);
     }
-    let definitions = host.store.definitions(kind::NOTIFICATION).await?;
-    let read = |it: &Definition| Some((it.name.clone(), serde_json::from_str::<Rule>(it.body.as_str()).ok()?));
-    let rules: Vec<(String, Rule)> = definitions.iter().filter_map(read).collect();
+    let rules = rules(host).await?;
     for notice in &notices {
         let deliveries = match deliveries(host, &rules, notice).await {
             Ok(deliveries) => deliveries,
@@ -248,6 +246,13 @@ async fn take(host: &Host) -> Result<usize, StoreError> {
     Ok(notices.len())
 }
 
+/// Returns the rules by which messages are sent, with their names.
+async fn rules(host: &Host) -> Result<Vec<(String, Rule)>, StoreError> {
+    let definitions = host.store.definitions(kind::NOTIFICATION).await?;
+    let read = |it: Definition| Some((it.name, serde_json::from_str(it.body.as_str()).ok()?));
+    Ok(definitions.into_iter().filter_map(read).collect())
+}
+
 /// Keeps what is to be sent because a slot of a schedule made no run: to those who are told of runs of the deployment
 /// that Failed.
 pub(crate) async fn slot_failed(
@@ -258,10 +263,7 @@ pub(crate) async fn slot_failed(
 ) -> Result<(), StoreError> {
     let full_name = deployment.full_name();
     let is_told = |rule: &Rule| {
-        !rule.paused
-            && rule.states.contains(&Shown::Failed)
-            && rule.flow.as_ref().is_none_or(|it| *it == deployment.flow)
-            && rule.deployment.as_ref().is_none_or(|it| *it == full_name)
+        rule.is_for(Shown::Failed, &deployment.flow, Some(&full_name))
             && rule.tag.as_ref().is_none_or(|it| deployment.tags.contains(it))
     };
     let body = Json::of(&serde_json::json!({
@@ -280,13 +282,11 @@ pub(crate) async fn slot_failed(
         },
     }));
     let mut deliveries = Vec::new();
-    for it in host.store.definitions(kind::NOTIFICATION).await? {
-        if serde_json::from_str(it.body.as_str()).is_ok_and(|rule| is_told(&rule)) {
-            let (state, created) = (DeliveryState::Pending(host.now()), host.now());
-            let (seq, run, attempts, answer, ended) = (0, None, 0, None, None);
-            let body = body.clone();
-            deliveries.push(Delivery { seq, rule: it.name, run, body, state, attempts, answer, created, ended });
-        }
+    for (rule, _) in rules(host).await?.into_iter().filter(|(_, rule)| is_told(rule)) {
+        let (state, created) = (DeliveryState::Pending(host.now()), host.now());
+        let (seq, run, attempts, answer, ended) = (0, None, 0, None, None);
+        let body = body.clone();
+        deliveries.push(Delivery { seq, rule, run, body, state, attempts, answer, created, ended });
     }
     match deliveries.is_empty() {
         true => Ok(()),
@@ -363,13 +363,19 @@ async fn deliveries(host: &Host, rules: &[(String, Rule)], notice: &Notice) -> R
     Ok(deliveries)
 }
 
+impl Rule {
+    /// Whether it is for runs of this flow and deployment that come to this state, but for what it says of tags.
+    fn is_for(&self, shown: Shown, flow: &str, deployment: Option<&str>) -> bool {
+        !self.paused
+            && self.states.contains(&shown)
+            && self.flow.as_ref().is_none_or(|it| it == flow)
+            && self.deployment.as_deref().is_none_or(|it| Some(it) == deployment)
+    }
+}
+
 async fn fits(host: &Host, name: &str, rule: &Rule, notice: &Notice, record: &RunRecord) -> Result<bool, StoreError> {
     let asked = &record.asked;
-    if rule.paused
-        || !rule.states.contains(&notice.shown)
-        || rule.flow.as_ref().is_some_and(|it| *it != asked.flow)
-        || (rule.deployment.is_some() && rule.deployment != asked.deployment)
-    {
+    if !rule.is_for(notice.shown, &asked.flow, asked.deployment.as_deref()) {
         return Ok(false);
     }
     if let Some(tag) = &rule.tag {

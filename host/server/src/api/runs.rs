@@ -144,7 +144,11 @@ fn state(text: &str) -> Result<Shown, ApiError> {
 
 /// Shows a run without what happened in it, and why it waits.
 pub(super) fn view(host: &Host, record: &RunRecord) -> RunView {
-    RunView { waits_for: host.engine.waits(record).as_ref().map(waits_words), ..RunView::new(record, host.now()) }
+    RunView { waits_for: waits_for(host, record), ..RunView::new(record, host.now()) }
+}
+
+fn waits_for(host: &Host, record: &RunRecord) -> Option<String> {
+    host.engine.waits(record).as_ref().map(waits_words)
 }
 
 /// Runs, the newest first
@@ -427,7 +431,7 @@ async fn whole(host: &Host, id: FlowRunId) -> Result<RunView, ApiError> {
     let _place = host.doing.whole().await;
     let record = host.store.run(id).await?;
     let mut whole = RunView::whole(host.store.as_ref(), &record, host.now()).await?;
-    whole.waits_for = host.engine.waits(&record).as_ref().map(waits_words);
+    whole.waits_for = waits_for(host, &record);
     Ok(whole)
 }
 
