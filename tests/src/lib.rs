@@ -6,6 +6,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -41,6 +42,19 @@ pub fn preloaded(name: &str) -> PathBuf {
     cc.args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"]).arg(&built).arg(source).arg("-ldl");
     assert!(cc.status().unwrap().success(), "the C compiler is needed");
     built
+}
+
+/// Looks again and again until something is so, for 30 s at most.
+#[track_caller]
+pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(began.elapsed().as_secs() < 30, "it did not come so far that {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 fn target() -> PathBuf {

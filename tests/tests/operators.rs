@@ -1,23 +1,11 @@
 //! What operators run into: schedules that cannot run, messages, backups that are brought back, room on the disk.
 #![allow(clippy::unwrap_used, reason = "this file is nothing but tests")]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use retake_tests::http::{Server, receiver};
-use retake_tests::{Retake, component, path};
+use retake_tests::{Retake, component, path, until};
 use serde_json::{Value, json};
-
-#[track_caller]
-fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let began = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(began.elapsed().as_secs() < 30, "it did not come so far that {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
 
 #[test]
 fn a_schedule_that_cannot_make_runs_is_refused_and_one_that_makes_none_says_so() {

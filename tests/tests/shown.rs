@@ -1,24 +1,11 @@
 //! What people see of runs: what was begun, what is below, why something waits, and which run is meant.
 #![allow(clippy::unwrap_used, reason = "this file is nothing but tests")]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use retake_tests::http::Server;
-use retake_tests::{Retake, path};
+use retake_tests::{Retake, path, until};
 use serde_json::{Value, json};
-
-/// Looks again and again until something is so.
-#[track_caller]
-fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let began = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(began.elapsed().as_secs() < 30, "it did not come so far that {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
 
 fn show(retake: &Retake, run: &str) -> Value {
     retake.json(&["show", run])
