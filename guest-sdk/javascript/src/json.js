@@ -92,10 +92,11 @@ class Writer {
   number(value, schema) {
     if (!Number.isFinite(value)) return this.no(`is ${value}, which JSON cannot say`);
     const text = JSON.stringify(value);
-    // From 1e21 on a whole number is written with an exponent, and is no more exact for it.
     if (Number.isSafeInteger(value) || !Number.isInteger(value)) return text;
     // These digits are not its own, and whoever reads them would take them for a whole number.
-    if (says(schema, "type", "number")) return value.toExponential();
+    // From 1e21 on there is an exponent, which every reader takes for a float.
+    const isFloat = says(schema, "type", "number") || (!isDigits(text) && !says(schema, "type", "integer"));
+    if (isFloat) return value.toExponential();
     return this.no(`is ${text}, a number beyond 2^53, where whole numbers are not exact: make it a BigInt`);
   }
 

@@ -41,6 +41,7 @@ test("what JSON cannot say is refused with its place", () => {
   ]) {
     assert.throws(() => encode(value), { message: words });
   }
+  assert.throws(() => encode(1e21, { type: "integer" }), { message: /beyond 2\^53.*a BigInt/ });
   assert.equal(encodeAnyhow({ n: NaN, s: "\ud83d" }), '{"n":"(it is NaN, which JSON cannot say)","s":"(it is text with half a surrogate pair, which JSON cannot say)"}');
 });
 
