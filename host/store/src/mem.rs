@@ -282,13 +282,10 @@ impl Store for MemStore {
         if held == Some(fence) && same {
             return Ok(());
         }
-        if task.only_began() {
-            // It tells nothing new to whoever knows how it ended, or that it was stopped.
-            match there {
-                _ if held != Some(fence) => return Err(Refused::StaleFence.into()),
-                Some(there) if there.attempts >= task.attempts && !there.only_began() => return Ok(()),
-                _ => {}
-            }
+        // That one began tells nothing new to whoever knows how it ended, or that it was stopped.
+        let is_older = |there: &TaskRun| there.attempts >= task.attempts && !there.only_began();
+        if held == Some(fence) && task.only_began() && there.is_some_and(is_older) {
+            return Ok(());
         }
         if held != Some(fence) || has_result {
             kept.event(index, task.ended, events::late_task(fence, held, &task));

@@ -172,7 +172,6 @@ pub(super) fn commit_task(db: &Connection, id: FlowRunId, fence: Fence, commit: 
         // That one began tells nothing new to whoever knows how it ended, or that it was stopped.
         let only_began = task.only_began();
         let refused = match there {
-            _ if held != Some(fence) && only_began => return Err(Refused::StaleFence.into()),
             _ if held != Some(fence) => true,
             // Said before, and the answer did not arrive.
             Some(there) if is_same(&there, task) => return Ok(()),
