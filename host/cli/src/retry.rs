@@ -148,15 +148,17 @@ async fn other_code(
         local.engine.preview(digest, inspection.info.clone())?;
         return Ok((digest, inspection.info));
     }
+    let latest = match version {
+        "latest" => retake_server::code::latest(local.store.as_ref(), record).await?,
+        _ => None,
+    };
     let all = local.store.components().await?;
-    let name = local.store.component(record.asked.component).await?.map(|it| it.info.name);
-    let mut found = all.into_iter().filter(|it| match version {
-        "latest" => Some(&it.info.name) == name.as_ref(),
-        digest => it.digest.to_string().starts_with(digest),
+    let mut found = all.into_iter().filter(|it| match latest {
+        Some(latest) => it.digest == latest,
+        None => it.digest.to_string().starts_with(version),
     });
     match (found.next(), found.next()) {
         (Some(it), None) => Ok((it.digest, it.info)),
-        (Some(it), Some(_)) if version == "latest" => Ok((it.digest, it.info)),
         (Some(_), Some(_)) => Err(Trouble::new(Exit::Usage, format!("`{version}` may be one of several versions"))
             .hint("give more of its digest")
             .into()),

@@ -10,6 +10,7 @@ mod retry;
 mod room;
 mod run;
 mod schema;
+mod steps;
 mod tags;
 mod waits;
 mod worker;
@@ -33,6 +34,8 @@ use retake_core::time::{Clock, Timestamp};
 use retake_core::value::Json;
 use retake_store::{ComponentRecord, NewRun, RunFilter, RunRecord, Store, StoreError};
 use tokio::sync::{Notify, Semaphore};
+
+use crate::steps::Budget;
 
 pub use catalog::check_schemas;
 pub use retry::{Fate, Plan, PlannedCall, RetryAsk, Why};
@@ -389,7 +392,7 @@ impl Engine {
         })?;
         request.overrides.check(flow)?;
         Injection::check_names(&request.overrides.inject, &component.info)?;
-        let misfits = component.misfits_of_parameters(&request.flow, &request.parameters);
+        let misfits = component.misfits_of_parameters(&request.flow, &request.parameters, &Budget::of_request());
         match misfits.is_empty() {
             true => Ok(()),
             false => Err(AskError::Parameters(misfits)),
@@ -497,7 +500,8 @@ impl Engine {
         let lacks_one = |it: &&TaskRun| it.number == number && it.result.is_none();
         if let Some(call) = store.task_runs(id).await?.iter().find(lacks_one) {
             let component = self.0.catalog.get(record.asked.component).await?;
-            let misfits = component.misfits_of_result(call.identity.kind, &call.identity.name, &result);
+            let misfits =
+                component.misfits_of_result(call.identity.kind, &call.identity.name, &result, &Budget::of_request());
             if !misfits.is_empty() {
                 return Err(AskError::Result(call.identity.name.to_string(), misfits));
             }

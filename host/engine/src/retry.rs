@@ -13,6 +13,7 @@ use retake_core::value::Json;
 use retake_store::{RetryRequest, RunRecord, StoreError};
 
 use crate::catalog::Component;
+use crate::steps::Budget;
 use crate::{AskError, Engine};
 
 /// A manual retry that somebody asks for.
@@ -154,7 +155,7 @@ impl Engine {
         let mut forget = known.forgotten(ask)?;
         // A child keeps by itself that it is to be forgotten, until it is.
         forget.children.extend(forget.calls.iter().filter_map(|it| known.called.get(it)).map(|it| it.asked.id));
-        let code = Code { component: &component, is_new: ask.component.is_some() };
+        let code = Code { component: &component, is_new: ask.component.is_some(), checks: &Budget::of_attempt() };
         let calls = self.planned(&record, &known, &forget, code, &mut below).await?;
         let Forgotten { calls: forget, children: forget_children } = forget;
         let tasks = known.tasks;
@@ -224,7 +225,7 @@ impl Engine {
                 Kept::Inline(json) => Some(json.clone()),
                 kept => Some(store.value(kept).await?),
             };
-            let mut fate = fate(task, is_forgotten, record.run.attempt + 1, code.component, input.as_ref());
+            let mut fate = fate(task, is_forgotten, record.run.attempt + 1, code, input.as_ref());
             let child = known.called.get(&task.number);
             // What became of a child since then is what counts.
             if let (Some(child), Fate::RunsAgain(Why::Kept(_))) = (child, &fate) {
@@ -301,7 +302,7 @@ impl Engine {
         let overrides = kept.in_round(Overrides { memory_bytes: None, ..ask.overrides.clone() });
         overrides.check(flow)?;
         if let Some(parameters) = &ask.parameters {
-            let misfits = component.misfits_of_parameters(&record.asked.flow, parameters);
+            let misfits = component.misfits_of_parameters(&record.asked.flow, parameters, &Budget::of_request());
             if !misfits.is_empty() {
                 return Err(AskError::Parameters(misfits));
             }
@@ -316,6 +317,8 @@ struct Code<'a> {
     component: &'a Component,
     /// Whether it was asked for, and may be other code than before.
     is_new: bool,
+    /// What may be spent on checking inputs by its schemas.
+    checks: &'a Budget,
 }
 
 /// What is known of a run's calls.
@@ -387,7 +390,8 @@ fn is_keyed(task: &TaskRun) -> bool {
 }
 
 /// Says what would become of a call. `input` is what it was given, when other code is to run.
-fn fate(task: &TaskRun, is_forgotten: bool, attempt: u32, component: &Component, input: Option<&Json>) -> Fate {
+fn fate(task: &TaskRun, is_forgotten: bool, attempt: u32, code: Code<'_>, input: Option<&Json>) -> Fate {
+    let component = code.component;
     let name = &task.identity.name;
     match task.identity.kind {
         CallKind::Task => match component.info.task(name) {
@@ -402,8 +406,8 @@ fn fate(task: &TaskRun, is_forgotten: bool, attempt: u32, component: &Component,
         CallKind::Flow | CallKind::Sleep => {}
     }
     let fits = |input: &Json| match task.identity.kind {
-        CallKind::Flow => component.misfits_of_parameters(name, input).is_empty(),
-        _ => component.misfits_of_input(name, input).is_empty(),
+        CallKind::Flow => component.misfits_of_parameters(name, input, code.checks).is_empty(),
+        _ => component.misfits_of_input(name, input, code.checks).is_empty(),
     };
     // The code that runs gives another input then, which makes it another call, unless a key stands for the input.
     if !is_keyed(task) && input.is_some_and(|it| !fits(it)) {

@@ -1,15 +1,19 @@
 //! JSON Schemas that come from strangers, and the values that are checked by them.
 
 use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::{JsonType, Keyword, PatternOptions, ValidationError, ValidationOptions, Validator};
+use regex_automata::nfa::thompson;
 use retake_core::retry::BadField;
 use retake_core::value::Json;
 use retake_core::{format, limits};
 use serde_json::Value;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::Misfit;
+use crate::steps::{Budget, Steps};
 
 /// Most places that a refusal names.
 const MISFITS: usize = 20;
@@ -17,44 +21,131 @@ const MISFITS: usize = 20;
 /// Most places at which a value may be looked at by a schema whose references are followed. Without a bound, forty
 /// definitions that each refer twice to the next would be looked at 2⁴⁰ times.
 const EXPANDED: u64 = 20_000;
+/// The same for all schemas of a component together: each place is held in memory for as long as the component is known.
+const EXPANDED_TOGETHER: u64 = 50_000;
+/// Largest machine that a pattern may become, in bytes, and that all patterns of a component may become together. Most
+/// have some hundreds of bytes; `\p{L}{70}` has megabytes.
+const PATTERN: usize = 128 << 10;
+const PATTERNS: usize = 1 << 20;
+/// Memory that a pattern may use while it looks, in bytes.
+const LOOKING: usize = 64 << 10;
+/// What the places of a schema and the characters of a value may multiply to before its steps are counted.
+const SMALL: u64 = 4_000_000;
+/// Steps, and bytes of a value, from which on a check is made aside, one at a time.
+const LONG: u64 = 200_000;
+const LARGE: usize = 64 << 10;
+/// Most bytes that misfits may hold to be told of each.
+const TOLD: u64 = 32 << 20;
+/// Held by the one check that takes long, so that what is served goes on beside it.
+static ASIDE: Mutex<()> = Mutex::new(());
 
-/// Counts the places of a schema, each reference as what it refers to. A reference to what it is part of counts once:
-/// the value ends, and with it the recursion.
-struct Expansion<'a> {
-    root: &'a Value,
-    known: HashMap<String, Option<u64>>,
-    /// How many references led here.
+/// What the schemas of a component may still have.
+pub(crate) struct Room {
+    places: u64,
+    machines: usize,
+}
+
+impl Room {
+    /// What all schemas of a component may have together.
+    pub(crate) fn of_a_component() -> Self {
+        Self { places: EXPANDED_TOGETHER, machines: PATTERNS }
+    }
+
+    /// Returns about how many bytes of memory the schemas have that it was taken for.
+    pub(crate) fn taken(&self) -> usize {
+        (EXPANDED_TOGETHER - self.places) as usize * 1024 + (PATTERNS - self.machines) * 4
+    }
+}
+
+/// How deep a schema may be with its references followed: a validator's stack must not be a stranger's to spend.
+const DEEP: usize = 256;
+
+/// How large a schema is with its references followed.
+#[derive(Clone, Copy)]
+struct Extent {
+    /// In how many places it looks at a value.
+    places: u64,
     depth: usize,
 }
 
+/// Measures a schema, each reference as what it refers to. A reference to what it is part of counts once: the value ends,
+/// and with it the recursion.
+struct Expansion<'a> {
+    root: &'a Value,
+    known: HashMap<String, Option<Extent>>,
+    /// How many references led here.
+    depth: usize,
+    /// Whether a reference leads to what it is part of, or a keyword has others looked at more than once.
+    is_involved: bool,
+    /// How large the machine of each pattern is, in bytes.
+    patterns: HashMap<String, usize>,
+}
+
 impl<'a> Expansion<'a> {
-    fn of(&mut self, schema: &'a Value) -> Result<u64, String> {
-        let mut places: u64 = 1;
+    fn new(root: &'a Value) -> Self {
+        Self { root, known: HashMap::new(), depth: 0, is_involved: false, patterns: HashMap::new() }
+    }
+
+    fn pattern(&mut self, pattern: &str) -> Result<(), String> {
+        if self.patterns.contains_key(pattern) {
+            return Ok(());
+        }
+        let config = thompson::Config::new().nfa_size_limit(Some(PATTERN));
+        let machine = match thompson::NFA::compiler().configure(config).build(pattern) {
+            Ok(machine) => machine.memory_usage(),
+            Err(error) if error.size_limit().is_some() => {
+                let most = PATTERN >> 10;
+                return Err(format!("the pattern `{pattern}` is too large: more than {most} KiB when it is compiled"));
+            }
+            // It is written as scripts write them; the crate that checks bounds it too.
+            Err(_) => PATTERN / 8,
+        };
+        self.patterns.insert(pattern.to_owned(), machine);
+        Ok(())
+    }
+
+    fn of(&mut self, schema: &'a Value) -> Result<Extent, String> {
+        let mut all = Extent { places: 1, depth: 0 };
+        let mut with = |part: Extent| {
+            all = Extent { places: all.places.saturating_add(part.places), depth: all.depth.max(part.depth) };
+        };
         match schema {
             Value::Object(fields) => {
                 for (key, value) in fields {
                     match (key.as_str(), value) {
-                        ("$ref", Value::String(to)) => places = places.saturating_add(self.reference(to)?),
+                        ("$ref", Value::String(to)) => with(self.reference(to)?),
                         ("$dynamicRef" | "$recursiveRef", _) => return Err(format!("`{key}` is not supported")),
+                        ("pattern", Value::String(pattern)) => self.pattern(pattern)?,
                         // They count where they are referred to.
                         ("$defs" | "definitions", _) => {}
-                        _ => places = places.saturating_add(self.of(value)?),
+                        _ => {
+                            self.is_involved |= key.starts_with("unevaluated");
+                            if let ("patternProperties", Value::Object(all)) = (key.as_str(), value) {
+                                all.keys().try_for_each(|it| self.pattern(it))?;
+                            }
+                            with(self.of(value)?);
+                        }
                     }
                 }
             }
             Value::Array(items) => {
                 for item in items {
-                    places = places.saturating_add(self.of(item)?);
+                    with(self.of(item)?);
                 }
             }
             _ => {}
         }
-        Ok(places)
+        all.depth += 1;
+        match all.depth > DEEP {
+            false => Ok(all),
+            true => Err(format!("is more than {DEEP} levels deep when its references are followed")),
+        }
     }
 
-    fn reference(&mut self, to: &str) -> Result<u64, String> {
+    fn reference(&mut self, to: &str) -> Result<Extent, String> {
         if let Some(known) = self.known.get(to) {
-            return Ok(known.unwrap_or(1));
+            self.is_involved |= known.is_none();
+            return Ok(known.unwrap_or(Extent { places: 1, depth: 0 }));
         }
         let target = to.strip_prefix('#').and_then(|pointer| self.root.pointer(pointer));
         let target = target.ok_or_else(|| format!("`$ref` may only be `#` and a JSON pointer, not `{to}`"))?;
@@ -63,10 +154,10 @@ impl<'a> Expansion<'a> {
         if self.depth > limits::VALUE_DEPTH {
             return Err(format!("more than {} references lead to each other", limits::VALUE_DEPTH));
         }
-        let places = self.of(target)?;
+        let extent = self.of(target)?;
         self.depth -= 1;
-        self.known.insert(to.to_owned(), Some(places));
-        Ok(places)
+        self.known.insert(to.to_owned(), Some(extent));
+        Ok(extent)
     }
 }
 
@@ -75,34 +166,85 @@ impl<'a> Expansion<'a> {
 pub(crate) struct Schema {
     validator: Validator,
     text: Json,
+    /// In how many places it looks at a value.
+    places: u64,
+    /// Whether steps are to be counted however small a value is.
+    is_involved: bool,
+    patterns: HashMap<String, usize>,
 }
 
 impl Schema {
     /// Compiles a schema. `field` is its place in the metadata, for the refusal.
-    pub(crate) fn compile(field: &str, schema: &Json) -> Result<Self, BadField> {
+    pub(crate) fn compile(field: &str, schema: &Json, room: &mut Room) -> Result<Self, BadField> {
         let bad = |problem: String| BadField { field: field.to_owned(), problem };
         let value = schema.to_value();
-        let places = Expansion { root: &value, known: HashMap::new(), depth: 0 }.of(&value).map_err(bad)?;
+        let mut expansion = Expansion::new(&value);
+        let Extent { places, .. } = expansion.of(&value).map_err(bad)?;
         BadField::unless(places <= EXPANDED, field, || {
             format!(
                 "looks at a value in {places} places when its references are followed, at most {EXPANDED} are allowed"
             )
         })?;
+        let Expansion { is_involved, patterns, .. } = expansion;
+        room.places = room.places.checked_sub(places).ok_or_else(|| {
+            bad(format!("with it the schemas of this component have more than {EXPANDED_TOGETHER} places"))
+        })?;
+        room.machines = room.machines.checked_sub(patterns.values().sum()).ok_or_else(|| {
+            let most = PATTERNS >> 10;
+            bad(format!("with it the patterns of this component have more than {most} KiB when they are compiled"))
+        })?;
         let validator = options().build(&value).map_err(|error| bad(format!("is not a JSON Schema: {error}")))?;
-        Ok(Self { validator, text: schema.clone() })
+        let is_involved = is_involved || !patterns.is_empty();
+        Ok(Self { validator, text: schema.clone(), places, is_involved, patterns })
     }
 
-    /// Returns where a value does not fit.
-    pub(crate) fn misfits(&self, value: &Json) -> Vec<Misfit> {
-        let value = value.to_value();
-        if self.validator.is_valid(&value) {
+    /// Returns where a value does not fit. Whoever asks is charged for it, and told when that is too much.
+    pub(crate) fn misfits(&self, value: &Json, budget: &Budget) -> Vec<Misfit> {
+        let length = value.as_str().len();
+        let is_small = !self.is_involved && self.places.saturating_mul(length as u64) <= SMALL;
+        if is_small && length <= LARGE {
+            budget.charge(length as u64 / 16);
+            return self.checked(&value.to_value());
+        }
+        if length > LARGE {
+            return aside(|| self.counted(&value.to_value(), budget, true));
+        }
+        self.counted(&value.to_value(), budget, false)
+    }
+
+    /// Counts the steps of a check before it is made; one that takes long is made aside, if it is not there already.
+    fn counted(&self, value: &Value, budget: &Budget, is_aside: bool) -> Vec<Misfit> {
+        let schema = self.text.to_value();
+        let mut steps = Steps::new(&schema, &self.patterns, budget.next());
+        let counted = steps.of(&schema, value, 1);
+        budget.charge(steps.taken);
+        if counted.is_err() {
+            let problem = "takes more to be checked than may be spent on it: give less, or make the schema simpler";
+            return vec![Misfit { pointer: String::new(), problem: problem.to_owned() }];
+        }
+        match steps.taken > LONG && !is_aside {
+            true => aside(|| self.checked(value)),
+            false => self.checked(value),
+        }
+    }
+
+    /// Checks a value, of which it is known that it may be.
+    fn checked(&self, value: &Value) -> Vec<Misfit> {
+        if self.validator.is_valid(value) {
             return Vec::new();
         }
-        let problem = |error: &ValidationError<'_>| match choices(&self.text.to_value(), error.schema_path().as_str()) {
+        let schema = self.text.to_value();
+        let mut steps = Steps::new(&schema, &self.patterns, u64::MAX);
+        let _ = steps.of(&schema, value, 1);
+        if steps.told > TOLD {
+            let problem = "does not fit: there are too many places where it may not to tell them";
+            return vec![Misfit { pointer: String::new(), problem: problem.to_owned() }];
+        }
+        let problem = |error: &ValidationError<'_>| match choices(&schema, error.schema_path().as_str()) {
             Some(choices) => format!("{} is none of {choices}", error.instance()),
             None => error.to_string(),
         };
-        let errors = self.validator.iter_errors(&value).take(MISFITS);
+        let errors = self.validator.iter_errors(value).take(MISFITS);
         errors
             .map(|error| {
                 // Of what may be null, or something, it is the something that was meant.
@@ -114,6 +256,18 @@ impl Schema {
                 Misfit { pointer, problem: retake_core::failure::cut(problem, limits::TEXT_BYTES) }
             })
             .collect()
+    }
+}
+
+/// Makes a check that takes long or much, one at a time, on a thread that serves nobody meanwhile.
+fn aside(check: impl FnOnce() -> Vec<Misfit>) -> Vec<Misfit> {
+    let alone = || {
+        let _alone = ASIDE.lock().unwrap_or_else(PoisonError::into_inner);
+        check()
+    };
+    match Handle::try_current().map(|it| it.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(alone),
+        _ => alone(),
     }
 }
 
@@ -139,7 +293,7 @@ fn but_null<'a>(error: &'a ValidationError<'_>) -> Option<&'a ValidationError<'s
 /// `contentEncoding` and `format` say is checked, because `2026-02-30` is no date.
 fn options() -> ValidationOptions<'static> {
     jsonschema::options()
-        .with_pattern_options(PatternOptions::regex())
+        .with_pattern_options(PatternOptions::regex().size_limit(2 * PATTERN).dfa_size_limit(LOOKING))
         .should_validate_formats(true)
         .with_format("date-time", format::is_date_time)
         .with_format("time", format::is_time)
@@ -190,7 +344,11 @@ mod tests {
     use super::*;
 
     fn compiled(schema: &Value) -> Result<Schema, String> {
-        Schema::compile("flows[0].parameters", &Json::of(schema)).map_err(|it| it.problem)
+        Schema::compile("flows[0].parameters", &Json::of(schema), &mut Room::of_a_component()).map_err(|it| it.problem)
+    }
+
+    fn misfits(schema: &Schema, value: &Json) -> Vec<Misfit> {
+        schema.misfits(value, &Budget::of_request())
     }
 
     #[test]
@@ -199,7 +357,7 @@ mod tests {
             "properties": { "load": { "$ref": "#/$defs/Load" } },
             "$defs": { "Load": { "oneOf": [{ "const": "ok" }, { "enum": ["fail", "late"] }] } },
         });
-        let found = compiled(&schema).unwrap().misfits(&Json::trusted(r#"{"load":"bogus"}"#));
+        let found = misfits(&compiled(&schema).unwrap(), &Json::trusted(r#"{"load":"bogus"}"#));
         assert_eq!(found[0].problem, r#""bogus" is none of "ok", "fail", "late""#);
     }
 
@@ -207,7 +365,7 @@ mod tests {
     fn formats_are_checked() {
         let fits = |format: &str, text: &str| {
             let schema = serde_json::json!({ "type": "string", "format": format });
-            compiled(&schema).unwrap().misfits(&Json::of(&text)).is_empty()
+            misfits(&compiled(&schema).unwrap(), &Json::of(&text)).is_empty()
         };
         for (format, yes, no) in [
             ("date", "2026-02-28", "2026-02-30"),
@@ -226,11 +384,11 @@ mod tests {
             assert_eq!(fits(format, no), format == "nobody-knows", "`{no}` is no {format}");
         }
         let day = serde_json::json!({ "anyOf": [{ "type": "string", "format": "date" }, { "type": "null" }] });
-        let found = compiled(&day).unwrap().misfits(&Json::of(&"28.02.2026"));
+        let found = misfits(&compiled(&day).unwrap(), &Json::of(&"28.02.2026"));
         assert_eq!(found[0].problem, r#""28.02.2026" is not a "date""#);
         let bytes = compiled(&serde_json::json!({ "type": "string", "contentEncoding": "base64" })).unwrap();
-        assert!(bytes.misfits(&Json::of(&"AAA=")).is_empty());
-        assert!(bytes.misfits(&Json::of(&"%%%")).first().unwrap().problem.contains("base64"));
+        assert!(misfits(&bytes, &Json::of(&"AAA=")).is_empty());
+        assert!(misfits(&bytes, &Json::of(&"%%%")).first().unwrap().problem.contains("base64"));
     }
 
     #[test]
@@ -253,7 +411,83 @@ mod tests {
             "$defs": { "tree": { "properties": { "l": { "$ref": "#/$defs/tree" }, "r": { "$ref": "#/$defs/tree" } } } },
         });
         assert!(compiled(&tree).is_ok());
+        // Sixty references, each of them under sixty keywords.
+        let deep =
+            (0..60).fold(serde_json::json!({ "$ref": "#/$defs/NEXT" }), |it, _| serde_json::json!({ "not": it }));
+        let deep = |next: usize| -> Value {
+            serde_json::from_str(&deep.to_string().replace("NEXT", &next.to_string())).unwrap()
+        };
+        let mut defs: serde_json::Map<String, Value> = (0..60).map(|n| (n.to_string(), deep(n + 1))).collect();
+        defs.insert("60".into(), serde_json::json!({}));
+        let schema = serde_json::json!({ "$ref": "#/$defs/0", "$defs": defs });
+        assert!(compiled(&schema).unwrap_err().contains("levels deep"));
         assert!(compiled(&serde_json::json!({ "$ref": "http://example.org/x" })).is_err());
         assert!(compiled(&serde_json::json!({ "$dynamicRef": "#x" })).unwrap_err().contains("not supported"));
+    }
+
+    /// What a check costs is known before it is made, so no such test takes long, whatever is asked.
+    #[test]
+    fn what_would_take_too_much_is_refused_before_it_is_checked() {
+        let consts = |n: usize| (0..n).map(|n| serde_json::json!({ "const": n })).collect::<Vec<_>>();
+        let twice = |to: &str| serde_json::json!({ "anyOf": vec![serde_json::json!({ "properties": { "a": { "$ref": to } } }); 2] });
+        let mut deep = serde_json::json!(1);
+        for _ in 0..60 {
+            deep = serde_json::json!({ "a": deep });
+        }
+        let tagged = serde_json::json!({ "items": { "anyOf": consts(4500) }, "type": "array" });
+        for (schema, value) in [
+            // Alternatives times items, with all reasons why not.
+            (
+                serde_json::json!({ "items": { "anyOf": [tagged.clone(), { "type": "null" }] } }),
+                serde_json::json!(vec![vec![-1; 1600]; 4]),
+            ),
+            // Twice as much at each level of the value.
+            (twice("#"), deep.clone()),
+            // What leads to itself without going on in the value.
+            (serde_json::json!({ "$ref": "#" }), serde_json::json!(1)),
+            (serde_json::json!({ "allOf": [{ "$ref": "#" }] }), serde_json::json!(1)),
+            // Each property asks all others again, at each level.
+            (
+                serde_json::json!({ "$defs": { "a": { "unevaluatedProperties": false, "anyOf": [{ "$ref": "#/$defs/b" }] }, "b": { "unevaluatedProperties": { "type": "null" }, "anyOf": [{ "$ref": "#/$defs/c" }] }, "c": { "patternProperties": { "^.*x": { "type": "null" } } } }, "$ref": "#/$defs/a" }),
+                Value::Object((0..2000).map(|n| (format!("{n}"), Value::Null)).collect()),
+            ),
+            (serde_json::json!({ "pattern": "^([a-z]{1,20} ){1,20}$" }), serde_json::json!("word ".repeat(200_000))),
+        ] {
+            let schema = compiled(&schema).unwrap();
+            let began = std::time::Instant::now();
+            let found = misfits(&schema, &Json::of(&value));
+            assert!(found[0].problem.contains("takes more to be checked"), "{found:?}");
+            assert!(began.elapsed() < std::time::Duration::from_secs(5));
+        }
+        // What may be checked, and does not fit in too many places, is refused without them.
+        let few = serde_json::json!({ "items": { "anyOf": consts(500) } });
+        let found = misfits(&compiled(&few).unwrap(), &Json::of(&vec![-1; 1600]));
+        assert!(found[0].problem.contains("too many places"), "{found:?}");
+        // Usual ones are told of.
+        let found = misfits(&compiled(&tagged).unwrap(), &Json::of(&vec![-1; 2]));
+        assert_eq!(found[0].pointer, "/0");
+    }
+
+    #[test]
+    fn an_attempt_is_charged_for_all_of_its_checks() {
+        let schema = serde_json::json!({ "items": { "enum": (0..4500).collect::<Vec<_>>() } });
+        let (schema, value) = (compiled(&schema).unwrap(), Json::of(&vec![7; 1600]));
+        let budget = Budget::of_attempt();
+        let checks = (0..1000).take_while(|_| schema.misfits(&value, &budget).is_empty()).count();
+        assert!((10..200).contains(&checks), "{checks}");
+        assert!(misfits(&schema, &value).is_empty(), "others have a budget of their own");
+    }
+
+    #[test]
+    fn patterns_that_become_too_large_are_refused() {
+        let pattern = |pattern: &str| compiled(&serde_json::json!({ "pattern": pattern }));
+        assert!(pattern(r"^[A-Z]{2}\d{4,10}-[a-z_]+(\.[a-z]{2,})*$").is_ok());
+        assert!(pattern(r"^\p{L}{70}x1$").unwrap_err().contains("too large"));
+        let many: Vec<Value> =
+            (0..1500).map(|n| serde_json::json!({ "pattern": format!(r"^\p{{L}}{{2}}x{n}$") })).collect();
+        let found = compiled(&serde_json::json!({ "anyOf": many })).unwrap_err();
+        assert!(found.contains("patterns of this component"), "{found}");
+        // Of names, too.
+        assert!(compiled(&serde_json::json!({ "patternProperties": { r"^\p{L}{70}x1$": {} } })).is_err());
     }
 }

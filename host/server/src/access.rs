@@ -92,6 +92,8 @@ impl Actor {
 pub struct Tokens {
     known: RwLock<HashMap<String, (String, TokenRecord)>>,
     changing: tokio::sync::Mutex<()>,
+    /// Told when other tokens are known.
+    changed: tokio::sync::watch::Sender<()>,
 }
 
 impl Tokens {
@@ -111,7 +113,13 @@ impl Tokens {
         let known =
             all.iter().filter(|(_, it)| lasts(it)).map(|(name, it)| (it.hash.clone(), (name.clone(), it.clone())));
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = known.collect();
+        self.changed.send_replace(());
         Ok(())
+    }
+
+    /// What is told when other tokens are known: for answers that have no end.
+    pub(crate) fn changes(&self) -> tokio::sync::watch::Receiver<()> {
+        self.changed.subscribe()
     }
 
     /// Returns who has this token. It is found by its hash, so that the time of the search tells nothing about it.
@@ -162,6 +170,7 @@ impl Tokens {
     pub(crate) fn forget(&self, name: &str) {
         let is = |known: &String, it: &TokenRecord| known == name || it.session_of.as_deref() == Some(name);
         self.known.write().unwrap_or_else(PoisonError::into_inner).retain(|_, (known, it)| !is(known, it));
+        self.changed.send_replace(());
     }
 
     /// Lends an admin's token to the process that serves itself: it is not kept, and counts until the next change of the

@@ -10,15 +10,15 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 
+use crate::pace::Paced;
+use crate::places::{Place, Places};
 use crate::tls::Tls;
 
-/// Connections at once; whoever comes then waits to be let in (A05).
-const CONNECTIONS: usize = 1024;
 /// How long the head of a request may take, on a new connection and on one that is kept, and TLS before it (A05).
 const HEAD: Duration = Duration::from_secs(10);
 /// How long an answer may lie unread (A05).
@@ -59,35 +59,34 @@ impl Bound {
 
 /// Serves, over TLS where there is a certificate, until `shutdown`, and then until what is being answered is answered.
 pub async fn serve(bound: Bound, router: Router, shutdown: impl Future<Output = ()>) {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS));
+    let places = Arc::new(Places::default());
     // Told when the server is to end.
     let (ending, ends) = watch::channel(());
     let mut shutdown = pin!(shutdown);
     let mut connections = JoinSet::new();
     loop {
-        let accepted = async {
-            let slot = slots.clone().acquire_owned().await.ok()?;
-            Some((slot, bound.listener.accept().await))
-        };
-        let (slot, accepted) = tokio::select! {
+        let accepted = tokio::select! {
             biased;
             () = &mut shutdown => break,
-            accepted = accepted => match accepted {
-                Some(accepted) => accepted,
-                None => break,
-            },
+            accepted = bound.listener.accept() => accepted,
         };
         match accepted {
             Ok((stream, peer)) => {
                 let (router, ends, tls) = (router.clone(), ends.clone(), bound.tls.clone());
+                let (place, peer) = (places.take(peer.ip()), Peer(peer.ip()));
                 while connections.try_join_next().is_some() {}
                 connections.spawn(async move {
                     let _ = stream.set_nodelay(true);
-                    match tls {
-                        None => connection(stream, peer.ip(), router, ends).await,
-                        Some(tls) => secured(stream, peer.ip(), router, ends, &tls).await,
+                    let served = async {
+                        match tls {
+                            None => connection(stream, peer, &place, router, ends).await,
+                            Some(tls) => secured(stream, peer, &place, router, ends, &tls).await,
+                        }
+                    };
+                    tokio::select! {
+                        () = served => {}
+                        () = place.given_away() => {}
                     }
-                    drop(slot);
                 });
             }
             Err(error) => {
@@ -107,21 +106,32 @@ pub async fn serve(bound: Bound, router: Router, shutdown: impl Future<Output = 
 pub(crate) struct Peer(pub(crate) IpAddr);
 
 /// Serves a connection once both sides have agreed on its keys.
-async fn secured(stream: TcpStream, peer: IpAddr, router: Router, ends: watch::Receiver<()>, tls: &Tls) {
+async fn secured(
+    stream: TcpStream,
+    peer: Peer,
+    place: &Arc<Place>,
+    router: Router,
+    ends: watch::Receiver<()>,
+    tls: &Tls,
+) {
+    let Peer(address) = peer;
     match tokio::time::timeout(HEAD, tls.acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => connection(stream, peer, router, ends).await,
-        Ok(Err(error)) => tracing::debug!(%error, %peer, "no TLS connection came of it"),
-        Err(_) => tracing::debug!(%peer, "took too long to make a TLS connection"),
+        Ok(Ok(stream)) => connection(stream, peer, place, router, ends).await,
+        Ok(Err(error)) => tracing::debug!(%error, peer = %address, "no TLS connection came of it"),
+        Err(_) => tracing::debug!(peer = %address, "took too long to make a TLS connection"),
     }
 }
 
-async fn connection<S>(stream: S, peer: IpAddr, router: Router, mut ends: watch::Receiver<()>)
+async fn connection<S>(stream: S, peer: Peer, place: &Arc<Place>, router: Router, mut ends: watch::Receiver<()>)
 where
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
+    let place = place.clone();
     let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(Peer(peer));
-        router.clone().oneshot(request)
+        place.asked();
+        request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(place.clone());
+        router.clone().oneshot(request.map(Paced::new))
     });
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_headers(64);

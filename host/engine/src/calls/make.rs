@@ -125,7 +125,7 @@ impl Calls {
             drop(slots);
             let ended = self.engine.outside.clock.now();
             (task.began, task.ended, task.evidence) = (began, ended, report.evidence);
-            let checked = |result| self.component.check_result(CallKind::Task, &info.name, result);
+            let checked = |result| self.component.check_result(CallKind::Task, &info.name, result, &self.checks);
             let (given, retry_at) = match report.outcome.and_then(checked) {
                 Ok(result) => {
                     (task.state, task.failure) = (TaskState::Completed, None);

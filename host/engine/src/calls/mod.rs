@@ -39,6 +39,7 @@ pub(crate) use begun::unasked;
 use table::{Call, Given, On, Size, Status, Table, sleep_record};
 
 use crate::catalog::Component;
+use crate::steps::Budget;
 use crate::{Inner, Progress};
 
 /// A sleep shorter than this is not kept: a new attempt sleeps it again.
@@ -98,6 +99,8 @@ pub(crate) struct Calls {
     slow: Notify,
     /// Set when no new task attempt may begin.
     stopping: AtomicBool,
+    /// What may still be spent on checking inputs and results.
+    checks: Budget,
 }
 
 impl Calls {
@@ -151,6 +154,7 @@ impl Calls {
             logs: Notify::new(),
             slow: Notify::new(),
             stopping: AtomicBool::new(false),
+            checks: Budget::of_attempt(),
         })
     }
 
@@ -173,7 +177,7 @@ impl Calls {
 
     /// Checks what the body returned.
     pub(crate) fn check_result(&self, flow: &str, result: Json) -> Result<Json, Failure> {
-        self.component.check_result(CallKind::Flow, flow, result)
+        self.component.check_result(CallKind::Flow, flow, result, &self.checks)
     }
 
     /// Waits until the driver must look.
@@ -452,7 +456,7 @@ impl Calls {
                     let message = format!("child flows nest at most {} deep", limits::FLOW_DEPTH);
                     Some(Failure::new(code::OUTPUT, message))
                 }
-                Some(_) => invalid(self.component.misfits_of_parameters(&request.name, input)),
+                Some(_) => invalid(self.component.misfits_of_parameters(&request.name, input, &self.checks)),
             };
             let own = || info.flow(&request.name).map(|it| it.retry.clone()).unwrap_or_default();
             let policy = request.retry.clone().unwrap_or_else(own);
@@ -465,7 +469,7 @@ impl Calls {
                 let message = format!("this component has no task `{}`, only {}", request.name, names.join(", "));
                 Some(Failure::new(code::UNKNOWN, message))
             }
-            Some(_) => invalid(self.component.misfits_of_input(&request.name, input)),
+            Some(_) => invalid(self.component.misfits_of_input(&request.name, input, &self.checks)),
         };
         let own = || task.map(|it| it.retry.clone()).unwrap_or_default();
         Callee {

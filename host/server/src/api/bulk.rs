@@ -145,7 +145,7 @@ impl Bulk {
         let id = record.asked.id;
         let action = match self {
             Self::Retry(retry) => {
-                let ask = retry_ask(host, record, retry.clone()).await?;
+                let ask = retry_ask(host, actor, record, retry.clone()).await?;
                 let ask = RetryAsk { expected_attempt: Some(record.run.attempt), ..ask };
                 match dry_run {
                     true => drop(host.engine.plan_retry(id, &ask).await?),

@@ -89,10 +89,10 @@ pub(super) async fn upload(
     body: RawBody,
 ) -> Result<(StatusCode, Json<InspectionView>), ApiError> {
     let (digest, file) = {
-        let _place = host.doing.upload().await;
+        let _place = host.doing.uploads.take(&actor.name).await;
         receive(&host, &headers, body).await?
     };
-    let _place = host.doing.inspection().await;
+    let _place = host.doing.inspections.take(&actor.name).await;
     let bytes = read(file).await.map_err(|error| {
         tracing::error!(%error, "an upload could not be read");
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the upload cannot be read", "send it again")

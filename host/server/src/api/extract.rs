@@ -2,7 +2,7 @@
 
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use retake_core::value::Json;
@@ -10,15 +10,17 @@ use serde::de::DeserializeOwned;
 
 use super::BODY_BYTES;
 use crate::error::ApiError;
+use crate::pace::{self, TooSlow};
 
-/// A JSON body.
-pub(super) struct Body<T>(pub(super) T);
+/// A JSON body, of so many bytes at most.
+pub(super) struct Body<T, const MOST: usize = BODY_BYTES>(pub(super) T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+impl<S: Send + Sync, T: DeserializeOwned, const MOST: usize> FromRequest<S> for Body<T, MOST> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let bytes = Bytes::from_request(request, state).await.map_err(too_large)?;
+    async fn from_request(mut request: Request, state: &S) -> Result<Self, ApiError> {
+        DefaultBodyLimit::max(MOST).apply(&mut request);
+        let bytes = Bytes::from_request(request, state).await.map_err(|it| unread(&it, MOST))?;
         if bytes.is_empty() {
             return Err(ApiError::invalid(
                 "there is no body",
@@ -48,14 +50,18 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     })
 }
 
-pub(super) fn too_large(rejection: BytesRejection) -> ApiError {
+/// Why a body of so many bytes at most was not read.
+fn unread(rejection: &BytesRejection, most: usize) -> ApiError {
     match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => ApiError::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "too-large",
-            format!("the body is larger than {} KiB", BODY_BYTES >> 10),
+            format!("the body is larger than {} KiB", most >> 10),
             "large data belongs where a flow fetches it from, not into its parameters",
         ),
+        _ if pace::is_too_slow(rejection) => {
+            ApiError::new(StatusCode::REQUEST_TIMEOUT, "too-slow", TooSlow.to_string(), "send it again")
+        }
         _ => ApiError::invalid("the body ended too early", "send it again"),
     }
 }

@@ -13,7 +13,9 @@ use retake_engine::Entropy;
 
 use super::session;
 use crate::access::{self, Actor};
+use crate::doing::Shares;
 use crate::error::{ApiError, ErrorView};
+use crate::places::Place;
 use crate::serve::Peer;
 use crate::{Host, Settings};
 
@@ -154,6 +156,9 @@ pub(super) async fn who(State(host): State<Host>, mut request: Request, next: Ne
     let counted = permitted(&host, request.method(), &route, request.headers()).and_then(|actor| {
         if !actor.is_nobody() {
             host.bounds.request(&actor.name)?;
+            if let Some(place) = request.extensions().get::<Arc<Place>>() {
+                place.prove(&actor.name);
+            }
         }
         Ok(actor)
     });
@@ -165,19 +170,49 @@ pub(super) async fn who(State(host): State<Host>, mut request: Request, next: Ne
         }
     };
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
+    let shares = shares(&host, request.method(), &route, request.uri().query()).filter(|_| !actor.is_nobody());
+    let share = match shares {
+        Some(shares) => shares.take(&actor.name).await,
+        None => None,
+    };
+    let sent = |answer| match share {
+        Some(share) => share.until_sent(answer),
+        None => answer,
+    };
     request.extensions_mut().insert(actor);
     if !changes {
-        return next.run(request).await;
+        return sent(next.run(request).await);
     }
     // What was begun is done to its end, also when whoever asked does not wait for the answer.
     let (answer, answered) = tokio::sync::oneshot::channel();
     host.doing.begin(async move {
         let _ = answer.send(next.run(request).await);
     });
-    answered.await.unwrap_or_else(|_| {
+    sent(answered.await.unwrap_or_else(|_| {
         let hint = "the server's log says more; what was asked for may have happened";
         ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed", hint).into_response()
-    })
+    }))
+}
+
+/// Returns of what a request takes a share, which it has until its answer is sent.
+fn shares<'a>(host: &'a Host, method: &Method, route: &str, query: Option<&str>) -> Option<&'a Shares> {
+    let route = route.strip_prefix("/api/v1/")?;
+    let doing = &host.doing;
+    match (method, route) {
+        (&Method::POST, "flow-runs/{run}/retry" | "flow-runs/bulk-retry") => Some(&doing.large),
+        (&Method::GET | &Method::HEAD, _) if route.ends_with("/stream") => None,
+        (&Method::GET | &Method::HEAD, _) if query.is_some_and(|it| it.contains("text=")) => Some(&doing.searches),
+        (&Method::GET | &Method::HEAD, "flow-runs/{run}/logs") if query.is_some_and(|it| it.contains("tree=")) => {
+            Some(&doing.large)
+        }
+        (
+            &Method::GET | &Method::HEAD,
+            "flow-runs/{run}" | "flow-runs/{run}/explanation" | "flow-runs/{run}/task-runs/{number}",
+        ) => Some(&doing.large),
+        (&Method::GET | &Method::HEAD, "session" | "version" | "settings") => None,
+        (&Method::GET | &Method::HEAD, _) => Some(&doing.lists),
+        _ => None,
+    }
 }
 
 fn permitted(host: &Host, method: &Method, route: &str, headers: &HeaderMap) -> Result<Actor, ApiError> {

@@ -21,6 +21,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::extract::{Body, Path, Query};
 use super::{Listed, components, deployments, find_run, kept, page_limit, page_place};
 use crate::access::Actor;
+use crate::code;
 use crate::error::ApiError;
 use crate::explain::Explanation;
 use crate::lines;
@@ -175,7 +176,8 @@ pub struct RunAsk {
     /// The deployment, as `flow/name`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployment: Option<String>,
-    /// Where no deployment is named: the flow, of `component` or of the newest component that has it.
+    /// Where no deployment is named: the flow, of `component`, of what was deployed of it last, or else of the newest
+    /// component that has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow: Option<String>,
     /// Where no deployment is named: the code, as a digest or the beginning of one.
@@ -390,7 +392,13 @@ async fn start_request(host: &Host, ask: RunAsk) -> Result<StartRequest, ApiErro
     Ok(StartRequest { component, flow, parameters, overrides, idempotency_key, at, through: None })
 }
 
+/// Returns the code of a flow of which only the name is said: what was deployed of it last, or else the newest upload.
 async fn newest_with(host: &Host, flow: &str) -> Result<ContentDigest, ApiError> {
+    let deployed = host.store.definitions(kind::DEPLOYMENT).await?.into_iter();
+    let of_flow = deployed.filter(|it| it.name.split('/').next() == Some(flow)).max_by_key(|it| it.updated);
+    if let Some(deployed) = of_flow {
+        return Ok(kept::<Deployment>(&deployed)?.component);
+    }
     let all = host.store.components().await?;
     let found = all.iter().find(|it| it.info.flow(flow).is_some());
     found.map(|it| it.digest).ok_or_else(|| {
@@ -428,7 +436,6 @@ pub(super) async fn show(State(host): State<Host>, Path(run): Path<String>) -> R
 }
 
 async fn whole(host: &Host, id: FlowRunId) -> Result<RunView, ApiError> {
-    let _place = host.doing.whole().await;
     let record = host.store.run(id).await?;
     let mut whole = RunView::whole(host.store.as_ref(), &record, host.now()).await?;
     whole.waits_for = waits_for(host, &record);
@@ -445,7 +452,6 @@ pub(super) async fn explanation(
 ) -> Result<Json<Explanation>, ApiError> {
     let store = host.store.as_ref();
     let record = store.run(find_run(store, &run).await?).await?;
-    let _place = host.doing.whole().await;
     Ok(Json(Explanation::of(store, &record, false, host.engine.waits(&record).as_ref(), host.now()).await?))
 }
 
@@ -478,7 +484,6 @@ pub(super) async fn logs(
     let limit = page_limit(query.limit, LINES_MAX, LINES_MAX)?;
     let after = page_place(query.after.as_ref())?.unwrap_or(0);
     if query.tree {
-        let _place = host.doing.whole().await;
         let runs = lines::tree(host.store.as_ref(), id, host.now()).await?;
         let all = lines::of_all(host.store.as_ref(), &runs, after, limit).await?;
         let next = Some(all.last().map_or(after, |(row, ..)| *row).to_string());
@@ -566,7 +571,9 @@ pub struct RetryBody {
     /// Forget all kept results, and run everything again, even if the run has completed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub all: bool,
-    /// Run other code with the kept results: `latest`, or the beginning of a digest.
+    /// Run other code with the kept results: the beginning of a digest, or `latest`, which is what the run's deployment has
+    /// now, and the newest upload of the same name where there is no deployment. Who may not deploy may only have run
+    /// of a deployment what is deployed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// Parameters that change; the others stay as they were.
@@ -597,16 +604,25 @@ pub struct Retried {
     pub last_event: String,
 }
 
-pub(super) async fn retry_ask(host: &Host, record: &RunRecord, body: RetryBody) -> Result<RetryAsk, ApiError> {
+pub(super) async fn retry_ask(
+    host: &Host,
+    actor: &Actor,
+    record: &RunRecord,
+    body: RetryBody,
+) -> Result<RetryAsk, ApiError> {
     let store = host.store.as_ref();
     let previewed = |text: &String| text.parse().ok().filter(|it| body.dry_run && host.engine.has_preview(*it));
     let component = match &body.version {
         Some(text) => match previewed(text) {
-            None => Some(components::find(store, text, Some(record.asked.component)).await?.digest),
+            None if text == "latest" => code::latest(store, record).await?,
+            None => Some(components::find(store, text, None).await?.digest),
             digest => digest,
         },
         None => None,
     };
+    if let Some(component) = component {
+        code::may_run(store, actor, record, component).await?;
+    }
     let parameters = match &body.parameters {
         Some(new) => Some(laid_over(new, &store.value(&record.asked.parameters).await?)?),
         None => None,
@@ -638,7 +654,7 @@ pub(super) async fn retry(
     // Of parameters only that they changed: they may be large, and the run has them.
     let told = RetryBody { parameters: body.parameters.as_ref().map(|_| Value::trusted("{}")), ..body.clone() };
     let (applied, details) = (!body.dry_run, serde_json::to_value(&told).unwrap_or_default());
-    let ask = retry_ask(&host, &record, body).await?;
+    let ask = retry_ask(&host, &actor, &record, body).await?;
     let plan = PlanView::new(id, &host.engine.plan_retry(id, &ask).await?);
     let last_event = host.live.last();
     if applied {
@@ -662,7 +678,6 @@ pub(super) async fn task_run(
 ) -> Result<Json<TaskView>, ApiError> {
     let store = host.store.as_ref();
     let record = store.run(find_run(store, &run).await?).await?;
-    let _place = host.doing.whole().await;
     TaskView::one(store, &record, number, host.now()).await?.map(Json).ok_or_else(|| {
         let hint = "`GET /api/v1/flow-runs/{run}` lists its calls";
         ApiError::not_found(format!("the run has made no call {number}"), hint)

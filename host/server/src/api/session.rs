@@ -20,6 +20,8 @@ use crate::{Host, Settings};
 
 /// How long a session lasts.
 const LASTS: Duration = Duration::from_secs(12 * 3600);
+/// Largest body of who signs in, which anybody may send (A05).
+const BODY_BYTES: usize = 4 << 10;
 /// Sessions of one token: one more ends the oldest.
 const MOST: usize = 100;
 
@@ -63,7 +65,7 @@ pub(super) async fn begin(
     Extension(settings): Extension<Arc<Settings>>,
     peer: Option<Extension<Peer>>,
     headers: HeaderMap,
-    Body(ask): Body<SessionAsk>,
+    Body(ask): Body<SessionAsk, BODY_BYTES>,
 ) -> Result<Response, ApiError> {
     let now = host.now();
     // Before the token is looked up: what is good once is good for one of two who come together.

@@ -12,7 +12,6 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::{Stream, stream};
 use retake_core::id::FlowRunId;
 use retake_core::run::RunState;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::extract::Path;
@@ -20,6 +19,7 @@ use super::find_run;
 use crate::Host;
 use crate::access::Actor;
 use crate::bounds::too_many;
+use crate::doing::Share;
 use crate::error::ApiError;
 use crate::lines;
 use crate::live::{Begin, Happened, LiveEvent};
@@ -45,28 +45,35 @@ fn last_id(headers: &HeaderMap) -> Option<String> {
 struct Place {
     host: Host,
     actor: Actor,
-    _permit: OwnedSemaphorePermit,
+    _share: Share,
 }
 
 impl Place {
     fn take(host: Host, actor: Actor) -> Result<Self, ApiError> {
-        let Some(permit) = host.doing.stream() else {
+        let Some(share) = host.doing.streams.try_take(&actor.name) else {
             let hint = "let others end, or ask for pages instead";
             return Err(too_many("too many streams are open", hint).after(Duration::from_secs(5)));
         };
-        Ok(Self { host, actor, _permit: permit })
+        Ok(Self { host, actor, _share: share })
+    }
+
+    /// Whether the token may still do that.
+    fn may_go_on(&self) -> bool {
+        self.host.tokens.still(&self.actor, self.host.now())
     }
 
     /// Waits for something; `None` when the stream is to end: the server ends, or the token is not good any more.
     async fn wait<T>(&self, what: impl Future<Output = T>) -> Option<T> {
         let mut what = std::pin::pin!(what);
+        let mut changes = self.host.tokens.changes();
         loop {
-            if !self.host.tokens.still(&self.actor, self.host.now()) {
+            if !self.may_go_on() {
                 return None;
             }
             tokio::select! {
                 it = &mut what => return Some(it),
                 () = self.host.live.closed() => return None,
+                _ = changes.changed() => {}
                 () = tokio::time::sleep(STILL) => {}
             }
         }
@@ -118,7 +125,7 @@ impl Tail {
                 self.after = number;
                 return Event::default().event("line").id(number.to_string()).json_data(&line).ok();
             }
-            if self.ended {
+            if self.ended || !self.place.may_go_on() {
                 return None;
             }
             let changed = host.engine.watch(self.id);
