@@ -13,7 +13,7 @@ import typing
 from collections import abc
 from typing import Any, Union, get_args, get_origin
 
-from ._kinds import Either, Field, Flags, Kind, Lists, Maps, Model, Objects, Plain, Texts, Tuples, Values, json_type
+from ._kinds import Either, Field, Flags, Kind, Lists, Maps, Model, Objects, Plain, Texts, Tuples, Values, same
 from ._plain import TEXTS, Misfit, Unstorable, of_place
 
 _PLAIN = (str, int, float, bool, type(None))
@@ -71,6 +71,8 @@ class Reader:
         self._objects: dict[Any, Objects] = {}
         self._aliases: list[Any] = []
         self._referred: list[Objects] = []
+        #: Unions of which a class is not read to its end yet.
+        self._unsettled: list[tuple[Any, Either]] = []
 
     def kind(self, hint: Any) -> Kind:
         """Returns what a hint means."""
@@ -187,26 +189,38 @@ class Reader:
 
     def _values(self, hint: Any, members: list[Any]) -> Kind:
         try:
-            return Values(members)
+            found = Values(members)
         except Unstorable as error:
             raise Undeclarable(
                 f"`{_name(hint)}`, one of whose values {error.what.split(':')[0]}: give it texts or numbers"
             ) from None
+        _check_members(hint, [found])
+        return found
 
     def _either(self, hint: Any, args: tuple[Any, ...]) -> Kind:
-        kinds = [self.kind(it) for it in args]
-        texts = [it for it in kinds if it.json and "string" in it.json and not isinstance(it, Values)]
-        if len(texts) > 1 and any(isinstance(it, Texts) and it.of in (bytes, bytearray) for it in texts):
-            raise Undeclarable(f"`{_name(hint)}`: bytes are stored as text, and cannot be told from it: write one of them")
-        objects = [it for it in kinds if isinstance(it, Objects)]
-        for n, one in enumerate(objects):
-            for other in objects[n + 1 :]:
-                if one.of is not other.of and _alike(one, other):
-                    raise Undeclarable(
-                        f"`{_name(hint)}`: a `{one.name}` cannot be told from a `{other.name}` when it is read again: "
-                        'give each a field such as `kind: Literal["…"]`'
-                    )
-        return Either(kinds)
+        kinds: list[Kind] = []
+        for it in map(self.kind, args):
+            # An alias may stand for a union of its own.
+            kinds += [one for one in (it.kinds if isinstance(it, Either) else [it]) if one not in kinds]
+        _check_texts(hint, kinds)
+        _check_members(hint, [it for it in kinds if isinstance(it, Values)])
+        for flags in kinds:
+            if isinstance(flags, Flags):
+                _check_flags(hint, flags, kinds)
+        found = Either(kinds)
+        if any(isinstance(it, Objects) and it.is_open for it in kinds):
+            self._unsettled.append((hint, found))
+        else:
+            _tell_apart(hint, found)
+        return found
+
+    def _settle(self) -> None:
+        left, self._unsettled = self._unsettled, []
+        for hint, it in left:
+            if any(isinstance(of, Objects) and of.is_open for of in it.kinds):
+                self._unsettled.append((hint, it))
+            else:
+                _tell_apart(hint, it)
 
     def _object(self, hint: Any, of: type, args: tuple[Any, ...]) -> Kind:
         if hint in self._objects:
@@ -219,6 +233,7 @@ class Reader:
             return found
         closed = not typing.is_typeddict(of)
         found = self._objects[hint] = Objects(of, of.__name__, of, closed)
+        found.fixed = frozenset(_fixed(of))
         found.is_open = True
         hints = _hints_of(of)
         known = dict(zip(getattr(of, "__parameters__", ()), args, strict=False))
@@ -236,6 +251,7 @@ class Reader:
             except Undeclarable as error:
                 raise Undeclarable(f"{error} (it is `{of.__name__}.{name}`)") from None
         found.is_open = False
+        self._settle()
         return found
 
     def _model(self, of: Any) -> Kind | None:
@@ -274,7 +290,15 @@ def _fields(of: Any) -> list[tuple[str, bool, Any]]:
             has = is_plain or it.default_factory is not dataclasses.MISSING
             default = it.default if is_plain else it.default_factory() if it.default_factory in (list, dict) else empty
             found.append((it.name, not has, default))
-    return found
+    return found + [(name, False, default) for name, default in _fixed(of).items()]
+
+
+def _fixed(of: Any) -> dict[str, Any]:
+    """Returns the literal fields that a dataclass is not given (`init=False`): they are kept, to tell it from others."""
+    if not dataclasses.is_dataclass(of):
+        return {}
+    fixed = [it for it in dataclasses.fields(of) if not it.init and it.default is not dataclasses.MISSING]
+    return {it.name: it.default for it in fixed if get_origin(_hints_of(of).get(it.name)) is typing.Literal}
 
 
 def _hints_of(of: Any) -> dict[str, Any]:
@@ -298,6 +322,76 @@ def _filled(hint: Any, known: dict[Any, Any]) -> Any:
     return hint[tuple(known.get(it, it) for it in names)]
 
 
+def _check_texts(hint: Any, kinds: list[Kind]) -> None:
+    texts = [it for it in kinds if it.json and "string" in it.json and not isinstance(it, Values)]
+    of = [it.of for it in texts if isinstance(it, Texts)]
+    if len(texts) > 1 and (bytes in of or bytearray in of):
+        raise Undeclarable(f"`{_name(hint)}`: bytes are stored as text, and cannot be told from it: write one of them")
+    names = [it.__name__ for it in of]
+    if "Fraction" in names and "Decimal" in names:
+        raise Undeclarable(
+            f"`{_name(hint)}`: a `Fraction` is stored as text, and cannot be told from a `Decimal`: write one of them"
+        )
+
+
+def _check_members(hint: Any, kinds: list[Values]) -> None:
+    """Refuses members of two enumerations that are one in JSON: they would arrive as members of the other one."""
+    members = [(it, member) for kind in kinds for it, member in kind.members if isinstance(member, enum.Enum)]
+    for n, (it, member) in enumerate(members):
+        for other_it, other in members[:n]:
+            if type(other) is not type(member) and same(it, other_it):
+                names = [f"`{type(of).__name__}.{of.name}`" for of in (other, member)]
+                raise Undeclarable(
+                    f"`{_name(hint)}`: {' and '.join(names)} are both stored as {it!r}: give them other values, or write one "
+                    "of the two"
+                )
+
+
+def _check_flags(hint: Any, flags: Flags, kinds: list[Kind]) -> None:
+    """Refuses what else is stored as a whole number that could be flags."""
+    for it in kinds:
+        if isinstance(it, Flags) and it is not flags:
+            other = f"a `{it.of.__name__}`"
+        elif isinstance(it, Plain) and it.of is int:
+            other = "an `int`"
+        elif isinstance(it, Values) and any(type(of) is int and _reads(flags, of) for of, _ in it.members):
+            of = next(member for of, member in it.members if type(of) is int and _reads(flags, of))
+            other = f"a `{type(of).__name__}`" if isinstance(of, enum.Enum) else f"{of!r}"
+        else:
+            continue
+        name = flags.of.__name__
+        raise Undeclarable(f"`{_name(hint)}`: a `{name}` is stored as a whole number, and cannot be told from {other}")
+
+
+def _reads(kind: Kind, value: Any) -> bool:
+    try:
+        kind.read(value)
+    except Misfit:
+        return False
+    return True
+
+
+def _tell_apart(hint: Any, union: Either) -> None:
+    """Refuses classes that look alike. Where but a field with a default tells them apart, it has to be there."""
+    objects = [it for it in union.kinds if isinstance(it, Objects)]
+    for n, one in enumerate(objects):
+        for other in objects[n + 1 :]:
+            if one.of is other.of or not _alike(one, other):
+                continue
+            tag = next((it for it in one.fields if it in other.fields and _is_tag(one.fields[it], other.fields[it])), None)
+            if tag is None:
+                raise Undeclarable(
+                    f"`{_name(hint)}`: a `{one.name}` cannot be told from a `{other.name}` when it is read again: "
+                    'give each a field such as `kind: Literal["…"] = "…"`'
+                )
+            union.tags.setdefault(one, {}).setdefault(tag, other.name)
+            union.tags.setdefault(other, {}).setdefault(tag, one.name)
+
+
+def _is_tag(one: Field, other: Field) -> bool:
+    return isinstance(one.kind, Values) and isinstance(other.kind, Values) and _differ(one.kind, other.kind)
+
+
 def _alike(one: Objects, other: Objects) -> bool:
     """Whether there is an object that could be either."""
     mine = {name for name, it in one.fields.items() if it.required}
@@ -310,8 +404,7 @@ def _alike(one: Objects, other: Objects) -> bool:
 
 def _differ(one: Kind, other: Kind) -> bool:
     if isinstance(one, Values) and isinstance(other, Values):
-        mine, theirs = ({(json_type(it), repr(it)) for it, _ in kind.members} for kind in (one, other))
-        return not mine & theirs
+        return not any(same(mine, theirs) for mine, _ in one.members for theirs, _ in other.members)
     return one.json is not None and other.json is not None and not one.json & other.json
 
 

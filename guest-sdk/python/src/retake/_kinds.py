@@ -32,6 +32,14 @@ class Kind:
         """Whether a value of Python is of this kind."""
         return True
 
+    def could_be(self, value: Any) -> bool:
+        """Whether it looks so at first sight: what is within it is not looked at."""
+        return self.has(value)
+
+    def is_exact(self, value: Any) -> bool:
+        """Whether a JSON value is what this kind would write, down to whole numbers that are no fractions."""
+        return False
+
     def write(self, value: Any, at: Path = (), inside: tuple[int, ...] = ()) -> Any:
         """Returns a value as JSON knows it. One of another kind is written as what it is: the host refuses it."""
         return plain(value, at, inside)
@@ -55,6 +63,9 @@ class Plain(Kind):
 
     def has(self, value: Any) -> bool:
         return isinstance(value, self.of) and (self.of is bool or not isinstance(value, bool))
+
+    def is_exact(self, value: Any) -> bool:
+        return self.has(value)
 
     def write(self, value: Any, at: Path = (), inside: tuple[int, ...] = ()) -> Any:
         if self.of is int and isinstance(value, float):
@@ -96,6 +107,9 @@ class Texts(Kind):
         # A `datetime` is a `date`, and would lose its time.
         return isinstance(value, self.of) and not (type(value).__name__ == "datetime" and self.of.__name__ == "date")
 
+    def is_exact(self, value: Any) -> bool:
+        return isinstance(value, str)
+
     def write(self, value: Any, at: Path = (), inside: tuple[int, ...] = ()) -> Any:
         if self.of.__name__ == "Decimal" and isinstance(value, int) and not isinstance(value, bool):
             return str(number(value, at))
@@ -123,9 +137,12 @@ class Values(Kind):
     def has(self, value: Any) -> bool:
         return any(type(it) is type(value) and it == value for _, it in self.members)
 
+    def is_exact(self, value: Any) -> bool:
+        return any(type(it) is type(value) and it == value for it, _ in self.members)
+
     def read(self, value: Any, at: Path = ()) -> Any:
         for it, member in self.members:
-            if it == value and isinstance(it, bool) == isinstance(value, bool):
+            if same(it, value):
                 return member
         known = ", ".join(shown(it) for it, _ in self.members)
         raise Misfit(at, f"is {shown(value)}, which is none of {known}")
@@ -145,9 +162,12 @@ class Flags(Kind):
     def has(self, value: Any) -> bool:
         return isinstance(value, self.of)
 
+    def is_exact(self, value: Any) -> bool:
+        return type(value) is int
+
     def read(self, value: Any, at: Path = ()) -> Any:
         try:
-            return self.of(value)
+            return self.of(Plain(int).read(value, at))
         except ValueError:
             raise Misfit(at, f"is {shown(value)}, which is no `{self.of.__name__}`") from None
 
@@ -168,9 +188,14 @@ class Lists(Kind):
         return {"type": "array"} | ({"items": of} if of else {}) | ({"uniqueItems": True} if self.unique else {})
 
     def has(self, value: Any) -> bool:
-        if isinstance(value, (str, bytes, bytearray, memoryview, abc.Mapping)):
-            return False
-        return isinstance(value, self.of) and (not isinstance(value, list) or all(self.item.has(it) for it in value))
+        # What is gone over once only is not gone over to look at it.
+        return self.could_be(value) and (isinstance(value, abc.Iterator) or all(map(self.item.has, value)))
+
+    def could_be(self, value: Any) -> bool:
+        return isinstance(value, self.of) and not isinstance(value, (str, bytes, bytearray, memoryview, abc.Mapping))
+
+    def is_exact(self, value: Any) -> bool:
+        return isinstance(value, list) and all(map(self.item.is_exact, value))
 
     def write(self, value: Any, at: Path = (), inside: tuple[int, ...] = ()) -> Any:
         lists = (abc.Collection, abc.Iterator)
@@ -204,9 +229,15 @@ class Tuples(Kind):
         return {"type": "array"} | ({"prefixItems": items} if items else {}) | most
 
     def has(self, value: Any) -> bool:
-        if not isinstance(value, (tuple, list)) or len(value) != len(self.items):
+        return self.could_be(value) and all(kind.has(it) for kind, it in zip(self.items, value, strict=True))
+
+    def could_be(self, value: Any) -> bool:
+        return isinstance(value, (tuple, list)) and len(value) == len(self.items)
+
+    def is_exact(self, value: Any) -> bool:
+        if not isinstance(value, list) or len(value) != len(self.items):
             return False
-        return all(kind.has(it) for kind, it in zip(self.items, value, strict=True))
+        return all(kind.is_exact(it) for kind, it in zip(self.items, value, strict=True))
 
     def write(self, value: Any, at: Path = (), inside: tuple[int, ...] = ()) -> Any:
         if not isinstance(value, (tuple, list)) or len(value) != len(self.items):
@@ -240,6 +271,12 @@ class Maps(Kind):
         if not isinstance(value, abc.Mapping):
             return False
         return all(self.key is None or self.key.has(it) for it in value) and all(map(self.value.has, value.values()))
+
+    def could_be(self, value: Any) -> bool:
+        return isinstance(value, abc.Mapping)
+
+    def is_exact(self, value: Any) -> bool:
+        return isinstance(value, dict) and all(map(self.value.is_exact, value.values()))
 
     def write(self, value: Any, at: Path = (), inside: tuple[int, ...] = ()) -> Any:
         if not isinstance(value, abc.Mapping):
@@ -318,6 +355,8 @@ class Objects(Kind):
         self.make = make
         self.closed = closed
         self.fields: dict[str, Field] = {}
+        #: Those that it is not made with, because each of its objects has them.
+        self.fixed: frozenset[str] = frozenset()
         #: Where its schema is, when it holds itself.
         self.reference: str | None = None
         self.is_open = False
@@ -341,11 +380,35 @@ class Objects(Kind):
         return found | ({"required": required} if required else {})
 
     def has(self, value: Any) -> bool:
+        if not self.could_be(value):
+            return False
+        given = {it: getattr(value, it) for it in self.fields} if self.closed else value
+        return all(self.fields[it].kind.has(given[it]) for it in self._tags_first() if it in given)
+
+    def could_be(self, value: Any) -> bool:
         if self.closed:
             return isinstance(value, self.of)
-        if not isinstance(value, dict):
+        return isinstance(value, dict) and all(it in value for it, field in self.fields.items() if field.required)
+
+    def is_exact(self, value: Any) -> bool:
+        if not isinstance(value, dict) or not self.is_tagged(value):
             return False
-        return all(it in value for it, field in self.fields.items() if field.required)
+        known = all(it in self.fields for it in value) or not self.closed
+        return known and all(field.kind.is_exact(value[it]) for it, field in self.fields.items() if it in value)
+
+    def is_tagged(self, value: dict[str, Any]) -> bool:
+        """Whether an object has what is required, and one of the values of each field that has but some."""
+        for name, it in self.fields.items():
+            if (it.required and name not in value) or (
+                isinstance(it.kind, Values) and name in value and not any(same(of, value[name]) for of, _ in it.kind.members)
+            ):
+                return False
+        return True
+
+    def _tags_first(self) -> list[str]:
+        # In a union they say at once which class it is. Without that, each level of what holds itself is looked at as each
+        # of the classes, and so is each level below.
+        return sorted(self.fields, key=lambda it: not isinstance(self.fields[it].kind, Values))
 
     def write(self, value: Any, at: Path = (), inside: tuple[int, ...] = ()) -> Any:
         if not (type(value) is self.of or (isinstance(value, dict) and not self.closed)):
@@ -370,7 +433,8 @@ class Objects(Kind):
         strange = [name for name in value if name not in self.fields]
         if strange and self.closed:
             raise Misfit(at, f"has `{strange[0]}`, which is not known")
-        given = {name: self.fields[name].kind.read(it, (*at, name)) if name in self.fields else it for name, it in value.items()}
+        read = {name: self.fields[name].kind.read(value[name], (*at, name)) for name in self._tags_first() if name in value}
+        given = {name: read.get(name, it) for name, it in value.items() if name not in self.fixed}
         try:
             return self.make(**given) if self.closed else given
         except Exception as error:
@@ -393,6 +457,10 @@ class Model(Kind):
     def has(self, value: Any) -> bool:
         return isinstance(value, self.of)
 
+    def is_exact(self, value: Any) -> bool:
+        # Models leave out what they do not know, and what they write has all of their fields.
+        return isinstance(value, dict) and set(value) == set(self.found.get("properties", ()))
+
     def read(self, value: Any, at: Path = ()) -> Any:
         try:
             return (
@@ -411,53 +479,110 @@ class Either(Kind):
         self.kinds = kinds
         # What says most goes first: each text could be a `str`, and each whole number a `float`.
         self.ordered = sorted(kinds, key=_vagueness)
+        self._has_rivals = len({_group(it) for it in kinds}) < len(kinds)
+        #: Fields with defaults that have to be there all the same, for nothing else tells objects apart: each with the
+        #: name of the class that it is told from.
+        self.tags: dict[Kind, dict[str, str]] = {}
 
     def schema(self) -> dict[str, Any]:
-        return {"anyOf": [it.schema() for it in self.kinds]}
+        return {"anyOf": [self._tagged(it, it.schema()) for it in self.kinds]}
+
+    def _tagged(self, of: Kind, schema: dict[str, Any]) -> dict[str, Any]:
+        names = list(self.tags.get(of, ()))
+        return schema | {"required": list(dict.fromkeys([*schema.get("required", ()), *names]))} if names else schema
 
     def has(self, value: Any) -> bool:
         return any(it.has(value) for it in self.kinds)
 
+    def could_be(self, value: Any) -> bool:
+        return any(it.could_be(value) for it in self.kinds)
+
+    def is_exact(self, value: Any) -> bool:
+        return any(it.is_exact(value) for it in self.kinds)
+
     def write(self, value: Any, at: Path = (), inside: tuple[int, ...] = ()) -> Any:
+        return (self._kind_of(value) or Kind()).write(value, at, inside)
+
+    def _kind_of(self, value: Any) -> Kind | None:
+        found = [it for it in self.ordered if it.could_be(value)]
+        # What is of a class is of those that it derives from, too.
+        found = [it for it in found if getattr(it, "of", None) is type(value)] or found
+        if len(found) > 1:
+            found = [it for it in found if it.has(value)] or found
+        if found:
+            return found[0]
         # A whole `float` for an `int`, say, is of none of them.
-        found = next((it for it in self.ordered if it.has(value)), None)
-        if found is None and isinstance(value, float):
-            found = next((it for it in self.kinds if isinstance(it, Plain) and it.of is int), None)
-        return (found or Kind()).write(value, at, inside)
+        numbers = {it.of: it for it in self.kinds if isinstance(it, Plain)}
+        if isinstance(value, int) and not isinstance(value, bool) and not {int, float} & set(numbers):
+            return next((it for it in self.kinds if isinstance(it, Texts) and it.of.__name__ == "Decimal"), None)
+        return numbers.get(int) if isinstance(value, float) else None
 
     def read(self, value: Any, at: Path = ()) -> Any:
-        floats = any(isinstance(it, Plain) and it.of is float for it in self.kinds)
-        misfits = []
-        for it in self.ordered:
-            if floats and type(value) is float and isinstance(it, Plain) and it.of is int:
-                continue
+        ordered = self.ordered
+        if self._has_rivals:
+            ordered = sorted(ordered, key=lambda it: (_group(it), not it.is_exact(value)))
+        misfits: dict[Kind, Misfit] = {}
+        for it in ordered:
             try:
+                self._check_tags(it, value, at)
                 return it.read(value, at)
             except Misfit as error:
-                misfits.append(error)
-        deepest = max(misfits, key=lambda it: len(it.at))
-        raise (
-            deepest
-            if len(deepest.at) > len(at)
-            else Misfit(at, f"is {shown(value)}, which is of none of the kinds that are declared")
-        )
+                misfits[it] = error
+        raise self._misfit(value, at, misfits)
+
+    def _check_tags(self, of: Kind, value: Any, at: Path) -> None:
+        if isinstance(value, dict):
+            for name, other in self.tags.get(of, {}).items():
+                if name not in value:
+                    raise Misfit(at, f"has no `{name}`, which tells a `{getattr(of, 'name', '')}` from a `{other}`")
+
+    def _misfit(self, value: Any, at: Path, misfits: dict[Kind, Misfit]) -> Misfit:
+        if isinstance(value, dict):
+            meant = [it for it in misfits if isinstance(it, Objects) and it.is_tagged(value)]
+            untagged = [it for it in meant if not set(self.tags.get(it, ())) <= set(value)]
+            if len(meant) == 1 or (meant and untagged == meant):
+                return misfits[meant[0]]
+        deepest = max(misfits.values(), key=lambda it: len(it.at))
+        if len(deepest.at) > len(at):
+            return deepest
+        return Misfit(at, f"is {shown(value)}, which is of none of the kinds that are declared")
 
 
-def _vagueness(of: Kind) -> int:
+def _vagueness(of: Kind) -> tuple[int, ...]:
+    """Returns how little a kind says: those of one union are read in this order, and as declared where it is the same."""
     match of:
         case Plain(of=kind):
-            return {type(None): 0, bool: 1, int: 2, float: 3, str: 8}[kind]
+            return ({type(None): 0, bool: 1, int: 3, float: 4, str: 9}[kind],)
         case Values():
-            return 1
-        case Texts(of=kind):
-            return 6 if kind.__name__.endswith("Path") else 5
+            return (1,)
+        case Flags():
+            return (2,)
         case Objects(closed=True) | Model():
-            return 4
+            return (5,)
         case Objects():
-            return 5
-        case Lists() | Tuples() | Maps():
-            return 7
-    return 9
+            return (6,)
+        case Texts(of=kind):
+            return (7 if kind.__name__.endswith("Path") else 6,)
+        case Lists():
+            return (8, *_vagueness(of.item))
+        case Tuples():
+            return (8, *max(map(_vagueness, of.items), default=()))
+        case Maps():
+            return (8, *_vagueness(of.value))
+        case Either():
+            return (10,)
+    return (11,)
+
+
+def _group(of: Kind) -> int:
+    """Returns which kinds it is a rival of: among those, the one that a value is written as goes first."""
+    first = _vagueness(of)[0]
+    return 0 if first <= 4 else first
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two plain values are one in JSON: 1 is 1.0, and not true."""
+    return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
 
 
 def json_type(value: Any) -> str:

@@ -122,14 +122,31 @@ def _duration(text: str) -> datetime.timedelta:
     return -whole if sign == "-" else whole
 
 
+# As the host has it. Python takes more for a number, such as `1_000`, which would be a text under `Decimal | str`.
+_DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_FRACTION = re.compile(r"[+-]?(\d+(/\d+)?|\d+\.\d*|\.\d+)", re.ASCII)
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
 def _decimal(text: str) -> decimal.Decimal:
+    if not _DECIMAL.fullmatch(text):
+        raise ValueError("is no decimal number")
     try:
-        found = decimal.Decimal(text)
+        return decimal.Decimal(text)
     except decimal.InvalidOperation:
         raise ValueError("is no decimal number") from None
-    if not found.is_finite():
-        raise ValueError("is no decimal number")
-    return found
+
+
+def _fraction(text: str) -> fractions.Fraction:
+    if not _FRACTION.fullmatch(text):
+        raise ValueError("is no fraction, such as 1/3")
+    return fractions.Fraction(text)
+
+
+def _uuid(text: str) -> uuid.UUID:
+    if not _UUID.fullmatch(text):
+        raise ValueError("is no UUID as RFC 9562 writes it")
+    return uuid.UUID(text)
 
 
 def _bytes(text: str) -> bytes:
@@ -157,11 +174,11 @@ TEXTS: dict[type, Text] = {
     datetime.date: _of_format("date", datetime.date.isoformat, _date),
     datetime.time: _of_format("time", datetime.time.isoformat, _time),
     datetime.timedelta: _of_format("duration", duration, _duration),
-    uuid.UUID: _of_format("uuid", str, uuid.UUID),
+    uuid.UUID: _of_format("uuid", str, _uuid),
     decimal.Decimal: _of_format("decimal", str, _decimal),
     ipaddress.IPv4Address: _of_format("ipv4", str, ipaddress.IPv4Address),
     ipaddress.IPv6Address: _of_format("ipv6", str, ipaddress.IPv6Address),
-    fractions.Fraction: Text(_ANY_TEXT, str, fractions.Fraction),
+    fractions.Fraction: Text(_ANY_TEXT, str, _fraction),
     zoneinfo.ZoneInfo: Text(_ANY_TEXT, str, zoneinfo.ZoneInfo),
     bytes: Text(_BASE64, _base64, _bytes),
     bytearray: Text(_BASE64, _base64, lambda it: bytearray(_bytes(it))),
