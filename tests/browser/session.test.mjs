@@ -46,6 +46,13 @@ test("somebody signs in, is told when the token is wrong, and signs out", async 
 test("a token in the address signs in, and is not left there; a wrong one is told of", async () => {
   const page = await open(server, { at: "/flows" });
   assert.equal(page.url(), `${server.base}/flows`);
+  // Whoever is signed in stays who they are, whatever somebody else's link says.
+  const [before] = await page.context().cookies();
+  await page.goto(`${server.base}/runs#token=${server.token}`);
+  await page.reload();
+  await ready(page);
+  const [after] = await page.context().cookies();
+  assert.equal(after.value, before.value);
   await done(page);
   const wrong = await open(server, { token: null, at: "/runs#token=rtk_nonsense", expected: [/status of 401/] });
   await wrong.getByText("the token is not known").waitFor();

@@ -1,5 +1,6 @@
 //! Certificates that are made for one test.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -27,5 +28,6 @@ pub fn certificate(dir: &Path, name: &str, names: &[&str]) -> Files {
     std::fs::write(&files.authority, authority.pem()).unwrap();
     std::fs::write(&files.certificate, certificate.pem()).unwrap();
     std::fs::write(&files.key, key.serialize_pem()).unwrap();
+    std::fs::set_permissions(&files.key, std::fs::Permissions::from_mode(0o600)).unwrap();
     files
 }

@@ -89,7 +89,7 @@ fn an_address_signs_in_once() {
     let retake = Retake::new();
     let server = Server::start(&retake);
     let address = retake.expect(0, &["ui", "--print"]).out.trim().to_owned();
-    let (page, key) = address.split_once("/#token=").unwrap();
+    let (page, key) = address.split_once("/#code=").unwrap();
     assert_eq!(page, format!("http://{}", server.address));
     // Also when several come together.
     let statuses: Vec<u16> = std::thread::scope(|scope| {

@@ -77,6 +77,43 @@ class Carrying(unittest.TestCase):
             self.assertIn(expected, why(name))
 
 
+class Names(unittest.TestCase):
+    """Modules of a project that Python would not find, because it has others of the name."""
+
+    def said(self, *files: str) -> str:
+        with tempfile.TemporaryDirectory() as root:
+            for file in files:
+                path = Path(root) / file
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text("")
+            carried = Carried()
+            carried.add("queue", False, "/python/queue.py", b"")
+            carried.add("email", True, "/python/email/__init__.py", b"")
+            carried.add_directory(root, sources=True)
+            try:
+                _source.check_names(carried, root)
+            except _source.Refused as error:
+                return str(error)
+        return ""
+
+    def test_one_of_the_standard_library_is_refused(self) -> None:
+        for file, name, other in [
+            ("queue.py", "queue", "my_queue.py"),
+            ("types.py", "types", "my_types.py"),
+            ("time.py", "time", "my_time.py"),
+            ("email/__init__.py", "email", "my_email/"),
+        ]:
+            said = self.said("flows.py", file)
+            self.assertIn(f"`import {name}` finds the module of Python's standard library", said)
+            self.assertIn(f"rename it, to `{other}` for example", said)
+        self.assertIn("`time.py`", self.said("queue.py", "time.py"))
+        self.assertIn("`queue.py`", self.said("queue.py", "time.py"))
+
+    def test_others_are_not(self) -> None:
+        for file in ("app/queue.py", "app/__init__.py", "queue/data.txt", "__main__.py", "test.py", "resource.py", "target/queue.py"):
+            self.assertEqual(self.said("flows.py", file), "", file)
+
+
 class Sandbox(unittest.TestCase):
     def check(self, program: str) -> None:
         """Runs a program where the changes of a sandbox are made: they are made for good."""

@@ -125,6 +125,7 @@ fn zones(dir: &Path, tell: Tell<'_>) -> Result<PathBuf> {
 pub(crate) fn build(dir: &Path, how: How<'_>) -> Result<Built> {
     let home = ensure(dir, how.tell)?;
     let about = About::read(dir)?;
+    refuse_another_retake(dir)?;
     let out = dir.join(OUT);
     write(&out.join("wit/flow.wit"), WIT)?;
     write(&out.join("app/retake_app.py"), &about.app())?;
@@ -154,11 +155,22 @@ pub(crate) fn build(dir: &Path, how: How<'_>) -> Result<Built> {
         let text = std::fs::read_to_string(module).unwrap_or_default();
         let hint = match text.lines().any(|it| it.starts_with("from prefect") || it.starts_with("import prefect")) {
             true => "write `from retake import flow, task` instead of Prefect's import, and build again",
-            false => "mend what is said above, and build again",
+            false => "fix what is reported above and build again",
         };
         return Err(Error::new(Kind::Sources, message, hint));
     }
     Ok(Built { file })
+}
+
+/// Refuses a module that Python would find in the place of the SDK, which then could not even say so. Those that have
+/// names of the standard library are refused by the SDK.
+fn refuse_another_retake(dir: &Path) -> Result<()> {
+    let Some(found) = ["retake.py", "retake/__init__.py"].into_iter().find(|it| dir.join(it).is_file()) else {
+        return Ok(());
+    };
+    let message = format!("`{}`: `import retake` would find it, and not the SDK", dir.join(found).display());
+    let name = found.trim_end_matches("/__init__.py");
+    Err(Error::new(Kind::Sources, message, format!("rename `{name}`, to `my_{name}` for example")))
 }
 
 /// Returns the files of the project.
@@ -278,6 +290,19 @@ mod tests {
             let name = entry.unwrap().file_name().into_string().unwrap();
             let path = format!("src/retake/{name}");
             assert!(name == "__pycache__" || SDK.iter().any(|(it, _)| *it == path), "`{path}` is missing in SDK");
+        }
+    }
+
+    #[test]
+    fn a_module_with_the_name_of_the_sdk_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        // Without `__init__.py` it is no package that goes before another.
+        std::fs::create_dir(dir.path().join("retake")).unwrap();
+        refuse_another_retake(dir.path()).unwrap();
+        for name in ["retake/__init__.py", "retake.py"] {
+            std::fs::write(dir.path().join(name), "").unwrap();
+            let refused = refuse_another_retake(dir.path()).unwrap_err().to_string();
+            assert!(refused.contains(name) && refused.contains("not the SDK"), "{refused}");
         }
     }
 

@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::args::{Args, Db, Format};
 use crate::local::{self, KEY, data_dir, key_file};
 use crate::out::{self, Exit, Trouble};
+use crate::private;
 use crate::server;
 
 pub(crate) async fn db(args: &Args, typed: &Db) -> anyhow::Result<Exit> {
@@ -88,7 +89,7 @@ fn copy_key(from: &Path, to: &Path) -> anyhow::Result<()> {
         let mut key = Vec::new();
         // A key has 45 bytes: what is longer is none.
         fs::File::open(from)?.take(4096).read_to_end(&mut key)?;
-        server::create_private(to, &key)
+        private::create(to, &key)
     };
     copy().map_err(|error: std::io::Error| {
         let message = format!("the key `{}` could not be copied to `{}`: {error}", from.display(), to.display());

@@ -15,6 +15,7 @@ use retake_store::{OpenError, SqliteStore, Store};
 
 use crate::args::Args;
 use crate::out::{Exit, Trouble};
+use crate::private;
 
 /// The machine's clock.
 pub(crate) struct SystemClock;
@@ -78,6 +79,7 @@ pub(crate) async fn open_with(
     settings: retake_engine::Settings,
 ) -> anyhow::Result<Local> {
     let dir = data_dir(args)?;
+    private::check(&dir)?;
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&dir).map_err(|it| trouble(it, &dir))?);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     for (id, run) in store.recover(clock.now()).await? {

@@ -21,6 +21,7 @@ mod notify;
 mod out;
 mod params;
 mod policy;
+mod private;
 mod progress;
 mod remote;
 mod retry;
@@ -39,6 +40,8 @@ static ALLOCATOR: retake_process::MiMalloc = retake_process::MiMalloc;
 fn main() -> ExitCode {
     retake_process::keep_free_pages();
     end_with_the_reader();
+    // Secrets are in memory: no other program of the same user may look, and none of it is left behind by a crash.
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     let (args, config) = match config::parse(args::typed(std::env::args_os())) {
         Ok(read) => read,
         Err(config::Misread::Typed(error)) => return out::misread(&error).into(),

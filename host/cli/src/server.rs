@@ -20,6 +20,7 @@ use crate::args::{Args, LogFormat, Server, Ui};
 use crate::follow::{interrupted, work};
 use crate::local::{self, Local, SystemClock, SystemEntropy};
 use crate::out::{Exit, Trouble};
+use crate::private;
 
 /// Says something on stderr. Whoever read it may be gone: a server goes on without.
 fn tell(typed: &Server, text: &str) {
@@ -52,7 +53,7 @@ fn token_file(dir: &Path) -> PathBuf {
 /// Makes a token of an admin for the commands of this machine, beside those that there are.
 pub(crate) async fn new_token(args: &Args) -> anyhow::Result<()> {
     let (dir, local) = (crate::local::data_dir(args)?, crate::local::open(args, None).await?);
-    let keep = |token: &str| write_private(&token_file(&dir), token.as_bytes());
+    let keep = |token: &str| private::write(&token_file(&dir), token.as_bytes());
     retake_server::new_token(local.store.as_ref(), &SystemEntropy, SystemClock.now(), keep).await
 }
 
@@ -71,18 +72,25 @@ pub(crate) async fn ui(args: &Args, typed: &Ui) -> anyhow::Result<Exit> {
             .into());
     };
     let address = client.ui().await?;
-    if typed.print || !open_in_browser(&address) {
+    if typed.print || !open_in_browser(&local::data_dir(args)?, &address) {
         anstream::println!("{address}");
     }
     Ok(Exit::Ok)
 }
 
-/// Hands an address to the user's browser; false where there is none to be had.
-pub(crate) fn open_in_browser(address: &str) -> bool {
+/// Hands an address to the user's browser; false where there is none to be had. The address signs somebody in, and anybody
+/// on the machine can read what a program is started with: the browser is given a file that leads there.
+fn open_in_browser(dir: &Path, address: &str) -> bool {
+    let file = dir.join("open-ui.html");
+    let page =
+        format!("<!doctype html><meta http-equiv=\"refresh\" content=\"0;url={address}\"><title>Retake</title>\n");
+    if private::write(&file, page.as_bytes()).is_err() {
+        return false;
+    }
     let quiet = std::process::Stdio::null;
     let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
     let mut command = std::process::Command::new(opener);
-    command.arg(address).stdin(quiet()).stdout(quiet()).stderr(quiet());
+    command.arg(&file).stdin(quiet()).stdout(quiet()).stderr(quiet());
     command.status().is_ok_and(|it| it.success())
 }
 
@@ -143,10 +151,10 @@ pub(crate) async fn serve_beside<B: Future<Output = anyhow::Result<()>>>(
     let url = sign.url.clone();
     let first =
         retake_server::first_token(local.store.as_ref(), &host.tokens, &SystemEntropy, SystemClock.now(), |token| {
-            write_private(&token_file(&dir), token.as_bytes())
+            private::write(&token_file(&dir), token.as_bytes())
         })
         .await?;
-    write_private(&sign_file(&dir), &serde_json::to_vec(&sign)?)?;
+    private::write(&sign_file(&dir), &serde_json::to_vec(&sign)?)?;
     tell(typed, &format!("retake server {} at {url}", env!("CARGO_PKG_VERSION")));
     tell(typed, &format!("  data in {}", dir.display()));
     tell(typed, &format!("  the web UI is at {url}/; `retake ui` opens it, signed in"));
@@ -316,30 +324,13 @@ fn spans(typed: &Server) -> anyhow::Result<Option<Spans>> {
 /// Reads the certificate that the server speaks TLS with, if there is one.
 fn tls(typed: &Server) -> anyhow::Result<Option<Tls>> {
     let Some((certificate, key)) = typed.tls_cert.as_ref().zip(typed.tls_key.as_ref()) else { return Ok(None) };
+    private::check_key(key)?;
     Ok(Some(Tls::read(certificate, key).map_err(bad_certificate)?))
 }
 
 fn bad_certificate(error: TlsError) -> Trouble {
     let hint = "certificates and keys are read as PEM, which begins with `-----BEGIN`";
     Trouble::new(Exit::Usage, error.to_string()).hint(hint)
-}
-
-/// Writes a file that only its owner may read.
-fn write_private(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let _ = std::fs::remove_file(file);
-    create_private(file, bytes).map_err(|error| {
-        let message = format!("`{}` cannot be written: {error}", file.display());
-        Trouble::new(Exit::Failed, message).hint("`--data DIR` keeps everything elsewhere").into()
-    })
-}
-
-/// Writes a file that is not there yet and that only its owner can read.
-pub(crate) fn create_private(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut opened = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
-    opened.write_all(bytes)?;
-    opened.sync_all()
 }
 
 /// Returns the server that was named, or the one that works on the data directory. The token that is kept there is for

@@ -155,6 +155,13 @@ pub struct CallRequest {
 }
 
 impl CallRequest {
+    /// Returns every text of it: each is kept, or told to somebody.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        let Self { name, is_flow: _, input, key, label, retry } = self;
+        let codes = retry.iter().flat_map(|it| &it.rules).flat_map(|it| &it.codes);
+        [Some(name), Some(input), key.as_ref(), label.as_ref()].into_iter().flatten().chain(codes).map(String::as_str)
+    }
+
     /// How many bytes of it are kept beside its input.
     pub fn key_bytes(&self) -> usize {
         self.name.len() + self.key.as_ref().map_or(0, String::len) + self.label.as_ref().map_or(0, String::len)

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::Misfit;
-use crate::steps::{Budget, Steps};
+use crate::steps::{Budget, Steps, TooMuch};
 
 /// Most places that a refusal names.
 const MISFITS: usize = 20;
@@ -31,7 +31,7 @@ const PATTERNS: usize = 1 << 20;
 const LOOKING: usize = 64 << 10;
 /// What the places of a schema and the characters of a value may multiply to before its steps are counted.
 const SMALL: u64 = 4_000_000;
-/// Steps, and bytes of a value, from which on a check is made aside, one at a time.
+/// Steps, and bytes of a value, from which on a check is counted and made aside, one at a time.
 const LONG: u64 = 200_000;
 const LARGE: usize = 64 << 10;
 /// Most bytes that misfits may hold to be told of each.
@@ -206,26 +206,40 @@ impl Schema {
             budget.charge(length as u64 / 16);
             return self.checked(&value.to_value());
         }
-        if length > LARGE {
-            return aside(|| self.counted(&value.to_value(), budget, true));
+        if length <= LARGE {
+            let value = value.to_value();
+            // What is counted soon is checked soon.
+            match self.count(&value, budget.next().min(LONG)) {
+                Ok(steps) => {
+                    budget.charge(steps);
+                    return self.checked(&value);
+                }
+                Err(TooMuch) => {}
+            }
         }
-        self.counted(&value.to_value(), budget, false)
+        aside(|| {
+            let value = value.to_value();
+            match self.count(&value, budget.next()) {
+                Ok(steps) => {
+                    budget.charge(steps);
+                    self.checked(&value)
+                }
+                Err(TooMuch) => {
+                    budget.charge(budget.next());
+                    let problem =
+                        "takes more to be checked than may be spent on it: give less, or make the schema simpler";
+                    vec![Misfit { pointer: String::new(), problem: problem.to_owned() }]
+                }
+            }
+        })
     }
 
-    /// Counts the steps of a check before it is made; one that takes long is made aside, if it is not there already.
-    fn counted(&self, value: &Value, budget: &Budget, is_aside: bool) -> Vec<Misfit> {
+    /// Counts the steps of a check, of so many at most.
+    fn count(&self, value: &Value, most: u64) -> Result<u64, TooMuch> {
         let schema = self.text.to_value();
-        let mut steps = Steps::new(&schema, &self.patterns, budget.next());
-        let counted = steps.of(&schema, value, 1);
-        budget.charge(steps.taken);
-        if counted.is_err() {
-            let problem = "takes more to be checked than may be spent on it: give less, or make the schema simpler";
-            return vec![Misfit { pointer: String::new(), problem: problem.to_owned() }];
-        }
-        match steps.taken > LONG && !is_aside {
-            true => aside(|| self.checked(value)),
-            false => self.checked(value),
-        }
+        let mut steps = Steps::new(&schema, &self.patterns, most);
+        steps.of(&schema, value, 1)?;
+        Ok(steps.taken)
     }
 
     /// Checks a value, of which it is known that it may be.

@@ -39,10 +39,12 @@ impl Cache {
             Err(error) => return Err(error),
         }
         let mut key = [0; KEY_BYTES];
-        let read = fs::File::open(&path)?.read_exact(&mut key);
+        // Not what a link leads to: whoever made the link could know what is there.
+        let no_link = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
+        let read = fs::OpenOptions::new().read(true).custom_flags(no_link).open(&path)?.read_exact(&mut key);
         if read.is_err() {
             // Cut short by a crash: nothing that it authenticated is worth keeping.
-            fs::write(&path, fresh)?;
+            fs::OpenOptions::new().write(true).truncate(true).custom_flags(no_link).open(&path)?.write_all(&fresh)?;
             key = fresh;
         }
         Ok(Self { dir: dir.to_owned(), key: Arc::new(key) })

@@ -1,46 +1,172 @@
 //! Secrets that a guest was given, kept out of what is kept of it (T36).
 //!
-//! This is against accidents: a flow that prints its configuration, an error that quotes a header. A guest that wants to
-//! tell its secret can spell it out.
+//! This is against accidents: a flow that prints its configuration, an error that quotes a header. Secrets are found as
+//! they are, line by line, as JSON and addresses escape them, and in base64 and hexadecimal. A guest that wants to tell
+//! its secret can still do so: reversed, in pieces, compressed.
 
-use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use retake_core::failure::Failure;
 use retake_core::limits;
 use retake_core::value::Json;
 
-/// The secrets that a guest was given, each with its name.
+/// Shortest line of a secret of several lines that is looked for, in bytes.
+const LINE_BYTES: usize = 6;
+
+/// The secrets that a guest was given.
 #[derive(Default)]
-pub(crate) struct Hidden(Vec<(String, Arc<str>)>);
+pub(crate) struct Hidden(Vec<Secret>);
+
+struct Secret {
+    name: String,
+    value: Arc<str>,
+    /// What is looked for in texts as they are, and as they are once their escapes are read.
+    plain: Vec<String>,
+    /// What is looked for in texts as they are: the plain forms in other alphabets.
+    encoded: Vec<String>,
+}
+
+impl Secret {
+    fn new(name: &str, value: &Arc<str>) -> Self {
+        let mut plain = vec![value.to_string()];
+        // As it is printed line by line. The first and last line of a key say what it is, and no more.
+        if value.trim().contains('\n') {
+            let lines = value.lines().map(str::trim).filter(|it| !it.starts_with("-----"));
+            plain.extend(lines.filter(|it| it.len() >= LINE_BYTES).map(str::to_owned));
+        }
+        // A key of a service is often JSON, of which a flow prints parts.
+        if let Ok(serde_json::Value::Object(fields)) = serde_json::from_str(value) {
+            let texts = fields.values().filter_map(serde_json::Value::as_str);
+            plain.extend(texts.filter(|it| it.len() >= 2 * limits::HIDDEN_BYTES).map(str::to_owned));
+        }
+        plain.sort_unstable_by_key(|it| std::cmp::Reverse(it.len()));
+        plain.dedup();
+        let long = plain.iter().filter(|it| it.len() >= limits::HIDDEN_BYTES);
+        let mut encoded: Vec<String> = long.flat_map(|it| encoded(it.as_bytes())).collect();
+        encoded.sort_unstable_by_key(|it| std::cmp::Reverse(it.len()));
+        encoded.dedup();
+        Self { name: name.to_owned(), value: value.clone(), plain, encoded }
+    }
+}
+
+/// Writes bytes in base64, wherever in it they may stand, and in hexadecimal.
+fn encoded(bytes: &[u8]) -> Vec<String> {
+    let mut forms = Vec::new();
+    for before in 0..3 {
+        let text = [&vec![0; before][..], bytes].concat();
+        // Digits that are of these bytes alone: each has six bits.
+        let (from, to) = ((before * 8).div_ceil(6), text.len() * 8 / 6);
+        for alphabet in [STANDARD_NO_PAD, URL_SAFE_NO_PAD] {
+            forms.push(alphabet.encode(&text)[from..to].to_owned());
+        }
+    }
+    let hex: String = bytes.iter().map(|it| format!("{it:02x}")).collect();
+    forms.push(hex.to_uppercase());
+    forms.push(hex);
+    forms
+}
+
+/// A text whose escapes were read, and where each byte of it was written.
+struct Read {
+    text: String,
+    /// Where each byte begins in what was read, and where the last ends.
+    places: Vec<usize>,
+}
+
+impl Read {
+    fn push(&mut self, c: char, at: usize) {
+        self.text.push(c);
+        self.places.resize(self.text.len(), at);
+    }
+
+    /// Reads backslashes as JSON and most languages write them.
+    fn backslashes(text: &str) -> Self {
+        let mut read = Self { text: String::with_capacity(text.len()), places: Vec::with_capacity(text.len()) };
+        let mut at = 0;
+        while let Some(c) = text[at..].chars().next() {
+            let (said, length) = escaped(&text[at..]).unwrap_or((c, c.len_utf8()));
+            read.push(said, at);
+            at += length;
+        }
+        read.places.push(text.len());
+        read
+    }
+
+    /// Reads `%41` and `+` as addresses and forms write them.
+    fn percents(text: &str) -> Self {
+        let bytes = text.as_bytes();
+        let (mut out, mut places, mut at) = (Vec::with_capacity(bytes.len()), Vec::with_capacity(bytes.len()), 0);
+        while at < bytes.len() {
+            let said =
+                bytes.get(at + 1..at + 3).and_then(|it| u8::from_str_radix(std::str::from_utf8(it).ok()?, 16).ok());
+            let (byte, length) = match (bytes[at], said) {
+                (b'%', Some(said)) => (said, 3),
+                (b'+', _) => (b' ', 1),
+                (byte, _) => (byte, 1),
+            };
+            out.push(byte);
+            places.push(at);
+            at += length;
+        }
+        places.push(bytes.len());
+        match String::from_utf8(out) {
+            Ok(text) => Self { text, places },
+            // What is no text holds no secret.
+            Err(_) => Self { text: String::new(), places: vec![0] },
+        }
+    }
+
+    /// Where a part of what was read is written.
+    fn written(&self, part: &Range<usize>) -> Range<usize> {
+        self.places[part.start]..self.places[part.end]
+    }
+}
+
+/// Reads an escape at the beginning of a text: what it says, and how long it is.
+fn escaped(text: &str) -> Option<(char, usize)> {
+    let rest = text.strip_prefix('\\')?;
+    let unit = |text: &str| u32::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok();
+    match rest.chars().next()? {
+        'u' => match unit(text)? {
+            high @ 0xd800..0xdc00 => {
+                let low = unit(&text[6..]).filter(|it| (0xdc00..0xe000).contains(it))?;
+                Some((char::from_u32(0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00))?, 12))
+            }
+            one => Some((char::from_u32(one)?, 6)),
+        },
+        'x' => Some((char::from(u8::from_str_radix(rest.get(1..3)?, 16).ok()?), 4)),
+        'n' => Some(('\n', 2)),
+        'r' => Some(('\r', 2)),
+        't' => Some(('\t', 2)),
+        'b' => Some(('\u{8}', 2)),
+        'f' => Some(('\u{c}', 2)),
+        c @ ('"' | '\\' | '/' | '\'') => Some((c, 2)),
+        _ => None,
+    }
+}
+
+/// Returns where a text stands in another.
+fn places<'a>(text: &'a str, form: &'a str) -> impl Iterator<Item = Range<usize>> + 'a {
+    text.match_indices(form).map(|(at, it)| at..at + it.len())
+}
 
 impl Hidden {
     /// Remembers a secret that a guest is given. Short ones are not looked for: they would be found everywhere.
     pub(crate) fn add(&mut self, name: &str, value: &Arc<str>) {
-        if value.len() < limits::HIDDEN_BYTES || self.0.iter().any(|(_, it)| it == value) {
+        if value.len() < limits::HIDDEN_BYTES || self.0.iter().any(|it| it.value == *value) {
             return;
         }
-        let escaped = serde_json::to_string(&**value).unwrap_or_default();
-        let inner = &escaped[1..escaped.len().max(2) - 1];
-        // As JSON writes it, also where all but ASCII is escaped; and line by line, as it is printed. The first and last
-        // line of a key say what it is, and no more.
-        let in_ascii = ascii(inner);
-        let lines = value.lines().map(str::trim).filter(|it| !it.starts_with("-----"));
-        let parts = [inner, &in_ascii].into_iter().chain(lines).filter(|it| it.len() >= limits::HIDDEN_BYTES);
-        let mut forms: Vec<Arc<str>> = vec![value.clone()];
-        for part in parts {
-            if forms.iter().all(|it| **it != *part) {
-                forms.push(part.into());
-            }
-        }
-        self.0.extend(forms.into_iter().map(|it| (name.to_owned(), it)));
+        self.0.push(Secret::new(name, value));
         // One may be part of another.
-        self.0.sort_by_key(|(_, it)| std::cmp::Reverse(it.len()));
+        self.0.sort_by_key(|it| std::cmp::Reverse(it.value.len()));
     }
 
-    /// Returns the length of the longest secret: so much more than what is kept has to be looked at.
+    /// Returns the length of the longest secret, however it is written: so much more than what is kept has to be looked at.
     pub(crate) fn longest(&self) -> usize {
-        self.0.first().map_or(0, |(_, it)| it.len())
+        self.0.first().map_or(0, |it| 6 * it.value.len())
     }
 
     /// Returns where to cut what is before a place away without leaving the rest of a secret.
@@ -51,39 +177,84 @@ impl Hidden {
             let found = bytes[from..to].windows(secret.len().max(1)).position(|it| it == secret.as_bytes())?;
             Some(from + found + secret.len()).filter(|end| *end > place && from + found < place)
         };
-        self.0.iter().filter_map(|(_, secret)| end(secret)).max().unwrap_or(place)
+        let forms = self.0.iter().flat_map(|it| it.plain.iter().chain(&it.encoded));
+        forms.filter_map(|it| end(it)).max().unwrap_or(place)
+    }
+
+    /// Returns where a text holds secrets, and their names: from its beginning on, none within another.
+    fn found_in(&self, text: &str) -> Vec<(Range<usize>, &str)> {
+        if self.0.is_empty() {
+            return Vec::new();
+        }
+        let mut readings = Vec::new();
+        if text.contains('\\') {
+            readings.push(Read::backslashes(text));
+        }
+        if text.contains(['%', '+']) {
+            readings.push(Read::percents(text));
+        }
+        let mut found: Vec<(Range<usize>, &str)> = Vec::new();
+        for secret in &self.0 {
+            let as_it_is = secret.plain.iter().chain(&secret.encoded).flat_map(|it| places(text, it));
+            found.extend(as_it_is.map(|it| (it, secret.name.as_str())));
+            for read in &readings {
+                let once_read = secret.plain.iter().flat_map(|it| places(&read.text, it));
+                found.extend(once_read.map(|it| (read.written(&it), secret.name.as_str())));
+            }
+        }
+        found.sort_by_key(|(it, _)| (it.start, std::cmp::Reverse(it.end)));
+        found.dedup_by(|later, before| {
+            let is_part = later.0.start < before.0.end;
+            if is_part {
+                before.0.end = before.0.end.max(later.0.end);
+            }
+            is_part
+        });
+        found
     }
 
     /// Returns the name of a secret that a text holds.
     pub(crate) fn held_by(&self, text: &str) -> Option<&str> {
-        self.0.iter().find(|(_, value)| text.contains(&**value)).map(|(name, _)| name.as_str())
-    }
-
-    fn text<'a>(&self, text: Cow<'a, str>) -> Cow<'a, str> {
-        self.0.iter().fold(text, |text, (name, value)| match text.contains(&**value) {
-            true => text.replace(&**value, &format!("[secret {name}]")).into(),
-            false => text,
-        })
+        self.found_in(text).first().map(|(_, name)| *name)
     }
 
     /// Puts names where a text holds secrets.
     pub(crate) fn out_of(&self, text: String) -> String {
-        match self.held_by(&text) {
-            Some(_) => self.text(text.into()).into_owned(),
-            None => text,
+        let found = self.found_in(&text);
+        if found.is_empty() {
+            return text;
         }
+        let (mut out, mut at) = (String::with_capacity(text.len()), 0);
+        for (place, name) in found {
+            out += &text[at..place.start];
+            out += &format!("[secret {name}]");
+            at = place.end;
+        }
+        out + &text[at..]
     }
 
-    /// The same for a value.
+    /// The same for a value: in each of its texts and numbers, and in what stands across several.
     pub(crate) fn out_of_json(&self, json: Json) -> Json {
-        match self.held_by(json.as_str()) {
-            // A name has no character that JSON would write otherwise, but a quote or a backslash.
-            Some(_) => {
-                let names = self.0.iter().map(|(name, value)| (name.replace(['"', '\\'], "?"), value.clone()));
-                let text = Self(names.collect()).text(json.as_str().into()).into_owned();
-                Json::parse(text, usize::MAX).unwrap_or_else(|_| Json::trusted("\"[secret]\""))
-            }
-            None => json,
+        if self.0.is_empty() || self.found_in(json.as_str()).is_empty() {
+            return json;
+        }
+        let text = parts(json.as_str(), |part| match part.starts_with('"') {
+            true => match serde_json::from_str::<String>(part) {
+                Ok(said) => match self.found_in(&said).is_empty() {
+                    true => part.to_owned(),
+                    false => Json::of(&self.out_of(said)).as_str().to_owned(),
+                },
+                Err(_) => part.to_owned(),
+            },
+            false => match self.held_by(part) {
+                Some(_) => Json::of(&self.out_of(part.to_owned())).as_str().to_owned(),
+                None => part.to_owned(),
+            },
+        });
+        // A secret that is JSON itself may be spread over several parts.
+        match self.found_in(&text).is_empty() {
+            true => Json::parse(text, usize::MAX).unwrap_or_else(|_| Json::trusted("\"[secret]\"")),
+            false => Json::trusted("\"[secret]\""),
         }
     }
 
@@ -101,16 +272,34 @@ impl Hidden {
     }
 }
 
-/// Writes all but ASCII as `\uXXXX`.
-fn ascii(text: &str) -> String {
-    let mut units = [0; 2];
-    text.chars().fold(String::new(), |mut out, c| {
-        match c.is_ascii() {
-            true => out.push(c),
-            false => c.encode_utf16(&mut units).iter().for_each(|it| out += &format!("\\u{it:04x}")),
-        }
-        out
-    })
+/// Writes JSON anew, with each of its texts, as it is quoted, and each of its numbers as it is said to be.
+fn parts(json: &str, mut said: impl FnMut(&str) -> String) -> String {
+    let (bytes, mut out, mut at) = (json.as_bytes(), String::with_capacity(json.len()), 0);
+    while at < bytes.len() {
+        let end = match bytes[at] {
+            b'"' => {
+                let mut end = at + 1;
+                while end < bytes.len() && bytes[end] != b'"' {
+                    end += if bytes[end] == b'\\' { 2 } else { 1 };
+                }
+                (end + 1).min(bytes.len())
+            }
+            b'-' | b'0'..=b'9' => {
+                let is_of_it = |it: &u8| matches!(it, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9');
+                at + bytes[at..].iter().take_while(|it| is_of_it(it)).count()
+            }
+            _ => {
+                let end = bytes[at..].iter().position(|it| matches!(it, b'"' | b'-' | b'0'..=b'9'));
+                let end = end.map_or(bytes.len(), |it| at + it);
+                out += &json[at..end];
+                at = end;
+                continue;
+            }
+        };
+        out += &said(&json[at..end]);
+        at = end;
+    }
+    out
 }
 
 #[cfg(test)]
@@ -135,8 +324,11 @@ mod tests {
         let value =
             Json::parse(serde_json::json!({ "a": "say \"hi\"\n", "b": ["12345678"] }).to_string(), 999).unwrap();
         assert_eq!(hidden.out_of_json(value).as_str(), r#"{"a":"[secret odd]","b":["[secret part]"]}"#);
-        let value = Json::trusted("{\"a\":12345678}");
-        assert_eq!(hidden.out_of_json(value).as_str(), "\"[secret]\"", "what is no JSON any more is left out whole");
+        let value = Json::trusted("{\"a\":12345678,\"b\":123456789012345678901234567890}");
+        assert_eq!(
+            hidden.out_of_json(value).as_str(),
+            r#"{"a":"[secret part]","b":"[secret part]90[secret part]90[secret part]90"}"#
+        );
     }
 
     #[test]
@@ -150,6 +342,58 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_is_found_as_encoders_write_it() {
+        let word = "a&b/<größe> 12345";
+        let hidden = hidden(&[("word", word)]);
+        let out = |text: &str| hidden.out_of(text.to_owned());
+        for written in [
+            r"a\u0026b/\u003cgröße\u003e 12345",
+            r"a&b\/<gr\u00F6\u00dfe> 12345",
+            r"\u0061\u0026\u0062\u002f<größe> 1\u0032345",
+            r"\x61&b/<größe> 12345",
+            "a%26b%2F%3Cgr%C3%B6%C3%9Fe%3E%2012345",
+            "a%26b%2f%3cgr%c3%b6%c3%9fe%3e+12345",
+        ] {
+            assert_eq!(out(&format!("x={written};")), "x=[secret word];", "{written}");
+        }
+        for before in ["", "u", "us", "user:"] {
+            for after in ["", "!", "!!", "!!!"] {
+                let text = format!("{before}{word}{after}");
+                for encoded in [STANDARD_NO_PAD.encode(&text), URL_SAFE_NO_PAD.encode(&text)] {
+                    let said = out(&format!("Basic {encoded}"));
+                    assert!(said.contains("[secret word]") && said.len() < 36, "{said}");
+                }
+            }
+        }
+        let hex: String = word.bytes().map(|it| format!("{it:02x}")).collect();
+        assert_eq!(out(&hex), "[secret word]");
+        assert_eq!(out(&hex.to_uppercase()), "[secret word]");
+        // In a value, however it is escaped there, and in JSON that is a text in JSON.
+        let value = Json::trusted(
+            r#"{"a&b/\u003cgr\u00f6ße> 12345":["{\"q\":\"a\\u0026b\\/<größe> 12345\"}", 123456789012345678901]}"#,
+        );
+        let found = hidden.out_of_json(value);
+        assert_eq!(found.as_str(), r#"{"[secret word]":["{\"q\":\"[secret word]\"}", 123456789012345678901]}"#);
+        // What is like it is left as it is.
+        for other in ["a&b/<größe> 1234", "100 %", "C:\\users", "1 + 1", "\\u12", "50%2"] {
+            assert_eq!(out(other), other);
+        }
+    }
+
+    #[test]
+    fn parts_of_a_secret_are_found() {
+        let key = "-----BEGIN KEY-----\nMIIBVgIBADANBg\nkqhkiG9w0BAQEF\nqq4Z5A=\n-----END KEY-----\n";
+        let service = serde_json::json!({ "client": "x", "private_key": key, "id": "0123456789abcdef" }).to_string();
+        let hidden = hidden(&[("key", key), ("service", &service)]);
+        let out = |text: &str| hidden.out_of(text.to_owned());
+        assert_eq!(out("qq4Z5A="), "[secret key]", "its last line");
+        assert_eq!(out("id 0123456789abcdef"), "id [secret service]");
+        let spread = Json::parse(service.replace(':', ": "), usize::MAX).unwrap();
+        let found = hidden.out_of_json(spread);
+        assert!(!found.as_str().contains("0123456789abcdef") && !found.as_str().contains("MIIB"), "{}", found.as_str());
+    }
+
+    #[test]
     fn nothing_is_cut_through_a_secret() {
         let hidden = hidden(&[("word", "12345678")]);
         let text = b"ab12345678cd";
@@ -159,6 +403,6 @@ mod tests {
             assert_eq!(hidden.cut_after(text, place), 10, "{place}");
         }
         assert_eq!(hidden.cut_after(text, 11), 11);
-        assert_eq!(hidden.longest(), 8);
+        assert_eq!(hidden.longest(), 48);
     }
 }

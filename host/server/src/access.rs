@@ -1,7 +1,8 @@
 //! Who may ask for what: tokens, roles, and which role each route needs.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use axum::http::Method;
 use base64::Engine as _;
@@ -94,7 +95,14 @@ pub struct Tokens {
     changing: tokio::sync::Mutex<()>,
     /// Told when other tokens are known.
     changed: tokio::sync::watch::Sender<()>,
+    /// Codes that are good for signing in once, by their hash.
+    codes: Mutex<HashMap<String, (Actor, Timestamp)>>,
 }
+
+/// How long a code is good for signing in.
+const CODE_LASTS: Duration = Duration::from_secs(60);
+/// Codes at once: one more ends the oldest.
+const CODES: usize = 100;
 
 impl Tokens {
     /// Reads the tokens that are kept.
@@ -134,6 +142,25 @@ impl Tokens {
             None => (None, name),
         };
         Some(Actor { name: of.clone(), role: record.role, expires: record.expires, hash: record.hash.clone(), session })
+    }
+
+    /// Draws a code with which a browser may sign in once, as whoever asks. It is kept nowhere but here.
+    pub(crate) fn code(&self, actor: &Actor, entropy: &dyn Entropy, now: Timestamp) -> (String, Timestamp) {
+        let (code, until) = (format!("rtc_{}", chance(entropy)), now + CODE_LASTS);
+        let mut codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
+        codes.retain(|_, (_, until)| *until > now);
+        if codes.len() >= CODES {
+            let oldest = codes.iter().min_by_key(|(_, (_, until))| *until).map(|(hash, _)| hash.clone());
+            oldest.and_then(|it| codes.remove(&it));
+        }
+        codes.insert(hash(&code), (actor.clone(), until));
+        (code, until)
+    }
+
+    /// Returns who has a code, which is not good any more then.
+    pub(crate) fn take_code(&self, code: &str, now: Timestamp) -> Option<Actor> {
+        let (actor, until) = self.codes.lock().unwrap_or_else(PoisonError::into_inner).remove(&hash(code))?;
+        (until > now && self.still(&actor, now)).then_some(actor)
     }
 
     /// Returns the sessions that are over, of whichever token, and the oldest of this one for as long as there are not
@@ -176,7 +203,7 @@ impl Tokens {
     /// Lends an admin's token to the process that serves itself: it is not kept, and counts until the next change of the
     /// tokens that are.
     pub fn lend(&self, entropy: &dyn Entropy, now: Timestamp) -> String {
-        let token = chance(entropy);
+        let token = token(entropy);
         let record =
             TokenRecord { role: Role::Admin, hash: hash(&token), created: now, expires: None, session_of: None };
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
@@ -197,10 +224,15 @@ fn hash(token: &str) -> String {
     ContentDigest::of(token.as_bytes()).to_string()
 }
 
-/// Draws a token: 256 bits.
+/// Draws 256 bits of chance, as text.
 fn chance(entropy: &dyn Entropy) -> String {
     let secret: Vec<u8> = (0..4).flat_map(|_| entropy.next().to_be_bytes()).collect();
-    format!("rtk_{}", URL_SAFE_NO_PAD.encode(secret))
+    URL_SAFE_NO_PAD.encode(secret)
+}
+
+/// Draws a token.
+fn token(entropy: &dyn Entropy) -> String {
+    format!("rtk_{}", chance(entropy))
 }
 
 /// Makes a token and keeps its hash. What is returned is shown once.
@@ -216,7 +248,7 @@ pub(crate) async fn make(
 }
 
 fn made(entropy: &dyn Entropy, name: &str, record: impl FnOnce(String) -> TokenRecord) -> (String, Definition) {
-    let token = chance(entropy);
+    let token = token(entropy);
     let record = record(hash(&token));
     let (body, updated) = (Json::of(&record), record.created);
     (token, Definition { kind: kind::TOKEN, name: name.to_owned(), body, component: None, version: 0, updated })
@@ -284,6 +316,7 @@ pub(crate) const ROUTES: &[(&str, &str, Option<Role>)] = &[
     ("GET", "/metrics", Some(Role::Viewer)),
     ("GET", "/api/v1/openapi.json", None),
     ("POST", "/api/v1/session", None),
+    ("POST", "/api/v1/session/code", Some(Role::Viewer)),
     ("GET", "/api/v1/session", Some(Role::Viewer)),
     ("DELETE", "/api/v1/session", Some(Role::Viewer)),
     ("GET", "/api/v1/version", Some(Role::Viewer)),

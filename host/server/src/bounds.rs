@@ -1,5 +1,6 @@
 //! How much may be asked for: requests of a token, guesses at tokens, runs that wait.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
@@ -10,6 +11,7 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use retake_core::time::Timestamp;
 
 use crate::Host;
+use crate::access::Actor;
 use crate::error::ApiError;
 
 /// How long it counts what was found out about runs that wait.
@@ -17,6 +19,8 @@ const LOOK: std::time::Duration = std::time::Duration::from_secs(1);
 /// Requests without a valid token that are answered in a minute, of one address, after the first [`GUESSES_AT_ONCE`].
 const GUESSES: NonZeroU32 = NonZeroU32::new(10).expect("is not zero");
 const GUESSES_AT_ONCE: NonZeroU32 = NonZeroU32::new(200).expect("is not zero");
+/// How long no other refusal with the same status is told of.
+const REFUSALS: std::time::Duration = std::time::Duration::from_secs(10);
 /// When as many tokens or addresses are remembered, those that asked for nothing lately are forgotten.
 const REMEMBERED: usize = 10_000;
 
@@ -26,6 +30,8 @@ pub struct Bounds {
     requests: DefaultKeyedRateLimiter<String>,
     guesses: DefaultKeyedRateLimiter<IpAddr>,
     most_waiting: u64,
+    /// When a refusal with each status was told of last, and how many there were since then.
+    refusals: Mutex<HashMap<u16, (Timestamp, u64)>>,
     /// When somebody looked whether too many runs wait, and whether they did.
     looked: Mutex<Option<(Timestamp, bool)>>,
 }
@@ -42,6 +48,7 @@ impl Bounds {
             requests: RateLimiter::keyed(Quota::per_second(requests)),
             guesses: RateLimiter::keyed(Quota::per_minute(GUESSES).allow_burst(GUESSES_AT_ONCE)),
             most_waiting,
+            refusals: Mutex::default(),
             looked: Mutex::default(),
         }
     }
@@ -67,6 +74,28 @@ impl Bounds {
             let wait = until.wait_time_from(DefaultClock::default().now());
             too_many("too many requests without a valid token", "send `Authorization: Bearer TOKEN`").after(wait)
         })
+    }
+}
+
+impl Host {
+    /// Tells the log and the audit log that somebody was refused something: of each status one in so much time, with how
+    /// many there were besides, so that whoever is refused often fills neither.
+    pub(crate) async fn refused(&self, actor: &Actor, what: String, status: u16, peer: Option<IpAddr>) {
+        let now = self.now();
+        let others = {
+            let mut refusals = self.bounds.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+            match refusals.get_mut(&status).filter(|(told, _)| now.since(*told) < REFUSALS && *told <= now) {
+                Some((_, others)) => {
+                    *others += 1;
+                    return;
+                }
+                None => refusals.insert(status, (now, 0)).map_or(0, |(_, others)| others),
+            }
+        };
+        let peer = peer.map(|it| it.to_string());
+        tracing::warn!(actor = actor.name, what, status, peer, others, "refused");
+        let details = serde_json::json!({ "status": status, "peer": peer, "others": others });
+        self.audit(actor, "refused", what, details).await;
     }
 }
 

@@ -20,7 +20,7 @@ use crate::types::{
     AuditView, BulkCancel, BulkDone, BulkRemove, BulkRetry, ComponentView, ComponentsPrune, ComponentsPruned,
     DeliveryView, Deployed, DeploymentAsk, DeploymentChange, DeploymentView, FlowView, Limit, LimitView, Listed,
     NewToken, NodeChange, NodeView, NotificationView, PruneAsk, Pruned, ResultBody, Retried, RetryBody, Rule, RunAsk,
-    RunsFilter, ScheduleAsk, ScheduleView, SecretAsk, SecretView, SessionAsk, TokenAsk, TokenView, VariableAsk,
+    RunsFilter, ScheduleAsk, ScheduleView, SecretAsk, SecretView, SessionCode, TokenAsk, TokenView, VariableAsk,
     VariableView,
 };
 use crate::wire::{InspectionView, LineView, RunView};
@@ -145,15 +145,13 @@ impl Client {
         self.send(self.request(Method::DELETE, path).timeout(ANSWER)).await.map(drop)
     }
 
-    /// Returns an address that opens the web UI, signed in as whoever asks here; it is good once.
+    /// Returns an address that opens the web UI, signed in as whoever asks here; it is good once, for a minute.
     pub async fn ui(&self) -> Answer<String> {
-        let Some(token) = &self.token else { return Ok(format!("{}/", self.base())) };
-        let request = self.request(Method::POST, &["session"]).json(&SessionAsk { token: token.clone() });
-        let answer = self.send(request.timeout(ANSWER)).await?;
-        let cookie = answer.headers().get(reqwest::header::SET_COOKIE).and_then(|it| it.to_str().ok());
-        let key = cookie.and_then(|it| it.split(';').next()?.split_once('=')).map(|(_, key)| key);
-        let key = key.ok_or_else(|| self.unreachable("it began no session; is it of another version?"))?;
-        Ok(format!("{}/#token={key}", self.base()))
+        if self.token.is_none() {
+            return Ok(format!("{}/", self.base()));
+        }
+        let answer: SessionCode = self.ask(self.request(Method::POST, &["session", "code"])).await?;
+        Ok(format!("{}/#code={}", self.base(), answer.code))
     }
 
     /// Uploads a component, or has it only inspected.

@@ -84,7 +84,7 @@ impl Default for Doing {
             uploads: Shares::new(16, 4),
             inspections: Shares::new(2, 1),
             large: Shares::new(4, 2),
-            lists: Shares::new(16, 8),
+            lists: Shares::new(8, 4),
             searches: Shares::new(2, 1),
         }
     }

@@ -9,7 +9,7 @@ use axum::Router;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
@@ -19,6 +19,8 @@ use crate::pace::Paced;
 use crate::places::{Place, Places};
 use crate::tls::Tls;
 
+/// Connections that wait to be accepted: whoever comes in a flood of them is not to try again a second later.
+const BACKLOG: u32 = 4096;
 /// How long the head of a request may take, on a new connection and on one that is kept, and TLS before it (A05).
 const HEAD: Duration = Duration::from_secs(10);
 /// How long an answer may lie unread (A05).
@@ -37,7 +39,11 @@ pub struct Bound {
 impl Bound {
     /// Takes an address, to speak TLS at where there is a certificate.
     pub async fn to(address: SocketAddr, tls: Option<Tls>) -> std::io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // As the library does it: what an earlier server left behind does not keep the address.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let listener = socket.listen(BACKLOG)?;
         let address = listener.local_addr()?;
         Ok(Self { listener, address, tls })
     }

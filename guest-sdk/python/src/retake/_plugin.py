@@ -45,8 +45,10 @@ def _build(module: str, about: tuple[str, str, str], project: str, packages: str
     at = next(n for n, it in enumerate(sys.meta_path) if it.__name__ == "PathFinder")
     sys.meta_path.insert(at, CARRIED)
     _failure.why_missing = CARRIED.why
-    importlib.import_module(module)
     from . import _source
+
+    _source.check_names(CARRIED, project)
+    importlib.import_module(module)
     from ._exports import Plugin
 
     _source.check(CARRIED, project)

@@ -6,6 +6,7 @@ import ast
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -18,6 +19,36 @@ from ._failure import explain
 
 class Refused(Exception):
     """What a component cannot be made of, in words for its author."""
+
+
+def check_names(carried: Any, project: str) -> None:
+    """Raises `Refused` for modules of the project that nobody would ever import, because Python has one of the name.
+
+    Where there are files, the project's own would go first, unless the interpreter has loaded the other one, and then
+    whatever of the standard library imports it would get the project's. Neither is what an author can see.
+    """
+    refused = []
+    for entry in sorted(os.listdir(project)):
+        name = entry.removesuffix(".py")
+        is_package = os.path.isfile(os.path.join(project, entry, "__init__.py"))
+        if (name != entry or is_package) and _is_of_python(carried, name, project):
+            shown = f"{entry}/" if is_package else entry
+            refused.append(
+                f"`{shown}`: `import {name}` finds the module of Python's standard library that is called so, and not this "
+                f"one: rename it, to `my_{shown}` for example, and import that"
+            )
+    if refused:
+        raise Refused("\n".join(refused))
+
+
+def _is_of_python(carried: Any, name: str, project: str) -> bool:
+    if name not in sys.stdlib_module_names:
+        return False
+    # The interpreter of a component lacks some, `resource` for one: then the project's own is found.
+    of_project = name in carried.modules and carried.modules[name].file.startswith(f"{project}/")
+    loaded = getattr(sys.modules.get(name), "__file__", None) or ""
+    is_loaded = name in sys.modules and not loaded.startswith(f"{project}/")
+    return name in sys.builtin_module_names or is_loaded or (name in carried.modules and not of_project)
 
 
 def check(carried: Any, project: str) -> None:

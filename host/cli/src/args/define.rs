@@ -13,7 +13,7 @@ pub(crate) struct Server {
     /// Where to listen
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7420", env = "RETAKE_LISTEN")]
     pub(crate) listen: std::net::SocketAddr,
-    /// A name by which the server is called, besides localhost; may be given again
+    /// A name by which the server is called, besides localhost, with its port unless that is 443; may be given again
     #[arg(long, value_name = "NAME")]
     pub(crate) host: Vec<String>,
     /// The certificate with which it speaks TLS, and its chain, in PEM; it is read at the start

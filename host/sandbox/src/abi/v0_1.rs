@@ -180,13 +180,13 @@ impl State {
 
     fn submit(&mut self, request: CallRequest) -> wasmtime::Result<Resource<Call>> {
         self.refuse_describing("a task")?;
-        let texts = [Some(&request.input), request.key.as_ref(), request.label.as_ref()];
-        let secret =
-            self.sink.hidden(|it| texts.into_iter().flatten().find_map(|text| it.held_by(text).map(str::to_owned)));
-        if let Some(secret) = secret {
+        let held = self.sink.hidden(|it| {
+            let secret = request.texts().find_map(|text| it.held_by(text).map(str::to_owned))?;
+            Some((secret, it.out_of(request.name.clone())))
+        });
+        if let Some((secret, name)) = held {
             let message = format!(
-                "what `{}` is asked with holds the secret `{secret}`, and would be kept: let it ask for the secret itself",
-                request.name
+                "what `{name}` is asked with holds the secret `{secret}`, and would be kept: let it ask for the secret itself"
             );
             return Err(Stop::Failed(Failure::new(code::DENIED, message)).into());
         }

@@ -406,6 +406,7 @@ async fn apply(
             version: 0,
             updated,
         };
+        host.room_for(kind::DEPLOYMENT, &name, &definition.body).await?;
         version = store.define(definition, Some(version)).await?;
         host.tell_engine().await?;
         host.audit(actor, "deploy", name, serde_json::json!({ "version": version, "changes": changes })).await;

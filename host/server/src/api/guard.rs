@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::to_bytes;
 use axum::extract::{MatchedPath, Request, State};
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -111,64 +112,81 @@ pub(super) async fn headers(State(settings): State<Arc<Settings>>, request: Requ
 }
 
 fn allowed(settings: &Settings, headers: &HeaderMap, uri: &Uri) -> Result<(), ApiError> {
-    let host =
-        headers.get(header::HOST).and_then(|it| it.to_str().ok()).or_else(|| uri.authority().map(|it| it.as_str()));
-    if !host.is_some_and(|it| is_ours(settings, it)) {
-        let message = format!("this server is not called `{}`", host.unwrap_or_default());
+    let host = host_of(headers, uri).filter(|it| is_ours(settings, it));
+    let Some(host) = host else {
+        let said = headers.get(header::HOST).and_then(|it| it.to_str().ok()).unwrap_or_default();
+        let message = format!("this server is not called `{}`", crate::text::one_line(said));
         let hint = "call it by its own name, or start it with `--host NAME`";
         return Err(ApiError::new(StatusCode::MISDIRECTED_REQUEST, "misdirected", message, hint));
-    }
-    if let Some(origin) = headers.get(header::ORIGIN) {
-        let origin = origin.to_str().ok().and_then(|it| it.split_once("://")).map(|(_, host)| host);
-        // Not what merely has the same name: another program of this machine serves pages on another port.
-        let is_same = |it: &str| Some(it) == host || is_named(settings, name_of(it));
-        if !origin.is_some_and(is_same) {
-            let hint = "only pages of this server itself may ask it for something";
-            return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", "a page of another origin asks", hint));
-        }
+    };
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    if !origins.all(|it| it.to_str().is_ok_and(|it| is_own_page(settings, &host, it))) {
+        let hint = "only pages of this server itself may ask it for something";
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", "a page of another origin asks", hint));
     }
     Ok(())
 }
 
+/// Returns what a request calls this server: one name and perhaps a port, said once, or twice alike.
+fn host_of(headers: &HeaderMap, uri: &Uri) -> Option<Authority> {
+    let mut said = headers.get_all(header::HOST).iter().map(|it| Authority::try_from(it.as_bytes()).ok());
+    let host = match (said.next(), said.next()) {
+        (_, Some(_)) | (Some(None), None) => return None,
+        (Some(host), None) => host,
+        (None, None) => None,
+    };
+    let host = match (host, uri.authority()) {
+        (Some(host), Some(other)) if host != *other => return None,
+        (host, other) => host.or_else(|| other.cloned())?,
+    };
+    // Not `127.0.0.1:7420@elsewhere`, which some take for the one and some for the other.
+    (!host.as_str().contains('@') && !host.as_str().ends_with(':')).then_some(host)
+}
+
+/// Whether a page's origin is this server, as it was called: the same scheme, name and port. Where a proxy calls it
+/// otherwise, a page of a name that it was started with: `NAME` over https, or `NAME:PORT`.
+fn is_own_page(settings: &Settings, host: &Authority, origin: &str) -> bool {
+    let Some((scheme, page)) = origin.split_once("://") else { return false };
+    let may_be_read = scheme == "http" && !settings.tls;
+    let is_named = |it: &String| match it.contains(':') && !it.starts_with('[') {
+        true => it.eq_ignore_ascii_case(page),
+        false => scheme == "https" && it.eq_ignore_ascii_case(page),
+    };
+    (scheme == "https" || may_be_read)
+        && (page.eq_ignore_ascii_case(host.as_str()) || settings.hosts.iter().any(is_named))
+}
+
 /// Whether a host, with or without a port, is this server.
-fn is_ours(settings: &Settings, host: &str) -> bool {
-    let name = name_of(host);
+fn is_ours(settings: &Settings, host: &Authority) -> bool {
+    let name = host.host().trim_start_matches('[').trim_end_matches(']');
     let mut loopback = ["localhost", "127.0.0.1", "::1"].into_iter();
-    loopback.any(|it| it.eq_ignore_ascii_case(name)) || is_named(settings, name)
-}
-
-/// Returns a host without its port.
-fn name_of(host: &str) -> &str {
-    match host.strip_prefix('[') {
-        Some(rest) => rest.split_once(']').map_or(rest, |(address, _)| address),
-        None => host.split_once(':').map_or(host, |(name, _)| name),
-    }
-}
-
-/// Whether somebody said that this server is called so.
-fn is_named(settings: &Settings, name: &str) -> bool {
-    settings.hosts.iter().any(|it| it.eq_ignore_ascii_case(name))
+    let is_named =
+        |it: &String| [name, host.host(), host.as_str()].into_iter().any(|said| it.eq_ignore_ascii_case(said));
+    loopback.any(|it| it.eq_ignore_ascii_case(name)) || settings.hosts.iter().any(is_named)
 }
 
 /// Finds out who asks, and refuses what that token may not ask for.
 pub(super) async fn who(State(host): State<Host>, mut request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map(|it| it.as_str().to_owned()).unwrap_or_default();
-    let counted = permitted(&host, request.method(), &route, request.headers()).and_then(|actor| {
-        if !actor.is_nobody() {
-            host.bounds.request(&actor.name)?;
-            if let Some(place) = request.extensions().get::<Arc<Place>>() {
-                place.prove(&actor.name);
-            }
-        }
-        Ok(actor)
+    let asks = asking(&host, request.method(), &route, &request);
+    let counted = asks.and_then(|actor| match permitted(request.method(), &route, &actor) {
+        Ok(()) => Ok(actor),
+        Err(error) => Err((error, Some(actor))),
     });
     let actor = match counted {
         Ok(actor) => actor,
-        Err(error) => {
-            let peer = request.extensions().get::<Peer>().filter(|_| error.status() == StatusCode::UNAUTHORIZED);
-            return peer.map_or(Ok(()), |it| host.bounds.guess(it.0)).err().unwrap_or(error).into_response();
+        Err((error, actor)) => {
+            let peer = request.extensions().get::<Peer>().map(|it| it.0);
+            let guessed = peer.filter(|_| error.status() == StatusCode::UNAUTHORIZED);
+            let error = guessed.map_or(Ok(()), |it| host.bounds.guess(it)).err().unwrap_or(error);
+            let what = format!("{} {route}", request.method());
+            host.refused(&actor.unwrap_or_else(Actor::nobody), what, error.status(), peer).await;
+            return error.into_response();
         }
     };
+    if let Some(place) = request.extensions().get::<Arc<Place>>().filter(|_| !actor.is_nobody()) {
+        place.prove(&actor.name);
+    }
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
     let shares = shares(&host, request.method(), &route, request.uri().query()).filter(|_| !actor.is_nobody());
     let share = match shares {
@@ -215,23 +233,15 @@ fn shares<'a>(host: &'a Host, method: &Method, route: &str, query: Option<&str>)
     }
 }
 
-fn permitted(host: &Host, method: &Method, route: &str, headers: &HeaderMap) -> Result<Actor, ApiError> {
-    let Some(needed) = access::needs(method, route) else {
-        if access::ROUTES.iter().any(|(_, path, _)| *path == route) {
-            return Err(super::meta::not_so());
-        }
-        tracing::error!(%method, route, "this route is not listed in `access::ROUTES`");
-        return Err(ApiError::new(
-            StatusCode::FORBIDDEN,
-            "forbidden",
-            "nobody may ask for this",
-            "it is a bug: tell us",
-        ));
-    };
-    let Some(needed) = needed else { return Ok(Actor::nobody()) };
+/// Finds out who asks for something that not everybody may ask for.
+fn asking(host: &Host, method: &Method, route: &str, request: &Request) -> Result<Actor, (ApiError, Option<Actor>)> {
+    if access::needs(method, route).flatten().is_none() {
+        return Ok(Actor::nobody());
+    }
+    let headers = request.headers();
     let unauthorized = |message: &str| {
         let hint = "send `Authorization: Bearer TOKEN`; `retake tokens add NAME` makes one";
-        ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", message, hint)
+        (ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", message, hint), None)
     };
     let actor = match headers.get(header::AUTHORIZATION) {
         Some(token) => {
@@ -241,21 +251,41 @@ fn permitted(host: &Host, method: &Method, route: &str, headers: &HeaderMap) -> 
             token.and_then(|it| host.tokens.actor(it, host.now())).filter(|it| !it.is_session())
         }
         None => {
-            let key = session::key(headers).ok_or_else(|| unauthorized("no token was sent"))?;
+            let settings = request.extensions().get::<Arc<Settings>>();
+            let key =
+                settings.and_then(|it| session::key(headers, it)).ok_or_else(|| unauthorized("no token was sent"))?;
+            let actor = host.tokens.actor(key, host.now()).filter(Actor::is_session);
             let changes = !matches!(*method, Method::GET | Method::HEAD);
             if changes && !headers.contains_key(BY_A_PAGE) {
                 let hint = "a page of ours sends it; other programs send a token";
                 let message = "a cookie counts only with a header `X-Retake`";
-                return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", message, hint));
+                return Err((ApiError::new(StatusCode::FORBIDDEN, "forbidden", message, hint), actor));
             }
-            host.tokens.actor(key, host.now()).filter(Actor::is_session)
+            actor
         }
     };
     let actor = actor.ok_or_else(|| unauthorized("the token is not known, or has expired"))?;
-    if actor.role < needed {
-        let (has, needs) = (actor.role.as_str(), needed.as_str());
-        let message = format!("the token `{}` has the role {has}, and this needs {needs}", actor.name);
-        return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", message, "ask an admin for another token"));
+    match host.bounds.request(&actor.name) {
+        Ok(()) => Ok(actor),
+        Err(error) => Err((error, Some(actor))),
     }
-    Ok(actor)
+}
+
+fn permitted(method: &Method, route: &str, actor: &Actor) -> Result<(), ApiError> {
+    let Some(needed) = access::needs(method, route) else {
+        if access::ROUTES.iter().any(|(_, path, _)| *path == route) {
+            return Err(super::meta::not_so());
+        }
+        tracing::error!(%method, route, "this route is not listed in `access::ROUTES`");
+        let (message, hint) = ("nobody may ask for this", "it is a bug: tell us");
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", message, hint));
+    };
+    match needed.filter(|it| actor.role < *it) {
+        None => Ok(()),
+        Some(needed) => {
+            let (has, needs) = (actor.role.as_str(), needed.as_str());
+            let message = format!("the token `{}` has the role {has}, and this needs {needs}", actor.name);
+            Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", message, "ask an admin for another token"))
+        }
+    }
 }

@@ -60,13 +60,17 @@ pub mod types {
     pub use crate::retention::Pruned;
 
     pub use super::counts::{CountsFilter, CountsView};
-    pub use super::session::{SessionAsk, SessionView};
+    pub use super::session::{SessionAsk, SessionCode, SessionView};
     pub use super::tokens::{AuditView, NewToken, TokenAsk, TokenView};
     pub use super::values::{SecretAsk, SecretView, VariableAsk, VariableView};
 }
 
 /// Largest body of a request that is no upload: a value with room for what is around it.
 const BODY_BYTES: usize = 2 << 20;
+
+/// Most deployments, schedules, notifications and tokens, of each, and most bytes that those of a kind have together.
+const DEFINITIONS: usize = 2000;
+const DEFINITION_BYTES: usize = 32 << 20;
 
 /// How long the next part of a body may take (A05).
 const BODY_WAIT: Duration = Duration::from_secs(30);
@@ -87,6 +91,7 @@ fn routes() -> OpenApiRouter<Host> {
         .routes(routes!(meta::version))
         .routes(routes!(meta::settings))
         .routes(routes!(session::begin, session::show, session::end))
+        .routes(routes!(session::code))
         .routes(routes!(components::list, components::upload))
         .routes(routes!(components::show, components::remove))
         .routes(routes!(components::flows))
@@ -205,8 +210,31 @@ fn page_place(asked: Option<&String>) -> Result<Option<u64>, ApiError> {
 }
 
 impl Host {
+    /// Refuses a definition that is new, or larger, when there are too many of its kind: all of a kind are read at once.
+    pub(crate) async fn room_for(&self, kind: &'static str, name: &str, body: &Json) -> Result<(), ApiError> {
+        let all = self.store.definitions(kind).await?;
+        let others = || all.iter().filter(|it| it.name != name);
+        let bytes: usize = others().map(|it| it.body.as_str().len()).sum();
+        if others().count() < DEFINITIONS && bytes + body.as_str().len() <= DEFINITION_BYTES {
+            return Ok(());
+        }
+        let message = format!("there are {} {kind}s with {bytes} bytes, and no more are kept", all.len());
+        let hint = format!(
+            "remove one that is not needed: at most {DEFINITIONS} with {} MiB together are kept; large parameters belong \
+             where a flow fetches them from",
+            DEFINITION_BYTES >> 20
+        );
+        Err(ApiError::conflict(message, hint))
+    }
+
     /// Keeps who did what. It was done: that this could not be kept is told to the log alone.
-    async fn audit(&self, actor: &Actor, action: &str, subject: impl Into<String>, details: serde_json::Value) {
+    pub(crate) async fn audit(
+        &self,
+        actor: &Actor,
+        action: &str,
+        subject: impl Into<String>,
+        details: serde_json::Value,
+    ) {
         let entry = AuditEntry {
             at: self.now(),
             actor: actor.name.clone(),

@@ -109,6 +109,7 @@ pub(super) async fn put(
     let updated = host.now();
     let (body, name_) = (Value::of(&rule), name.clone());
     let definition = Definition { kind: kind::NOTIFICATION, name: name_, body, component: None, version: 0, updated };
+    host.room_for(kind::NOTIFICATION, &name, &definition.body).await?;
     let version = host.store.define(definition, Some(before.map_or(0, |it| it.version))).await?;
     host.audit(&actor, "notify", name.clone(), serde_json::json!({ "version": version })).await;
     if !new && let Receiver::Webhook { secret, .. } = &mut rule.to {
@@ -154,8 +155,13 @@ async fn give_up(host: &Host, name: &str) -> Result<(), ApiError> {
 /// What becomes of it is shown under deliveries.
 #[utoipa::path(post, path = "/api/v1/notifications/{name}/test", tag = "notifications",
     params(("name" = String, Path, description = "Its name")), responses((status = 202)))]
-pub(super) async fn test(State(host): State<Host>, Path(name): Path<String>) -> Result<StatusCode, ApiError> {
+pub(super) async fn test(
+    State(host): State<Host>,
+    Extension(actor): Extension<Actor>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, ApiError> {
     find(host.store.as_ref(), &name).await?;
+    host.audit(&actor, "test-notification", name.clone(), serde_json::json!({})).await;
     let now = host.now();
     let delivery = Delivery {
         seq: 0,

@@ -111,7 +111,13 @@ impl RunsFilter {
                 deployments.push(String::new());
             }
         }
-        let shown = self.state.iter().flat_map(|it| it.split(',')).map(state).collect::<Result<Vec<_>, _>>()?;
+        let mut shown = Vec::new();
+        for word in self.state.iter().flat_map(|it| it.split(',')) {
+            let it = state(word)?;
+            if !shown.contains(&it) {
+                shown.push(it);
+            }
+        }
         let parent = match &self.parent {
             Some(text) => Some(find_run(store, text).await?),
             None => None,

@@ -171,7 +171,9 @@ pub(super) async fn put(
             return Err(StoreError::Changed { is: version }.into());
         }
         if !query.dry_run {
-            version = match store.define(definition(&name, &schedule, now), Some(version)).await {
+            let definition = definition(&name, &schedule, now);
+            host.room_for(kind::SCHEDULE, &name, &definition.body).await?;
+            version = match store.define(definition, Some(version)).await {
                 // Most likely it went on to its next slot: that is no reason to refuse whoever asked for no version.
                 Err(StoreError::Changed { .. }) if query.version.is_none() => continue,
                 defined => defined?,

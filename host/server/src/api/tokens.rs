@@ -84,6 +84,7 @@ pub(super) async fn make(
     }
     let _changing = host.tokens.change().await;
     let record = |hash| TokenRecord { role, hash, created, expires, session_of: None };
+    host.room_for(kind::TOKEN, &name, &Value::trusted("{}")).await?;
     let store = host.store.as_ref();
     let token = access::make(store, host.entropy.as_ref(), &name, record).await.map_err(|error| match error {
         retake_store::StoreError::Changed { .. } => {

@@ -102,7 +102,8 @@ const signIn = async (token) => void (session.value = await ask("POST", "/sessio
 
 /** Signs in with what `retake ui` put into the address, or goes on with the session that there is. @returns {Promise<Wrong | undefined>} */
 export async function begin() {
-  const given = new URLSearchParams(location.hash.slice(1)).get("token");
+  const said = new URLSearchParams(location.hash.slice(1));
+  const given = said.get("code") ?? said.get("token");
   let wrong;
   if (given) {
     // Neither the history nor whoever looks over a shoulder is to have it.

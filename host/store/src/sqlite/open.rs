@@ -159,8 +159,11 @@ impl Files {
     fn lock(&self) -> Result<Lock, OpenError> {
         let path = self.dir.join("retake.lock");
         let bad = |error: io::Error| OpenError::at(&path)(error);
-        let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let mut file = opened.map_err(bad)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        // Not what a link leads to: the number of this process would be written there.
+        options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32);
+        let mut file = options.open(&path).map_err(bad)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
