@@ -102,7 +102,7 @@ Builds the components, the benchmarks and the binary with optimisations, and run
     Verb {
         name: "torture",
         takes: "[--short]",
-        about: "Prove that nothing is lost: simulation, planted bugs, kills, faults of the disk",
+        about: "Prove that nothing is lost: simulation, planted bugs, kills, faults of the disk, attacks",
         more: "\
   --short   as often as the tests do on every change: some minutes; without it some hours
 

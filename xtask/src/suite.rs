@@ -55,12 +55,13 @@ pub(crate) fn build_binary() -> Result<()> {
 }
 
 /// How often each part is done by `torture` without `--short`.
-const LONG: [(&str, &str); 5] = [
+const LONG: [(&str, &str); 6] = [
     ("RETAKE_SEEDS", "2000000"),
     ("RETAKE_CYCLES", "10000"),
     ("RETAKE_FAULTS", "all"),
     ("RETAKE_CUTS", "10000"),
     ("PROPTEST_CASES", "20000"),
+    ("RETAKE_ATTACKS", "long"),
 ];
 
 pub(crate) fn torture(args: &[String]) -> Result<()> {
@@ -73,6 +74,7 @@ pub(crate) fn torture(args: &[String]) -> Result<()> {
         ("kills", SYSTEM_TESTS, &["--test", "torture"]),
         ("faults of the disk", SYSTEM_TESTS, &["--test", "faults"]),
         ("power cuts", SYSTEM_TESTS, &["--test", "power"]),
+        ("attacks", SYSTEM_TESTS, &["--test", "attacks"]),
     ] {
         say(what);
         let mut test = cargo();
