@@ -253,6 +253,7 @@ pub(crate) async fn retry(args: &Args, client: &Client, typed: &Retry) -> anyhow
         all: typed.all,
         version: typed.version.clone(),
         parameters: None,
+        unset: typed.unset.clone(),
         expected_attempt: typed.expected_attempt,
         dry_run: typed.dry_run,
         policy: policy(&typed.policy, typed.memory),

@@ -98,7 +98,7 @@ async fn ask(
         Some(version) => Some(other_code(args, local, teller, record, version, typed.dry_run).await?),
         None => None,
     };
-    let parameters = match (typed.parameters.is_empty(), &other) {
+    let parameters = match (typed.parameters.is_empty() && typed.unset.is_empty(), &other) {
         (true, _) => None,
         (false, Some((_, info))) => Some(parameters(local, record, info, typed).await?),
         (false, None) => {
@@ -125,7 +125,7 @@ fn overrides(typed: &Retry) -> Overrides {
 /// Lays what was typed over the parameters that the run had.
 async fn parameters(local: &Local, record: &RunRecord, info: &ComponentInfo, typed: &Retry) -> anyhow::Result<Json> {
     let flow = run::choose_flow(info, Some(&record.asked.flow))?;
-    let had = local.store.value(&record.asked.parameters).await?;
+    let had = local.store.value(&record.asked.parameters).await?.without(&typed.unset);
     params::read_over(&typed.parameters, flow, Some(&had))
 }
 

@@ -110,6 +110,17 @@ impl Json {
         Some(Self::of(&all))
     }
 
+    /// Returns an object without some of its members; what is no object stays as it is.
+    pub fn without(&self, names: &[String]) -> Self {
+        match serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(&self.0) {
+            Ok(mut all) if names.iter().any(|it| all.contains_key(it)) => {
+                all.retain(|name, _| !names.contains(name));
+                Self::of(&all)
+            }
+            _ => self.clone(),
+        }
+    }
+
     /// Returns the text with a line for each member and item, for people; numbers as written.
     pub fn pretty(&self) -> String {
         let mut out = String::with_capacity(self.0.len() * 2);

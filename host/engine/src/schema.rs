@@ -209,12 +209,9 @@ impl Schema {
         if length <= LARGE {
             let value = value.to_value();
             // What is counted soon is checked soon.
-            match self.count(&value, budget.next().min(LONG)) {
-                Ok(steps) => {
-                    budget.charge(steps);
-                    return self.checked(&value);
-                }
-                Err(TooMuch) => {}
+            if let Ok(steps) = self.count(&value, budget.next().min(LONG)) {
+                budget.charge(steps);
+                return self.checked(&value);
             }
         }
         aside(|| {

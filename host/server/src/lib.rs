@@ -9,6 +9,7 @@ mod bounds;
 mod client;
 pub mod code;
 mod doing;
+mod egress;
 mod error;
 mod explain;
 pub mod lines;

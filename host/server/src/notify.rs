@@ -28,7 +28,7 @@ use tokio::time::MissedTickBehavior;
 use utoipa::ToSchema;
 
 use crate::text::{innermost, words};
-use crate::{Host, mail};
+use crate::{Host, egress, mail};
 
 /// How often to look for notices and deliveries.
 const LOOK: Duration = Duration::from_millis(500);
@@ -139,8 +139,15 @@ impl Receiver {
             Self::Webhook { url, .. } | Self::Slack { url } | Self::Apprise { url } => reqwest::Url::parse(url),
             Self::Email { addresses } => return mail::check(addresses),
         };
-        let is_web = url.is_ok_and(|it| matches!(it.scheme(), "http" | "https") && it.host().is_some());
-        BadField::unless(is_web, "to.url", || "is no address that begins with `http://` or `https://`".into())?;
+        let url = url.ok().filter(|it| matches!(it.scheme(), "http" | "https") && it.host().is_some());
+        let not_web = || BadField {
+            field: "to.url".into(),
+            problem: "is no address that begins with `http://` or `https://`".into(),
+        };
+        BadField::unless(!egress::is_refused_as_written(&url.ok_or_else(not_web)?), "to.url", || {
+            "is an address that only machines answer for themselves, link-local or of metadata: nothing is sent there"
+                .into()
+        })?;
         if let Self::Webhook { secret: Some(secret), .. } = self {
             BadField::unless(key(secret).is_some(), "to.webhook.secret", || {
                 "is not `whsec_` and 24 to 64 bytes in base64".into()
@@ -218,6 +225,7 @@ fn sender() -> reqwest::Result<reqwest::Client> {
         .timeout(ANSWER)
         // A receiver that sends us elsewhere could have us ask what only we can reach.
         .redirect(reqwest::redirect::Policy::none())
+        .dns_resolver(std::sync::Arc::new(egress::Names))
         // What the environment says about proxies is not for addresses that let people in.
         .no_proxy()
         .user_agent(concat!("retake/", env!("CARGO_PKG_VERSION")))
@@ -501,6 +509,8 @@ async fn send(host: &Host, http: &reqwest::Client, delivery: &Delivery) -> Resul
     let Tried { answer, arrived, wait } = match rule.as_ref().map(|it| &it.to) {
         None => Tried::refused("the rule is gone".to_owned()),
         Some(Receiver::Email { addresses }) => send_mail(host, addresses, &delivery).await,
+        // One that was kept before this was looked at.
+        Some(to) if to.check().is_err() => Tried::refused("nothing is sent to that address".to_owned()),
         Some(to) => send_request(request(http, to, &delivery, now)).await,
     };
     delivery.answer = Some(retake_core::failure::cut(answer, ANSWER_BYTES));

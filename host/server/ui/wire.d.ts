@@ -65,6 +65,8 @@ export interface Schema {
   properties?: { [name: string]: Schema }; required?: string[]; items?: Schema; oneOf?: Schema[]; anyOf?: Schema[];
   allOf?: Schema[]; $ref?: string; $defs?: { [name: string]: Schema }; definitions?: { [name: string]: Schema };
   minimum?: number; maximum?: number; minLength?: number; maxLength?: number; pattern?: string; format?: string;
+  /** Not of the schema: that a part of it is null. */
+  nullable?: boolean;
 }
 export interface FlowInfo {
   name: string; description: string; parameters: Schema; returns: Schema | null; retry: Policy; limits: Limits;

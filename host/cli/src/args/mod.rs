@@ -391,6 +391,9 @@ pub(crate) struct Retry {
     /// Parameters that change; the others stay as they were
     #[command(flatten)]
     pub(crate) parameters: Parameters,
+    /// A parameter that the run has no more, so that the flow's default counts for it; may be given again
+    #[arg(long, value_name = "NAME", requires = "run")]
+    pub(crate) unset: Vec<String>,
     /// Say what would be fed back and what would run again, and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,

@@ -171,11 +171,12 @@ pub(super) async fn who(State(host): State<Host>, mut request: Request, next: Ne
     let asks = asking(&host, request.method(), &route, &request);
     let counted = asks.and_then(|actor| match permitted(request.method(), &route, &actor) {
         Ok(()) => Ok(actor),
-        Err(error) => Err((error, Some(actor))),
+        Err(error) => Err(Refused::boxed(error, Some(actor))),
     });
     let actor = match counted {
         Ok(actor) => actor,
-        Err((error, actor)) => {
+        Err(refused) => {
+            let Refused { error, actor } = *refused;
             let peer = request.extensions().get::<Peer>().map(|it| it.0);
             let guessed = peer.filter(|_| error.status() == StatusCode::UNAUTHORIZED);
             let error = guessed.map_or(Ok(()), |it| host.bounds.guess(it)).err().unwrap_or(error);
@@ -233,15 +234,27 @@ fn shares<'a>(host: &'a Host, method: &Method, route: &str, query: Option<&str>)
     }
 }
 
+/// What is not done, and who asked for it, if that is known.
+struct Refused {
+    error: ApiError,
+    actor: Option<Actor>,
+}
+
+impl Refused {
+    fn boxed(error: ApiError, actor: Option<Actor>) -> Box<Self> {
+        Box::new(Self { error, actor })
+    }
+}
+
 /// Finds out who asks for something that not everybody may ask for.
-fn asking(host: &Host, method: &Method, route: &str, request: &Request) -> Result<Actor, (ApiError, Option<Actor>)> {
+fn asking(host: &Host, method: &Method, route: &str, request: &Request) -> Result<Actor, Box<Refused>> {
     if access::needs(method, route).flatten().is_none() {
         return Ok(Actor::nobody());
     }
     let headers = request.headers();
     let unauthorized = |message: &str| {
         let hint = "send `Authorization: Bearer TOKEN`; `retake tokens add NAME` makes one";
-        (ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", message, hint), None)
+        Refused::boxed(ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", message, hint), None)
     };
     let actor = match headers.get(header::AUTHORIZATION) {
         Some(token) => {
@@ -259,7 +272,7 @@ fn asking(host: &Host, method: &Method, route: &str, request: &Request) -> Resul
             if changes && !headers.contains_key(BY_A_PAGE) {
                 let hint = "a page of ours sends it; other programs send a token";
                 let message = "a cookie counts only with a header `X-Retake`";
-                return Err((ApiError::new(StatusCode::FORBIDDEN, "forbidden", message, hint), actor));
+                return Err(Refused::boxed(ApiError::new(StatusCode::FORBIDDEN, "forbidden", message, hint), actor));
             }
             actor
         }
@@ -267,7 +280,7 @@ fn asking(host: &Host, method: &Method, route: &str, request: &Request) -> Resul
     let actor = actor.ok_or_else(|| unauthorized("the token is not known, or has expired"))?;
     match host.bounds.request(&actor.name) {
         Ok(()) => Ok(actor),
-        Err(error) => Err((error, Some(actor))),
+        Err(error) => Err(Refused::boxed(error, Some(actor))),
     }
 }
 

@@ -586,6 +586,9 @@ pub struct RetryBody {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub parameters: Option<Value>,
+    /// Parameters that the run has no more: its flow's defaults count for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unset: Vec<String>,
     /// Refuse unless the run is at this attempt, so that two people do not retry it twice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_attempt: Option<u32>,
@@ -629,9 +632,13 @@ pub(super) async fn retry_ask(
     if let Some(component) = component {
         code::may_run(store, actor, record, component).await?;
     }
-    let parameters = match &body.parameters {
-        Some(new) => Some(laid_over(new, &store.value(&record.asked.parameters).await?)?),
-        None => None,
+    let changes = body.parameters.is_some() || !body.unset.is_empty();
+    let parameters = match changes {
+        true => {
+            let had = store.value(&record.asked.parameters).await?.without(&body.unset);
+            Some(laid_over(body.parameters.as_ref().unwrap_or(&Value::trusted("{}")), &had)?)
+        }
+        false => None,
     };
     Ok(RetryAsk {
         from: body.from,

@@ -2,7 +2,7 @@
 // What can be run: all flows; one flow with its policy, and the form that starts it.
 import { html, useMemo, useState } from "../vendor/preact.js";
 import { Asks } from "./component.js";
-import { Fields, Parameters, POLICY, read, startOf, Text } from "./forms.js";
+import { changes, Fields, Parameters, POLICY, read, startOf, Text } from "./forms.js";
 import { Button, Card, Empty, Head, say, shown, table, Tabs, Value, WhatIsWrong } from "./kit.js";
 import { count, size, Time, took } from "./look.js";
 import { asked, go, search, useAct, useLists } from "./page.js";
@@ -91,21 +91,23 @@ export function Flows() {
 /** @type {FieldOf[]} */
 const LATER = [["in_ms", "Begin in", { as: "length", placeholder: "at once", hint: "Such as 30 s, 5 min or 1 h." }]];
 
-/** Starts a run: of a deployment, or of a flow without one. @param {{ flow: FlowInfo, deployments: Deployment[], given?: string }} props */
-export function RunForm({ flow, deployments, given }) {
+/** Starts a run: of a deployment, or of a flow without one. @param {{ flow: FlowInfo, deployments: Deployment[], components?: Component[], given?: string }} props */
+export function RunForm({ flow, deployments, components = [], given }) {
   const [name, setName] = useState(given ?? deployments[0]?.full_name ?? "");
   const [written, setWritten] = useState(/** @type {Written | undefined} */ (undefined));
   const [typed, setTyped] = useState({});
   const { busy, wrong, act } = useAct();
   const deployment = deployments.find((it) => it.full_name === name);
-  const start = useMemo(() => startOf(flow.parameters, deployment?.parameters ?? {}), [name, deployment?.version, flow]);
+  // A deployment runs its own code, which may take other parameters than the newest.
+  const schema = components.find((it) => it.digest === deployment?.component)?.flows.find((it) => it.name === flow.name)?.parameters ?? flow.parameters;
+  const start = useMemo(() => startOf(schema, deployment?.parameters ?? {}), [name, deployment?.version, schema]);
   const [later, policy] = [read(LATER, typed), read(POLICY, typed)];
   const bad = written?.wrong ?? later.wrong ?? policy.wrong;
   const submit = (event) => {
     event.preventDefault();
     if (!bad) void act(async () => {
       const of = deployment ? { deployment: name } : { flow: flow.name };
-      const run = await ask("POST", "/flow-runs", { ...of, parameters: written?.value, ...later.values, policy: policy.values });
+      const run = await ask("POST", "/flow-runs", { ...of, parameters: changes(start, written?.value ?? start) ?? {}, ...later.values, policy: policy.values });
       say(`Run ${run.name} is made`);
       go(path("runs", run.id));
     });
@@ -113,7 +115,7 @@ export function RunForm({ flow, deployments, given }) {
   return html`<form class="form" onSubmit=${submit} novalidate>
     ${!given && html`<${Text} label="Through" value=${name} set=${setName} hint=${deployment ? `On the work queue ${deployment.queue}.` : "On the work queue default, with no grants."}
       options=${[...deployments.map((it) => [it.full_name, `Deployment ${it.full_name}`]), ["", "No deployment"]]} />`}
-    <${Parameters} key=${name + deployment?.version} schema=${flow.parameters} start=${start} set=${setWritten} />
+    <${Parameters} key=${name + deployment?.version} schema=${schema} start=${start} set=${setWritten} />
     <details><summary>Later, or with another policy</summary><${Fields} of=${[...LATER, ...POLICY]} it=${typed} set=${setTyped} /></details><${WhatIsWrong} wrong=${wrong} />
     <div class="row"><${Button} kind="primary" type="submit" icon="play" need="operator" busy=${busy} not=${bad}>Run<//><span class="muted small" role="status">${bad}</span></div></form>`;
 }
@@ -143,6 +145,6 @@ export function FlowPage({ parts: [name = ""] }) {
         ${tab === "versions" && table("Versions", versions, [["Component", (it) => html`<a href=${path("components", it.digest)}>${it.name} ${it.version}</a>`], ["Digest", (it) => html`<code>${it.digest.slice(0, 12)}</code>`, "fit"], ["Uploaded", (it) => html`<${Time} at=${it.uploaded} />`, "fit"]])}
         ${tab === "deployments" && (deployments.length ? table("Deployments", deployments, [["Name", (it) => html`<a href=${path("deployments", it.flow, it.name)}>${it.full_name}</a>`], ["Work queue", (it) => it.queue], ["Code", (it) => html`<code>${it.component.slice(0, 12)}</code>`, "fit"]])
           : html`<${Empty} title="It is not deployed" icon="deployments"><p><a class="button" href=${path("components", flow.component)}>Deploy it…</a></p><//>`)}
-      </div><${Card} title="Run it"><${RunForm} flow=${flow} deployments=${deployments} /><//></div>`;
+      </div><${Card} title="Run it"><${RunForm} flow=${flow} deployments=${deployments} components=${versions} /><//></div>`;
   });
 }

@@ -120,7 +120,7 @@ function whole(schema, root) {
   const parts = it.anyOf ?? it.oneOf;
   const some = parts?.filter((part) => part.type !== "null");
   // A value that may be null.
-  if (parts && some?.length === 1 && some.length < parts.length) return { ...whole(some[0], root), ...it, anyOf: undefined, oneOf: undefined };
+  if (parts && some?.length === 1 && some.length < parts.length) return { ...whole(some[0], root), ...it, anyOf: undefined, oneOf: undefined, nullable: true };
   return it.allOf?.length === 1 ? { ...whole(it.allOf[0], root), ...it, allOf: undefined } : it;
 }
 
@@ -141,8 +141,15 @@ export function startOf(schema, had) {
   return { ...Object.fromEntries(defaults), ...had };
 }
 
-/** Reads what is typed for one parameter. @param {string} text @param {Schema} schema @returns {{ value?: Json, wrong?: string }} */
+/** Only what differs is sent: the others stay as they are. @param {Obj} had @param {Obj} now @returns {Obj | undefined} */
+export function changes(had, now) {
+  const differ = Object.entries(now).filter(([name, value]) => JSON.stringify(had[name]) !== JSON.stringify(value));
+  return differ.length ? Object.fromEntries(differ) : undefined;
+}
+
+/** Reads what is typed for one parameter, or null. @param {string | null} text @param {Schema} schema @returns {{ value?: Json, wrong?: string }} */
 function parameterOf(text, schema) {
+  if (text === null) return { value: null };
   const found = choices(schema)?.find(([it]) => JSON.stringify(it) === text);
   if (choices(schema)) return found ? { value: found[0] } : {};
   const type = typeOf(schema);
@@ -164,18 +171,25 @@ function parameterOf(text, schema) {
   }
 }
 
-/** @param {{ name: string, schema: Schema, text: string | undefined, required: boolean, set: (text: string | undefined) => void }} props */
+/** @param {{ name: string, schema: Schema, text: string | null | undefined, required: boolean, set: (text: string | null | undefined) => void }} props */
 function Parameter({ name, schema, text, required, set }) {
   const about = [schema.description, !required && schema.default === undefined && "May be left out."].filter(Boolean).join(" ");
   const label = html`${name}${required && html`<span class="muted" title="It must be given"> *</span>`}`;
-  const all = choices(schema);
   const type = typeOf(schema);
+  const isNullable = schema.nullable || [schema.type].flat().includes("null");
+  /** @type {[Json, string][] | undefined} */
+  const all = choices(schema) ?? (type === "boolean" && (isNullable || (required && schema.default === undefined)) ? [[true, "true"], [false, "false"]] : undefined);
   const it = { label, hint: about, value: text ?? "" };
-  if (all) return html`<${Text} ...${it} set=${set} options=${[...(required && text ? [] : [["", "(left out)"]]), ...all.map(([value, title]) => [JSON.stringify(value), title])]} />`;
+  if (all) {
+    const options = [...(required && text ? [] : [["", "(left out)"]]), ...all.map(([value, title]) => [JSON.stringify(value), title]), ...(isNullable ? [["null", "null"]] : [])];
+    return html`<${Text} ...${it} value=${text === null ? "null" : text ?? ""} set=${(typed) => set(typed === "null" && isNullable ? null : typed || undefined)} options=${options} />`;
+  }
   if (type === "boolean") return html`<${Check} label=${name} hint=${about} checked=${text === "true"} set=${(on) => set(String(on))} />`;
   const isLong = !["string", "integer", "number"].includes(type);
-  return html`<${Text} ...${it} wrong=${text === undefined ? undefined : parameterOf(text, schema).wrong} rows=${isLong && 3} code=${isLong} placeholder=${isLong ? "JSON" : type}
-    set=${(typed) => set(typed === "" && !required ? undefined : typed)} />`;
+  const field = html`<${Text} ...${it} wrong=${text === undefined ? undefined : parameterOf(text, schema).wrong} rows=${isLong && 3} code=${isLong} disabled=${text === null}
+    placeholder=${text === null ? "null" : isLong ? "JSON" : schema.format ?? type} set=${(typed) => set(typed === "" && !required ? undefined : typed)} />`;
+  // Unset, null and the text of that name are three things.
+  return isNullable ? html`<div>${field}<${Check} label=${`${name} is null`} checked=${text === null} set=${(on) => set(on ? null : undefined)} /></div>` : field;
 }
 
 /** What is in the form. @typedef {{ value?: Obj, wrong?: string }} Written */
@@ -184,7 +198,7 @@ function Parameter({ name, schema, text, required, set }) {
 export function Parameters({ schema, start, set }) {
   const properties = Object.entries(schema.properties ?? {}).map(([name, it]) => /** @type {[string, Schema]} */ ([name, whole(it, schema)]));
   const required = schema.required ?? [];
-  const textOf = (/** @type {Json | undefined} */ value, /** @type {Schema} */ it) => !choices(it) && typeOf(it) === "string" && typeof value === "string" ? value : JSON.stringify(value);
+  const textOf = (/** @type {Json | undefined} */ value, /** @type {Schema} */ it) => value === null && (it.nullable || [it.type].flat().includes("null")) ? null : !choices(it) && typeOf(it) === "string" && typeof value === "string" ? value : JSON.stringify(value);
   const textsOf = (/** @type {Obj} */ value) => Object.fromEntries(properties.map(([name, it]) => [name, value[name] === undefined ? undefined : textOf(value[name], it)]));
   const [tab, setTab] = useState("form");
   const [texts, setTexts] = useState(() => textsOf(start));

@@ -115,6 +115,26 @@ export function useAct() {
 }
 
 /**
+ * Asks anew when `key` changes, and returns what is known of this very key: nothing while it is asked.
+ * @template T
+ * @param {string} key What the answer depends on.
+ * @param {() => Promise<T>} ask
+ * @returns {{ data?: T, wrong?: Wrong }}
+ */
+export function useAnswer(key, ask) {
+  const [known, setKnown] = useState(/** @type {{ key?: string, data?: T, wrong?: Wrong }} */ ({}));
+  useEffect(() => {
+    let old = false;
+    const timer = setTimeout(() => ask().then((data) => old || setKnown({ key, data }), (error) => old || setKnown({ key, wrong: wrongOf(error) })), known.key === undefined ? 0 : 200);
+    return () => {
+      old = true;
+      clearTimeout(timer);
+    };
+  }, [key]);
+  return known.key === key ? known : {};
+}
+
+/**
  * Returns a function that calls `what` soon, however often it is called meanwhile, and leaves the longer a pause the
  * longer `what` takes: a busy server must not be asked without end.
  * @param {() => unknown} what

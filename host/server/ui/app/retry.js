@@ -1,12 +1,12 @@
 // @ts-check
 // A manual retry: what it would do is shown, call by call, before it is done.
-import { html, useEffect, useMemo, useState } from "../vendor/preact.js";
-import { Choice, Fields, Parameters, POLICY, read, startOf, Text } from "./forms.js";
+import { html, useMemo, useState } from "../vendor/preact.js";
+import { changes, Choice, Fields, Parameters, POLICY, read, Text } from "./forms.js";
 import { Button, Dialog, Loading, say, WhatIsWrong } from "./kit.js";
 import { count, Icon, titleOf } from "./look.js";
-import { useAct, useLists } from "./page.js";
+import { useAct, useAnswer, useLists } from "./page.js";
 import { ask, path } from "./server.js";
-/** @import { Component, Obj, Plan, PlannedCall, Retried, Run } from "../wire" */
+/** @import { Component, Plan, PlannedCall, Retried, Run } from "../wire" */
 /** @import { Written } from "./forms.js" */
 
 /** Calls that are listed. */
@@ -51,36 +51,27 @@ export function Retry({ run, component, preset, close, done }) {
   const [version, setVersion] = useState("");
   const [policy, setPolicy] = useState({});
   const [written, setWritten] = useState(/** @type {Written | undefined} */ (undefined));
-  const [plan, setPlan] = useState(/** @type {Plan | undefined} */ (undefined));
-  const look = useAct();
   const doing = useAct();
   const others = /** @type {Component[]} */ (useLists("/components").data?.[0] ?? []);
   const schema = component?.flows.find((it) => it.name === run.flow)?.parameters;
-  const start = useMemo(() => startOf(schema ?? {}, run.parameters ?? {}), [schema]);
+  const start = useMemo(() => run.parameters ?? {}, [schema]);
   const named = (run.tasks ?? []).filter((it) => it.kind !== "sleep").map((it, _, all) => [String(it.number), `${it.number} · ${titleOf(it, all)} (${it.state})`]);
   const overrides = read(POLICY, policy);
-  const changed = changes(start, written?.value ?? start);
+  const [changed, unset] = [changes(start, written?.value ?? start), written?.value ? Object.keys(start).filter((name) => written.value?.[name] === undefined) : []];
   const body = {
     ...(what === "all" && { all: true }), ...(what === "from" && from && { from }), ...(what === "rerun" && rerun.length && { rerun }),
-    ...(version && { version }), ...(changed && { parameters: changed }), policy: overrides.values,
+    ...(version && { version }), ...(changed && { parameters: changed }), ...(unset.length && { unset }), policy: overrides.values,
   };
   const at = path("flow-runs", run.id, "retry");
-  useEffect(() => {
-    let old = false;
-    const timer = setTimeout(() => look.act(async () => {
-      const asked = await ask("POST", at, { ...body, dry_run: true });
-      if (!old) setPlan(asked.plan);
-    }), plan ? 200 : 0);
-    return () => {
-      old = true;
-      clearTimeout(timer);
-    };
-  }, [JSON.stringify(body)]);
+  // The plan is of exactly what would be sent, and of the run as it is: whoever else does something to it makes another.
+  const look = useAnswer(JSON.stringify([body, run.attempt, run.state]), () => ask("POST", at, { ...body, dry_run: true }));
+  /** @type {Plan | undefined} */
+  const plan = look.data?.plan;
   const not = (written?.wrong ?? overrides.wrong) || (what === "from" && !from && "Choose a call first.") || (what === "rerun" && !rerun.length && "Choose calls first.")
     || (look.wrong && "The plan is refused.") || (!plan && "The plan is not there yet.");
   const apply = () => not || doing.act(async () => {
-    // Somebody else may have been quicker.
-    const retried = await ask("POST", at, { ...body, expected_attempt: run.attempt });
+    // Somebody else may have been quicker than the plan.
+    const retried = await ask("POST", at, { ...body, expected_attempt: (plan?.attempt ?? 1) - 1 });
     say(`Attempt ${retried.plan.attempt} of ${run.name} begins`);
     done(retried);
   });
@@ -98,10 +89,4 @@ export function Retry({ run, component, preset, close, done }) {
       <${Text} label="Code" value=${version} set=${setVersion} options=${[["", `As it was: ${run.component.slice(0, 12)}`], ["latest", "The newest of the same name"], ...versions.map((it) => [it.digest, `${it.name} ${it.version}, ${it.digest.slice(0, 12)}`])]} />
       <details><summary>Change parameters</summary>${schema ? html`<${Parameters} schema=${schema} start=${start} set=${setWritten} />` : html`<p class="muted">The component is gone.</p>`}</details>
       <details><summary>Another policy for this round</summary><${Fields} of=${POLICY} it=${policy} set=${setPolicy} /></details></div></div><//>`;
-}
-
-/** Only what differs is sent: the others stay as they are. @param {Obj} had @param {Obj} now @returns {Obj | undefined} */
-function changes(had, now) {
-  const differ = Object.entries(now).filter(([name, value]) => JSON.stringify(had[name]) !== JSON.stringify(value));
-  return differ.length ? Object.fromEntries(differ) : undefined;
 }

@@ -4,7 +4,7 @@ import { html, useCallback, useEffect, useRef, useState } from "../vendor/preact
 import { Check } from "./forms.js";
 import { Button, Dialog, Empty, Loading, say, WhatIsWrong } from "./kit.js";
 import { count, isOver, RUN_STATES, State } from "./look.js";
-import { asked, useAct, useCalmly, useCell } from "./page.js";
+import { asked, useAct, useAnswer, useCalmly, useCell } from "./page.js";
 import { ask, epoch, follow, get, path, query, wrongOf } from "./server.js";
 /** @import { Bulk as Done, Live, Run, Wrong } from "../wire" */
 
@@ -113,18 +113,15 @@ function patched(run, event) {
 export function Bulk({ what, ticked, close }) {
   const [latest, setLatest] = useState(false);
   const [all, setAll] = useState(false);
-  const [plan, setPlan] = useState(/** @type {Done | undefined} */ (undefined));
-  const { wrong, act } = useAct();
   const doing = useAct();
   const isRetry = what === "retry";
   const found = filter();
   const unlessSaid = isRetry ? "Failed,TimedOut,Crashed,Parked" : RUN_STATES.filter((it) => !isOver(it)).join();
-  const send = (/** @type {boolean} */ dry_run) => ask("POST", "/flow-runs/bulk-" + what, {
-    ...(ticked.length ? { runs: ticked } : { filter: { ...found, state: found.state ?? unlessSaid } }), dry_run, ...(isRetry && { all, ...(latest && { version: "latest" }) }),
-  });
-  useEffect(() => void act(async () => setPlan(await send(true))), [latest, all]);
-  const apply = () => doing.act(async () => {
-    const done = await send(false);
+  const send = (/** @type {object} */ which, /** @type {boolean} */ dry_run) => ask("POST", "/flow-runs/bulk-" + what, { ...which, dry_run, ...(isRetry && { all, ...(latest && { version: "latest" }) }) });
+  const { data: plan, wrong } = useAnswer(JSON.stringify([latest, all]), () => /** @type {Promise<Done>} */ (send(ticked.length ? { runs: ticked } : { filter: { ...found, state: found.state ?? unlessSaid } }, true)));
+  const apply = () => plan && doing.act(async () => {
+    // Those that were shown, and not whatever else the filter finds by now.
+    const done = await send({ runs: plan.runs.map((it) => it.id) }, false);
     say(`${count(done.runs.length, "run")} ${isRetry ? "retried" : "cancelled"}${done.refused.length ? `, ${done.refused.length} left as they are` : ""}`);
     close(true);
   });
