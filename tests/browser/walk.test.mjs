@@ -135,7 +135,7 @@ test("the same by thumb, on a narrow screen, in the dark", async () => {
 test("a run is retried again and again, with another result by hand in between", async () => {
   await server.deploy("manual_retry", "Manual retry");
   const page = await open(server, { at: "/flows/Manual%20retry" });
-  await page.getByLabel("fail_times").fill("2");
+  await page.getByLabel("fail_times", { exact: true }).fill("2");
   await page.getByRole("button", { name: "Run", exact: true }).click();
   for (const attempt of [2, 3]) {
     await page.locator("h1 .pill", { hasText: "Failed" }).waitFor();

@@ -187,7 +187,7 @@ function Parameter({ name, schema, text, required, set }) {
   if (type === "boolean") return html`<${Check} label=${name} hint=${about} checked=${text === "true"} set=${(on) => set(String(on))} />`;
   const isLong = !["string", "integer", "number"].includes(type);
   const field = html`<${Text} ...${it} wrong=${text === undefined ? undefined : parameterOf(text, schema).wrong} rows=${isLong && 3} code=${isLong} disabled=${text === null}
-    placeholder=${text === null ? "null" : isLong ? "JSON" : schema.format ?? type} set=${(typed) => set(typed === "" && !required ? undefined : typed)} />`;
+    placeholder=${text === null ? "null" : isLong ? "JSON" : (type === "string" && schema.format) || type} set=${(typed) => set(typed === "" && !required ? undefined : typed)} />`;
   // Unset, null and the text of that name are three things.
   return isNullable ? html`<div>${field}<${Check} label=${`${name} is null`} checked=${text === null} set=${(on) => set(on ? null : undefined)} /></div>` : field;
 }
