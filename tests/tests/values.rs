@@ -122,6 +122,11 @@ fn a_secret_is_found_nowhere() {
     assert_eq!(holding(&data, CANARY), [] as [String; 0]);
     // The search finds what is there.
     assert!(!holding(&data, "[secret shop-token]").is_empty());
+    let audit = server.ask("GET", "/api/v1/audit?limit=200", "").json();
+    let given = audit["items"].as_array().unwrap().iter().filter(|it| it["action"] == "give-secrets");
+    let given: Vec<&Value> = given.filter(|it| it["actor"] == "values/dev").collect();
+    assert_eq!(given.len(), 6, "one for each attempt: {given:#?}");
+    assert_eq!(given[0]["details"]["secrets"], json!(["flow-token", "shop-token"]));
     for path in ["/api/v1/audit", "/api/v1/secrets", "/api/v1/deployments", "/api/v1/flow-runs", "/metrics"] {
         assert!(!server.ask("GET", path, "").body.contains(CANARY), "{path}");
     }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use retake_core::component::Capability;
 use retake_core::failure::{Failure, code};
+use retake_core::grant::Grants;
 use retake_core::id::{Fence, FlowRunId};
 use retake_core::inject::What;
 use retake_core::port::{Attempt, BoxFuture, Report};
@@ -15,9 +17,10 @@ use retake_core::run::{AttemptEnd, RunState};
 use retake_core::task::{Evidence, Kept, LogLine};
 use retake_core::time::Timestamp;
 use retake_core::value::Json;
-use retake_store::{AttemptCommit, RunRecord, StoreError};
+use retake_store::{AttemptCommit, AuditEntry, RunRecord, StoreError};
 
 use crate::calls::{self, Calls, Interrupt, Known};
+use crate::catalog::Component;
 use crate::worker::Stop;
 use crate::{Inner, Progress};
 
@@ -203,10 +206,35 @@ async fn prepare(engine: &Inner, record: &RunRecord, is_new: bool, resumed: bool
             false => 0,
         };
         let grants = engine.granted(&record.asked, component.asks_for_values).await?;
+        if let Some(grants) = &grants {
+            tell_of_secrets(engine, record, &component, grants).await?;
+        }
         let deployment = record.asked.deployment.as_deref().map(Arc::from);
         Ok((parameters, Known { component, known, logged_before, deployment, grants }))
     };
     engine.until_answered(record.asked.id, "reading the run", prepare).await
+}
+
+/// Keeps which secrets an attempt may be given: those that its code asks for and its deployment grants.
+async fn tell_of_secrets(
+    engine: &Inner,
+    record: &RunRecord,
+    component: &Component,
+    grants: &Grants,
+) -> Result<(), StoreError> {
+    let (flows, tasks) = (&component.info.flows, &component.info.tasks);
+    let asked = flows.iter().map(|it| &it.capabilities).chain(tasks.iter().map(|it| &it.capabilities));
+    let asked: Vec<Capability> = asked.flatten().cloned().collect();
+    let Some(given) = grants.asked_for(&asked).filter(|it| !it.secrets.is_empty()) else { return Ok(()) };
+    let names: Vec<&String> = given.secrets.keys().collect();
+    let entry = AuditEntry {
+        at: engine.outside.clock.now(),
+        actor: record.asked.deployment.clone().unwrap_or_else(|| "the run above it".to_owned()),
+        action: "give-secrets".to_owned(),
+        subject: record.asked.id.to_string(),
+        details: Json::of(&serde_json::json!({ "attempt": record.run.attempt, "secrets": names })),
+    };
+    engine.outside.store.audit(entry).await
 }
 
 /// Runs the flow's body until it reports, is interrupted, or the host shuts down.
