@@ -159,3 +159,40 @@ fn a_revoked_token_ends_its_streams_at_once() {
     }
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
 }
+
+/// What is defined is bounded, so that lists of all of it are, also where nobody reads them.
+#[test]
+fn lists_of_what_is_large_do_not_fill_the_memory() {
+    let retake = Retake::new();
+    let server = Server::start(&retake);
+    let family = server.upload(&std::fs::read(retake_tests::component("family")).unwrap());
+    let component = family.json()["digest"].as_str().unwrap().to_owned();
+    let watch = Watch::over(&server);
+    let large = "x".repeat(1_000_000);
+    let body = format!(r#"{{"component":"{component}","parameters":{{"day":"{large}"}}}}"#);
+    let made = (0..40).filter(|n| {
+        let answer = server.ask("PUT", &format!("/api/v1/deployments/region/d{n}"), &body);
+        assert!(answer.status == 200 || answer.status == 409, "{}", answer.body);
+        answer.status == 200
+    });
+    let made = made.count();
+    assert!((20..40).contains(&made), "{made} were made");
+    // A component may say 4 MiB of itself, most of it in its schemas.
+    for n in 0..much(12, 40) {
+        let schema =
+            serde_json::json!({ "properties": { "a": { "description": format!("{n}{}", "y".repeat(200_000)) } } });
+        let answer = server.upload(&crate::attacker(&schema));
+        assert!(answer.status == 201 || answer.status == 409, "{}", answer.body);
+    }
+    let others = [token(&retake, "one", "viewer"), token(&retake, "two", "viewer"), server.token.clone()];
+    let mut unread = Vec::new();
+    for (n, place) in ["deployments", "components", "flows", "schedules"].iter().cycle().take(much(24, 200)).enumerate()
+    {
+        let request =
+            format!("GET /api/v1/{place} HTTP/1.1\r\nHost: HOST\r\nAuthorization: Bearer {}\r\n\r\n", others[n % 2]);
+        unread.extend(held(&server, 1, &request));
+    }
+    std::thread::sleep(Duration::from_secs(3));
+    is_answered(&server, &others[2], "/api/v1/flow-runs");
+    watch.was_well();
+}

@@ -83,8 +83,8 @@ impl Default for Doing {
             streams: Shares::new(400, 40),
             uploads: Shares::new(16, 4),
             inspections: Shares::new(2, 1),
-            large: Shares::new(4, 2),
-            lists: Shares::new(8, 4),
+            large: Shares::new(6, 2),
+            lists: Shares::new(16, 3),
             searches: Shares::new(2, 1),
         }
     }

@@ -13,6 +13,7 @@ use retake_core::id::ContentDigest;
 use retake_core::limits;
 use retake_core::port::Inspected;
 use retake_core::time::Timestamp;
+use retake_core::value::Json as Value;
 use retake_store::{ComponentRecord, Store};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -31,6 +32,8 @@ use crate::{Host, schema};
 
 /// How much of an upload is written at once.
 const PART_BYTES: usize = 256 << 10;
+/// Most bytes of metadata of all components that are kept: some thousand usual ones.
+const METADATA_BYTES: usize = 32 << 20;
 /// How long an upload may take to get going.
 const SLOWEST_START: Duration = Duration::from_secs(30);
 /// Bytes that come in each second at least, then: whoever is slower keeps others waiting (A05).
@@ -104,6 +107,7 @@ pub(super) async fn upload(
             StatusCode::OK
         }
         false => {
+            room_for(&host, digest, &info).await?;
             host.engine.register(digest, info.clone(), bytes).await?;
             let details = serde_json::json!({ "name": info.name, "version": info.version });
             host.audit(&actor, "upload", digest.to_string(), details).await;
@@ -111,6 +115,21 @@ pub(super) async fn upload(
         }
     };
     Ok((status, Json(InspectionView { digest, bytes: length, info, imports })))
+}
+
+/// Refuses a component when all that are kept say too much of themselves: lists have all of it.
+async fn room_for(host: &Host, digest: ContentDigest, info: &ComponentInfo) -> Result<(), ApiError> {
+    let length = |it: &ComponentInfo| Value::of(it).as_str().len();
+    let others = host.store.components().await?;
+    let had: usize = others.iter().filter(|it| it.digest != digest).map(|it| length(&it.info)).sum();
+    match had + length(info) <= METADATA_BYTES {
+        true => Ok(()),
+        false => {
+            let most = METADATA_BYTES >> 20;
+            let message = format!("the metadata of all components has more than {most} MiB with it");
+            Err(ApiError::conflict(message, "`retake components prune` removes those that nothing needs"))
+        }
+    }
 }
 
 /// Takes an upload down in a file that has no name, so that whoever sends slowly, or much, fills no memory (A04). Returns its SHA-256,

@@ -226,7 +226,11 @@ fn shares<'a>(host: &'a Host, method: &Method, route: &str, query: Option<&str>)
         }
         (
             &Method::GET | &Method::HEAD,
-            "flow-runs/{run}" | "flow-runs/{run}/explanation" | "flow-runs/{run}/task-runs/{number}",
+            "components"
+            | "flows"
+            | "flow-runs/{run}"
+            | "flow-runs/{run}/explanation"
+            | "flow-runs/{run}/task-runs/{number}",
         ) => Some(&doing.large),
         (&Method::GET | &Method::HEAD, "session" | "version" | "settings") => None,
         (&Method::GET | &Method::HEAD, _) => Some(&doing.lists),
