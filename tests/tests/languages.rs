@@ -25,14 +25,14 @@ impl Language {
 
     /// Retries the newest run.
     fn retry(&self, exit: i32, more: &[&str]) -> Value {
-        let name = self.newest()["name"].as_str().unwrap().to_owned();
+        let name = self.newest()["id"].as_str().unwrap().to_owned();
         self.retake.expect(exit, &[&["retry", &name, "-w"], more].concat());
         self.newest()
     }
 
     fn newest(&self) -> Value {
         let all = self.retake.json(&["ps", "-n", "1"]);
-        self.retake.json(&["show", all[0]["name"].as_str().unwrap()])
+        self.retake.json(&["show", all[0]["id"].as_str().unwrap()])
     }
 }
 
