@@ -121,7 +121,7 @@ fn blurred(part: &str, names: &BTreeSet<String>) -> String {
         word.rsplit_once('.').map_or("RUN".into(), |(_, number)| format!("RUN.{number}"))
     } else if word.starts_with("msg_") {
         "MESSAGE".into()
-    } else if word.starts_with("rtk_") {
+    } else if word.starts_with("rtk_") || word.starts_with("rtc_") {
         "TOKEN".into()
     } else if is_hex {
         "DIGEST".into()
@@ -152,6 +152,7 @@ fn every_operation_answers_as_it_did() {
     nodes(&mut it);
     let token = it.server.token.clone();
     it.ask("POST", "/api/v1/session", &[], json!({ "token": token }));
+    it.ask("POST", "/api/v1/session/code", &[], Value::Null);
     it.ask("GET", "/api/v1/session", &[], Value::Null);
     it.ask("DELETE", "/api/v1/session", &[], Value::Null);
     it.ask("GET", "/api/v1/flow-runs/counts?buckets=1", &[], Value::Null);

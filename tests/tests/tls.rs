@@ -96,6 +96,7 @@ fn certificates_are_checked_at_the_start() {
     drop(server);
     let nothing = retake.dir.path().join("nothing.pem");
     std::fs::write(&nothing, "hello").unwrap();
+    std::fs::set_permissions(&nothing, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let gone = retake.dir.path().join("gone.pem");
     for (certificate, key, words) in [
         (&files.certificate, &other.key, "cannot be used together"),

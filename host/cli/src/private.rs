@@ -8,7 +8,8 @@ use std::path::Path;
 use crate::out::{Exit, Trouble};
 
 /// What a data directory has in it that is code, or keys, or that runs are made of.
-const PARTS: &[&str] = &["blobs", "compiled", "uploads", "retake.db", "retake.db-wal", "retake.db-shm", "retake.lock"];
+const PARTS: &[&str] =
+    &["blobs", "compiled", "uploads", "retake.db", "retake.db-wal", "retake.db-shm", "retake.lock", "server.json"];
 /// What only its owner may read, either.
 const KEYS: &[&str] = &["compiled/key", "secret.key", "token"];
 

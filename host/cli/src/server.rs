@@ -339,6 +339,10 @@ pub(crate) fn found(args: &Args) -> anyhow::Result<Option<Client>> {
     let dir = local::data_dir(args)?;
     let sign = sign(&dir);
     let Some(url) = args.server.as_ref().or(sign.as_ref().map(|it| &it.url)) else { return Ok(None) };
+    if args.server.is_none() {
+        // Whoever could write there could have the token sent to them.
+        private::check(&dir)?;
+    }
     if !url.starts_with("http://") && !url.starts_with("https://") {
         let message = format!("`{url}` is no address of a server");
         return Err(Trouble::new(Exit::Usage, message).hint("write it as `http://127.0.0.1:7420`").into());

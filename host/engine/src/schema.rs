@@ -36,7 +36,7 @@ const LONG: u64 = 200_000;
 const LARGE: usize = 64 << 10;
 /// Most bytes that misfits may hold to be told of each.
 const TOLD: u64 = 32 << 20;
-/// Held by the one check that takes long, so that what is served goes on beside it.
+/// Held by the one check of those that take long that is made, so that a processor is left for what is served.
 static ASIDE: Mutex<()> = Mutex::new(());
 
 /// What the schemas of a component may still have.
@@ -66,6 +66,32 @@ struct Extent {
     /// In how many places it looks at a value.
     places: u64,
     depth: usize,
+}
+
+impl Extent {
+    fn with(&mut self, part: Self) {
+        self.places = self.places.saturating_add(part.places);
+        self.depth = self.depth.max(part.depth);
+    }
+
+    fn under(mut self) -> Result<Self, String> {
+        self.depth += 1;
+        match self.depth > DEEP {
+            false => Ok(self),
+            true => Err(format!("is more than {DEEP} levels deep when its references are followed")),
+        }
+    }
+}
+
+/// Measures values that are compared with, and are no schemas.
+fn written(value: &Value) -> Extent {
+    let mut all = Extent { places: 1, depth: 1 };
+    match value {
+        Value::Object(fields) => fields.values().for_each(|it| all.with(written(it))),
+        Value::Array(items) => items.iter().for_each(|it| all.with(written(it))),
+        _ => {}
+    }
+    all
 }
 
 /// Measures a schema, each reference as what it refers to. A reference to what it is part of counts once: the value ends,
@@ -104,42 +130,52 @@ impl<'a> Expansion<'a> {
         Ok(())
     }
 
+    /// Measures a schema.
     fn of(&mut self, schema: &'a Value) -> Result<Extent, String> {
         let mut all = Extent { places: 1, depth: 0 };
-        let mut with = |part: Extent| {
-            all = Extent { places: all.places.saturating_add(part.places), depth: all.depth.max(part.depth) };
-        };
-        match schema {
-            Value::Object(fields) => {
-                for (key, value) in fields {
-                    match (key.as_str(), value) {
-                        ("$ref", Value::String(to)) => with(self.reference(to)?),
-                        ("$dynamicRef" | "$recursiveRef", _) => return Err(format!("`{key}` is not supported")),
-                        ("pattern", Value::String(pattern)) => self.pattern(pattern)?,
-                        // They count where they are referred to.
-                        ("$defs" | "definitions", _) => {}
-                        _ => {
-                            self.is_involved |= key.starts_with("unevaluated");
-                            if let ("patternProperties", Value::Object(all)) = (key.as_str(), value) {
-                                all.keys().try_for_each(|it| self.pattern(it))?;
-                            }
-                            with(self.of(value)?);
-                        }
-                    }
+        let Value::Object(fields) = schema else { return self.parts(schema) };
+        for (key, value) in fields {
+            let part = match (key.as_str(), value) {
+                ("$ref", Value::String(to)) => self.reference(to)?,
+                ("$dynamicRef" | "$recursiveRef", _) => return Err(format!("`{key}` is not supported")),
+                // They would have references mean something else than what is measured.
+                ("$id" | "id" | "$anchor" | "$dynamicAnchor" | "$recursiveAnchor" | "$schema", Value::String(_))
+                    if !std::ptr::eq(schema, self.root) =>
+                {
+                    return Err(format!("`{key}` is supported at the root alone"));
                 }
-            }
-            Value::Array(items) => {
-                for item in items {
-                    with(self.of(item)?);
+                ("pattern", Value::String(pattern)) => {
+                    self.pattern(pattern)?;
+                    continue;
                 }
-            }
+                // They count where they are referred to.
+                ("$defs" | "definitions", _) => continue,
+                ("patternProperties", Value::Object(named)) => {
+                    named.keys().try_for_each(|it| self.pattern(it))?;
+                    self.parts(value)?
+                }
+                // What is in them is named by the author, and no keyword.
+                ("properties" | "dependentSchemas" | "dependencies", _) => self.parts(value)?,
+                ("enum" | "const" | "default" | "examples" | "required" | "dependentRequired", _) => written(value),
+                _ => {
+                    self.is_involved |= key.starts_with("unevaluated");
+                    self.of(value)?
+                }
+            };
+            all.with(part);
+        }
+        all.under()
+    }
+
+    /// Measures schemas that are listed, or named.
+    fn parts(&mut self, schemas: &'a Value) -> Result<Extent, String> {
+        let mut all = Extent { places: 1, depth: 0 };
+        match schemas {
+            Value::Object(named) => named.values().try_for_each(|it| self.of(it).map(|part| all.with(part)))?,
+            Value::Array(listed) => listed.iter().try_for_each(|it| self.of(it).map(|part| all.with(part)))?,
             _ => {}
         }
-        all.depth += 1;
-        match all.depth > DEEP {
-            false => Ok(all),
-            true => Err(format!("is more than {DEEP} levels deep when its references are followed")),
-        }
+        all.under()
     }
 
     fn reference(&mut self, to: &str) -> Result<Extent, String> {
@@ -147,7 +183,9 @@ impl<'a> Expansion<'a> {
             self.is_involved |= known.is_none();
             return Ok(known.unwrap_or(Extent { places: 1, depth: 0 }));
         }
-        let target = to.strip_prefix('#').and_then(|pointer| self.root.pointer(pointer));
+        // What is escaped as in addresses would be read again by whoever follows it.
+        let pointer = to.strip_prefix('#').filter(|it| !it.contains('%'));
+        let target = pointer.and_then(|pointer| self.root.pointer(pointer));
         let target = target.ok_or_else(|| format!("`$ref` may only be `#` and a JSON pointer, not `{to}`"))?;
         self.known.insert(to.to_owned(), None);
         self.depth += 1;
@@ -202,9 +240,10 @@ impl Schema {
     pub(crate) fn misfits(&self, value: &Json, budget: &Budget) -> Vec<Misfit> {
         let length = value.as_str().len();
         let is_small = !self.is_involved && self.places.saturating_mul(length as u64) <= SMALL;
-        if is_small && length <= LARGE {
+        if is_small {
             budget.charge(length as u64 / 16);
-            return self.checked(&value.to_value());
+            let check = || self.checked(&value.to_value());
+            return if length <= LARGE { check() } else { off(check) };
         }
         if length <= LARGE {
             let value = value.to_value();
@@ -214,11 +253,13 @@ impl Schema {
                 return self.checked(&value);
             }
         }
-        aside(|| {
+        off(|| {
             let value = value.to_value();
             match self.count(&value, budget.next()) {
                 Ok(steps) => {
                     budget.charge(steps);
+                    // One at a time of those that take long; others do not wait for them.
+                    let _alone = (steps > LONG).then(|| ASIDE.lock().unwrap_or_else(PoisonError::into_inner));
                     self.checked(&value)
                 }
                 Err(TooMuch) => {
@@ -270,15 +311,11 @@ impl Schema {
     }
 }
 
-/// Makes a check that takes long or much, one at a time, on a thread that serves nobody meanwhile.
-fn aside(check: impl FnOnce() -> Vec<Misfit>) -> Vec<Misfit> {
-    let alone = || {
-        let _alone = ASIDE.lock().unwrap_or_else(PoisonError::into_inner);
-        check()
-    };
+/// Makes a check that takes long or much on a thread that serves nobody meanwhile.
+fn off(check: impl FnOnce() -> Vec<Misfit>) -> Vec<Misfit> {
     match Handle::try_current().map(|it| it.runtime_flavor()) {
-        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(alone),
-        _ => alone(),
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(check),
+        _ => check(),
     }
 }
 
@@ -432,6 +469,24 @@ mod tests {
         defs.insert("60".into(), serde_json::json!({}));
         let schema = serde_json::json!({ "$ref": "#/$defs/0", "$defs": defs });
         assert!(compiled(&schema).unwrap_err().contains("levels deep"));
+        // What is measured is what is checked: nothing has a reference mean something else, and names are no keywords.
+        let dear = serde_json::json!({ "enum": (0..30_000).collect::<Vec<_>>() });
+        for schema in [
+            serde_json::json!({ "$ref": "#/$defs/%61", "$defs": { "%61": {}, "a": dear } }),
+            serde_json::json!({ "allOf": [{ "$id": "http://b/s", "$ref": "#/$defs/a", "$defs": { "a": dear } }], "$defs": { "a": {} } }),
+            serde_json::json!({ "properties": { "x": { "id": "http://b/s", "$ref": "#/$defs/a", "$defs": { "a": dear } } }, "$defs": { "a": {} } }),
+            serde_json::json!({ "properties": { "$defs": dear } }),
+            serde_json::json!({ "properties": { "definitions": dear } }),
+            serde_json::json!({ "patternProperties": { "definitions": dear } }),
+            serde_json::json!({ "dependentSchemas": { "$defs": dear } }),
+            serde_json::json!({ "properties": { "pattern": { "pattern": r"^\p{L}{70}x1$" } } }),
+            serde_json::json!({ "properties": { "$defs": { "pattern": r"^\p{L}{70}x1$" } } }),
+        ] {
+            assert!(compiled(&schema).is_err(), "{}", &schema.to_string()[..60]);
+        }
+        // Nor is what is named like one.
+        let named = serde_json::json!({ "properties": { "id": { "type": "string" }, "$id": {}, "$ref": {}, "enum": {} }, "default": { "$ref": "x" }, "$id": "http://a/b" });
+        assert!(compiled(&named).is_ok());
         assert!(compiled(&serde_json::json!({ "$ref": "http://example.org/x" })).is_err());
         assert!(compiled(&serde_json::json!({ "$dynamicRef": "#x" })).unwrap_err().contains("not supported"));
     }

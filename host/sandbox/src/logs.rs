@@ -171,9 +171,10 @@ impl Kept {
 
     /// Returns the end of what went to stderr. A secret that stood across its beginning is gone whole.
     fn last_words(&self) -> String {
-        let over = self.last_words.len().saturating_sub(LAST_WORDS);
-        let from = if over == 0 { 0 } else { self.hidden.cut_after(&self.last_words, over) };
-        self.hidden.out_of(String::from_utf8_lossy(&self.last_words[from..]).into_owned())
+        // Hidden first and cut then: what is left of a secret that was cut through would not be found.
+        let words = self.hidden.out_of(String::from_utf8_lossy(&self.last_words).into_owned());
+        let from = words.len().saturating_sub(LAST_WORDS);
+        words[words.ceil_char_boundary(from)..].to_owned()
     }
 
     fn put(&mut self, stream: Stream, mut bytes: &[u8]) {

@@ -101,8 +101,8 @@ pub struct Tokens {
 
 /// How long a code is good for signing in.
 const CODE_LASTS: Duration = Duration::from_secs(60);
-/// Codes at once: one more ends the oldest.
-const CODES: usize = 100;
+/// Codes of a token at once: one more ends the oldest of them.
+const CODES: usize = 10;
 
 impl Tokens {
     /// Reads the tokens that are kept.
@@ -149,8 +149,9 @@ impl Tokens {
         let (code, until) = (format!("rtc_{}", chance(entropy)), now + CODE_LASTS);
         let mut codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
         codes.retain(|_, (_, until)| *until > now);
-        if codes.len() >= CODES {
-            let oldest = codes.iter().min_by_key(|(_, (_, until))| *until).map(|(hash, _)| hash.clone());
+        let own = || codes.iter().filter(|(_, (of, _))| of.name == actor.name);
+        if own().count() >= CODES {
+            let oldest = own().min_by_key(|(_, (_, until))| *until).map(|(hash, _)| hash.clone());
             oldest.and_then(|it| codes.remove(&it));
         }
         codes.insert(hash(&code), (actor.clone(), until));

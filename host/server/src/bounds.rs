@@ -30,8 +30,8 @@ pub struct Bounds {
     requests: DefaultKeyedRateLimiter<String>,
     guesses: DefaultKeyedRateLimiter<IpAddr>,
     most_waiting: u64,
-    /// When a refusal with each status was told of last, and how many there were since then.
-    refusals: Mutex<HashMap<u16, (Timestamp, u64)>>,
+    /// When a refusal of somebody with each status was told of last, and how many there were since then.
+    refusals: Mutex<HashMap<(String, u16), (Timestamp, u64)>>,
     /// When somebody looked whether too many runs wait, and whether they did.
     looked: Mutex<Option<(Timestamp, bool)>>,
 }
@@ -78,18 +78,22 @@ impl Bounds {
 }
 
 impl Host {
-    /// Tells the log and the audit log that somebody was refused something: of each status one in so much time, with how
-    /// many there were besides, so that whoever is refused often fills neither.
+    /// Tells the log and the audit log that somebody was refused something: of each token and status one in so much time,
+    /// with how many there were besides, so that whoever is refused often fills neither.
     pub(crate) async fn refused(&self, actor: &Actor, what: String, status: u16, peer: Option<IpAddr>) {
         let now = self.now();
         let others = {
             let mut refusals = self.bounds.refusals.lock().unwrap_or_else(PoisonError::into_inner);
-            match refusals.get_mut(&status).filter(|(told, _)| now.since(*told) < REFUSALS && *told <= now) {
+            if refusals.len() > REMEMBERED {
+                refusals.retain(|_, (told, _)| now.since(*told) < REFUSALS);
+            }
+            let of = (actor.name.clone(), status);
+            match refusals.get_mut(&of).filter(|(told, _)| now.since(*told) < REFUSALS && *told <= now) {
                 Some((_, others)) => {
                     *others += 1;
                     return;
                 }
-                None => refusals.insert(status, (now, 0)).map_or(0, |(_, others)| others),
+                None => refusals.insert(of, (now, 0)).map_or(0, |(_, others)| others),
             }
         };
         let peer = peer.map(|it| it.to_string());

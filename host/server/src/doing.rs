@@ -70,6 +70,8 @@ pub struct Doing {
     pub(crate) inspections: Shares,
     /// Answers that may be large: a run with all its calls may have 100 MiB.
     pub(crate) large: Shares,
+    /// What changes something, and is done to its end whether anybody waits for it or not.
+    pub(crate) changes: Shares,
     /// Pages of lists.
     pub(crate) lists: Shares,
     /// Searches in what runs said: each may take one of the store's few readers for seconds.
@@ -81,9 +83,10 @@ impl Default for Doing {
         Self {
             tasks: Mutex::default(),
             streams: Shares::new(400, 40),
-            uploads: Shares::new(16, 4),
+            uploads: Shares::new(24, 12),
             inspections: Shares::new(2, 1),
             large: Shares::new(6, 2),
+            changes: Shares::new(256, 64),
             lists: Shares::new(16, 3),
             searches: Shares::new(2, 1),
         }

@@ -23,7 +23,8 @@ pub(crate) struct TooSlow;
 /// The body of a request, which ends with an error when it comes too slowly.
 pub(crate) struct Paced {
     body: Incoming,
-    began: Instant,
+    /// When somebody began to read it: what waits for its turn is not slow.
+    began: Option<Instant>,
     came: u64,
     /// When it has been too slow, unless more comes before.
     until: Pin<Box<Sleep>>,
@@ -31,8 +32,7 @@ pub(crate) struct Paced {
 
 impl Paced {
     pub(crate) fn new(body: Incoming) -> Self {
-        let began = Instant::now();
-        Self { body, began, came: 0, until: Box::pin(tokio::time::sleep_until(began + GRACE)) }
+        Self { body, began: None, came: 0, until: Box::pin(tokio::time::sleep(GRACE)) }
     }
 }
 
@@ -45,6 +45,11 @@ impl Body for Paced {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::BoxError>>> {
         let this = &mut *self;
+        let began = *this.began.get_or_insert_with(|| {
+            let now = Instant::now();
+            this.until.as_mut().reset(now + GRACE);
+            now
+        });
         let frame = match Pin::new(&mut this.body).poll_frame(cx) {
             Poll::Ready(frame) => frame,
             Poll::Pending => return this.until.as_mut().poll(cx).map(|()| Some(Err(TooSlow.into()))),
@@ -52,10 +57,10 @@ impl Body for Paced {
         if let Some(data) = frame.as_ref().and_then(|it| it.as_ref().ok()?.data_ref()) {
             this.came += data.len() as u64;
             let allowed = (GRACE + Duration::from_millis(this.came * 1000 / LEAST)).min(LONGEST);
-            if this.began.elapsed() > allowed {
+            if began.elapsed() > allowed {
                 return Poll::Ready(Some(Err(TooSlow.into())));
             }
-            this.until.as_mut().reset(this.began + allowed);
+            this.until.as_mut().reset(began + allowed);
         }
         Poll::Ready(frame.map(|it| it.map_err(Into::into)))
     }

@@ -114,8 +114,8 @@ impl Place {
         }
     }
 
-    /// Another request has come over this connection: it has to prove itself anew.
-    pub(crate) fn asked(&self) {
+    /// A request has come over this connection that anybody may send, or that was refused: it has to prove itself anew.
+    pub(crate) fn disprove(&self) {
         if let Some(it) = self.places.taken().connections.get_mut(&self.number) {
             it.token = None;
         }
@@ -173,7 +173,7 @@ mod tests {
         let _flood: Vec<_> = (0..CONNECTIONS * 2).map(|n| places.take(peer(n as u8))).collect();
         assert!(proven[..OF_A_TOKEN].iter().all(|it| !is_given_away(it)));
         assert!(is_given_away(&proven[OF_A_TOKEN]), "one more than its share");
-        proven[0].asked();
+        proven[0].disprove();
         let _more: Vec<_> = (0..CONNECTIONS * 2).map(|_| places.take(peer(1))).collect();
         assert!(is_given_away(&proven[0]), "and what asks for something else has to prove itself anew");
         // However many are proven, whoever comes is let in.

@@ -134,7 +134,6 @@ where
 {
     let place = place.clone();
     let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
-        place.asked();
         request.extensions_mut().insert(peer);
         request.extensions_mut().insert(place.clone());
         router.clone().oneshot(request.map(Paced::new))

@@ -177,6 +177,9 @@ pub(super) async fn who(State(host): State<Host>, mut request: Request, next: Ne
         Ok(actor) => actor,
         Err(refused) => {
             let Refused { error, actor } = *refused;
+            if let Some(place) = request.extensions().get::<Arc<Place>>() {
+                place.disprove();
+            }
             let peer = request.extensions().get::<Peer>().map(|it| it.0);
             let guessed = peer.filter(|_| error.status() == StatusCode::UNAUTHORIZED);
             let error = guessed.map_or(Ok(()), |it| host.bounds.guess(it)).err().unwrap_or(error);
@@ -185,8 +188,11 @@ pub(super) async fn who(State(host): State<Host>, mut request: Request, next: Ne
             return error.into_response();
         }
     };
-    if let Some(place) = request.extensions().get::<Arc<Place>>().filter(|_| !actor.is_nobody()) {
-        place.prove(&actor.name);
+    if let Some(place) = request.extensions().get::<Arc<Place>>() {
+        match actor.is_nobody() {
+            true => place.disprove(),
+            false => place.prove(&actor.name),
+        }
     }
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
     let shares = shares(&host, request.method(), &route, request.uri().query()).filter(|_| !actor.is_nobody());
@@ -205,12 +211,13 @@ pub(super) async fn who(State(host): State<Host>, mut request: Request, next: Ne
     // What was begun is done to its end, also when whoever asked does not wait for the answer.
     let (answer, answered) = tokio::sync::oneshot::channel();
     host.doing.begin(async move {
-        let _ = answer.send(next.run(request).await);
+        // Its share with it, which would be free too early otherwise.
+        let _ = answer.send(sent(next.run(request).await));
     });
-    sent(answered.await.unwrap_or_else(|_| {
+    answered.await.unwrap_or_else(|_| {
         let hint = "the server's log says more; what was asked for may have happened";
         ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed", hint).into_response()
-    }))
+    })
 }
 
 /// Returns of what a request takes a share, which it has until its answer is sent.
@@ -234,7 +241,9 @@ fn shares<'a>(host: &'a Host, method: &Method, route: &str, query: Option<&str>)
         ) => Some(&doing.large),
         (&Method::GET | &Method::HEAD, "session" | "version" | "settings") => None,
         (&Method::GET | &Method::HEAD, _) => Some(&doing.lists),
-        _ => None,
+        // It has shares of its own, which it keeps while its body comes.
+        (_, "components") => None,
+        _ => Some(&doing.changes),
     }
 }
 
