@@ -46,6 +46,7 @@ impl Scene {
 
 #[test]
 fn an_operator_runs_in_a_deployment_what_is_deployed() {
+    let _alone = crate::watch::alone();
     let scene = scene();
     let (retry, deployed) = (format!("/api/v1/flow-runs/{}/retry", scene.run), scene.code_of(&scene.run));
     for version in [scene.foreign.clone(), scene.foreign[..12].to_owned()] {

@@ -12,6 +12,7 @@ fn mode(path: &Path, mode: u32) {
 
 #[test]
 fn a_directory_that_others_may_write_to_is_refused() {
+    let _alone = crate::watch::alone();
     let retake = Retake::new();
     let run = ["run", &path("family"), "--flow", "crowd", "-p", "ms=0"];
     retake.expect(0, &run);
@@ -40,6 +41,7 @@ fn a_directory_that_others_may_write_to_is_refused() {
 
 #[test]
 fn a_link_in_the_directory_leads_nowhere() {
+    let _alone = crate::watch::alone();
     let retake = Retake::new();
     let run = ["run", &path("family"), "--flow", "crowd", "-p", "ms=0"];
     retake.expect(0, &run);
@@ -70,6 +72,7 @@ fn a_link_in_the_directory_leads_nowhere() {
 
 #[test]
 fn a_key_that_others_may_read_is_refused() {
+    let _alone = crate::watch::alone();
     let retake = Retake::new();
     let made = retake_tests::certificates::certificate(retake.dir.path(), "own", &["localhost"]);
     mode(&made.key, 0o644);

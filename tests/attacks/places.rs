@@ -60,6 +60,7 @@ fn whoever_sends_slowly_keeps_nobody_out() {
 /// A body that comes too slowly is refused, of whatever request; what may be sent without a token is small.
 #[test]
 fn a_body_has_a_least_rate_and_open_routes_take_little() {
+    let _alone = crate::watch::alone();
     let retake = Retake::new();
     let server = Server::start(&retake);
     let large = format!(r#"{{"token":"{}"}}"#, "x".repeat(5000));
@@ -135,6 +136,7 @@ fn a_token_has_its_share_and_no_more() {
 /// A stream ends when its token is revoked, also while it tells something all the time.
 #[test]
 fn a_revoked_token_ends_its_streams_at_once() {
+    let _alone = crate::watch::alone();
     let retake = Retake::new();
     let server = Server::start(&retake);
     retake.expect(0, &["deploy", &path("family"), "--flow", "crowd", "-n", "dev"]);

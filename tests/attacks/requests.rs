@@ -8,6 +8,7 @@ use crate::token;
 
 #[test]
 fn a_host_is_one_name_and_an_origin_is_this_server() {
+    let _alone = crate::watch::alone();
     let retake = Retake::new();
     let server = Server::start_with(&retake, &["--host", "retake.example.com", "--host", "other.example.com:8443"]);
     let port = server.address.rsplit_once(':').unwrap().1.to_owned();
@@ -70,6 +71,7 @@ fn a_host_is_one_name_and_an_origin_is_this_server() {
 
 #[test]
 fn filters_of_any_length_are_answered() {
+    let _alone = crate::watch::alone();
     let retake = Retake::new();
     let server = Server::start(&retake);
     let many = vec!["failed,crashed,late"; 2000].join(",");
@@ -91,6 +93,7 @@ fn filters_of_any_length_are_answered() {
 
 #[test]
 fn what_is_refused_leaves_a_trace_and_does_not_fill_the_log() {
+    let _alone = crate::watch::alone();
     let retake = Retake::new();
     let server = Server::start(&retake);
     let viewer = token(&retake, "looks", "viewer");
@@ -111,6 +114,7 @@ fn what_is_refused_leaves_a_trace_and_does_not_fill_the_log() {
 /// What `retake ui` hands to a browser is good once, for a minute, and for nothing but signing in.
 #[test]
 fn a_code_signs_in_once_and_does_nothing_else() {
+    let _alone = crate::watch::alone();
     let retake = Retake::new();
     let server = Server::start(&retake);
     let code = server.ask("POST", "/api/v1/session/code", "").json()["code"].as_str().unwrap().to_owned();

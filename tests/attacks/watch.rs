@@ -26,9 +26,14 @@ pub(crate) struct Watch {
     _alone: MutexGuard<'static, ()>,
 }
 
+/// Waits until no other server is attacked.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Watch {
     pub(crate) fn over(server: &Server) -> Self {
-        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let alone = alone();
         let (over, most, slowest) =
             (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
         let (process, ends, peak) = (server.process(), over.clone(), most.clone());
