@@ -229,17 +229,19 @@ impl Hidden {
 
     /// Puts names where a text holds secrets.
     pub(crate) fn out_of(&self, text: String) -> String {
-        let found = self.found_in(&text);
-        if found.is_empty() {
-            return text;
+        match self.found_in(&text) {
+            found if found.is_empty() => text,
+            found => named(&text, 0, found),
         }
-        let (mut out, mut at) = (String::with_capacity(text.len()), 0);
-        for (place, name) in found {
-            out += &text[at..place.start];
-            out += &format!("[secret {name}]");
-            at = place.end;
-        }
-        out + &text[at..]
+    }
+
+    /// The same for what a text says from a place on. A secret that stands across the place is left out whole, although it
+    /// would not be found in what is left of it.
+    pub(crate) fn out_of_end(&self, text: &str, from: usize) -> String {
+        let found = self.found_in(text);
+        let across = found.iter().find(|(place, _)| place.start < from && from < place.end);
+        let from = across.map_or(from, |(place, _)| place.end);
+        named(text, from, found.into_iter().filter(|(place, _)| place.start >= from))
     }
 
     /// The same for a value: in each of its texts and numbers, and in what stands across several.
@@ -279,6 +281,17 @@ impl Hidden {
             ..failure
         }
     }
+}
+
+/// Writes a text from a place on, with the names of secrets where they stand.
+fn named<'a>(text: &str, from: usize, found: impl IntoIterator<Item = (Range<usize>, &'a str)>) -> String {
+    let (mut out, mut at) = (String::with_capacity(text.len() - from), from);
+    for (place, name) in found {
+        out += &text[at..place.start];
+        out += &format!("[secret {name}]");
+        at = place.end;
+    }
+    out + &text[at..]
 }
 
 /// Writes JSON anew, with each of its texts, as it is quoted, and each of its numbers as it is said to be.
@@ -400,6 +413,21 @@ mod tests {
         let spread = Json::parse(service.replace(':', ": "), usize::MAX).unwrap();
         let found = hidden.out_of_json(spread);
         assert!(!found.as_str().contains("0123456789abcdef") && !found.as_str().contains("MIIB"), "{}", found.as_str());
+    }
+
+    #[test]
+    fn nothing_is_cut_through_a_secret() {
+        let hidden = hidden(&[("word", "12345678")]);
+        let out = |text: &str, from: usize| hidden.out_of_end(text, from);
+        let text = "ab12345678cd";
+        assert_eq!(out(text, 1), "b[secret word]cd");
+        assert_eq!(out(text, 2), "[secret word]cd", "it begins there");
+        for place in 3..10 {
+            assert_eq!(out(text, place), "cd", "{place}");
+        }
+        assert_eq!(out(text, 11), "d");
+        assert_eq!(out(r"ab\u00312345678cd 12345678", 5), "cd [secret word]", "also where it is escaped");
+        assert_eq!(hidden.longest(), 48);
     }
 
     #[test]

@@ -171,10 +171,9 @@ impl Kept {
 
     /// Returns the end of what went to stderr. A secret that stood across its beginning is gone whole.
     fn last_words(&self) -> String {
-        // Hidden first and cut then: what is left of a secret that was cut through would not be found.
-        let words = self.hidden.out_of(String::from_utf8_lossy(&self.last_words).into_owned());
-        let from = words.len().saturating_sub(LAST_WORDS);
-        words[words.ceil_char_boundary(from)..].to_owned()
+        let words = String::from_utf8_lossy(&self.last_words);
+        let from = words.ceil_char_boundary(words.len().saturating_sub(LAST_WORDS));
+        self.hidden.out_of_end(&words, from)
     }
 
     fn put(&mut self, stream: Stream, mut bytes: &[u8]) {
