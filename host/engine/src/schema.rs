@@ -203,7 +203,7 @@ impl<'a> Expansion<'a> {
 #[derive(Debug)]
 pub(crate) struct Schema {
     validator: Validator,
-    text: Json,
+    schema: Value,
     /// In how many places it looks at a value.
     places: u64,
     /// Whether steps are to be counted however small a value is.
@@ -233,7 +233,7 @@ impl Schema {
         })?;
         let validator = options().build(&value).map_err(|error| bad(format!("is not a JSON Schema: {error}")))?;
         let is_involved = is_involved || !patterns.is_empty();
-        Ok(Self { validator, text: schema.clone(), places, is_involved, patterns })
+        Ok(Self { validator, schema: value, places, is_involved, patterns })
     }
 
     /// Returns where a value does not fit. Whoever asks is charged for it, and told when that is too much.
@@ -274,9 +274,8 @@ impl Schema {
 
     /// Counts the steps of a check, of so many at most.
     fn count(&self, value: &Value, most: u64) -> Result<u64, TooMuch> {
-        let schema = self.text.to_value();
-        let mut steps = Steps::new(&schema, &self.patterns, most);
-        steps.of(&schema, value, 1)?;
+        let mut steps = Steps::new(&self.schema, &self.patterns, most);
+        steps.of(&self.schema, value, 1)?;
         Ok(steps.taken)
     }
 
@@ -285,14 +284,13 @@ impl Schema {
         if self.validator.is_valid(value) {
             return Vec::new();
         }
-        let schema = self.text.to_value();
-        let mut steps = Steps::new(&schema, &self.patterns, u64::MAX);
-        let _ = steps.of(&schema, value, 1);
+        let mut steps = Steps::new(&self.schema, &self.patterns, u64::MAX);
+        let _ = steps.of(&self.schema, value, 1);
         if steps.told > TOLD {
             let problem = "does not fit: there are too many places where it may not to tell them";
             return vec![Misfit { pointer: String::new(), problem: problem.to_owned() }];
         }
-        let problem = |error: &ValidationError<'_>| match choices(&schema, error.schema_path().as_str()) {
+        let problem = |error: &ValidationError<'_>| match choices(&self.schema, error.schema_path().as_str()) {
             Some(choices) => format!("{} is none of {choices}", error.instance()),
             None => error.to_string(),
         };
