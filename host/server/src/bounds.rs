@@ -78,9 +78,17 @@ impl Bounds {
 }
 
 impl Host {
+    /// Counts a refusal as a guess, where it is one, and tells of it. Returns what is answered.
+    pub(crate) async fn refuse(&self, actor: &Actor, what: String, error: ApiError, peer: Option<IpAddr>) -> ApiError {
+        let guessed = peer.filter(|_| error.status() == StatusCode::UNAUTHORIZED);
+        let error = guessed.map_or(Ok(()), |it| self.bounds.guess(it)).err().unwrap_or(error);
+        self.refused(actor, what, error.status(), peer).await;
+        error
+    }
+
     /// Tells the log and the audit log that somebody was refused something: of each token and status one in so much time,
     /// with how many there were besides, so that whoever is refused often fills neither.
-    pub(crate) async fn refused(&self, actor: &Actor, what: String, status: u16, peer: Option<IpAddr>) {
+    async fn refused(&self, actor: &Actor, what: String, status: u16, peer: Option<IpAddr>) {
         let now = self.now();
         let others = {
             let mut refusals = self.bounds.refusals.lock().unwrap_or_else(PoisonError::into_inner);

@@ -181,11 +181,8 @@ pub(super) async fn who(State(host): State<Host>, mut request: Request, next: Ne
                 place.disprove();
             }
             let peer = request.extensions().get::<Peer>().map(|it| it.0);
-            let guessed = peer.filter(|_| error.status() == StatusCode::UNAUTHORIZED);
-            let error = guessed.map_or(Ok(()), |it| host.bounds.guess(it)).err().unwrap_or(error);
             let what = format!("{} {route}", request.method());
-            host.refused(&actor.unwrap_or_else(Actor::nobody), what, error.status(), peer).await;
-            return error.into_response();
+            return host.refuse(&actor.unwrap_or_else(Actor::nobody), what, error, peer).await.into_response();
         }
     };
     if let Some(place) = request.extensions().get::<Arc<Place>>() {

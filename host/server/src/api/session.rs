@@ -92,9 +92,7 @@ pub(super) async fn begin(
         let hint = "`retake tokens add NAME` makes one; the server printed where the first one is";
         let message = "the token is not known, or has expired";
         let error = ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", message, hint);
-        let error = peer.map_or(Ok(()), |it| host.bounds.guess(it)).err().unwrap_or(error);
-        host.refused(&Actor::nobody(), "sign-in".to_owned(), error.status(), peer).await;
-        return Err(error);
+        return Err(host.refuse(&Actor::nobody(), "sign-in".to_owned(), error, peer).await);
     };
     host.bounds.request(&actor.name)?;
     let ends = now + LASTS;
