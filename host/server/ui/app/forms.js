@@ -133,6 +133,9 @@ function choices(schema) {
 }
 
 /** @param {Schema} schema */
+const mayBeNull = (schema) => schema.nullable || [schema.type].flat().includes("null");
+
+/** @param {Schema} schema */
 const typeOf = (schema) => [schema.type].flat().find((it) => it !== "null") ?? "";
 
 /** The defaults, and what is given. @param {Schema} schema @param {Obj} had @returns {Obj} */
@@ -176,7 +179,7 @@ function Parameter({ name, schema, text, required, set }) {
   const about = [schema.description, !required && schema.default === undefined && "May be left out."].filter(Boolean).join(" ");
   const label = html`${name}${required && html`<span class="muted" title="It must be given"> *</span>`}`;
   const type = typeOf(schema);
-  const isNullable = schema.nullable || [schema.type].flat().includes("null");
+  const isNullable = mayBeNull(schema);
   /** @type {[Json, string][] | undefined} */
   const all = choices(schema) ?? (type === "boolean" && (isNullable || (required && schema.default === undefined)) ? [[true, "true"], [false, "false"]] : undefined);
   const it = { label, hint: about, value: text ?? "" };
@@ -198,7 +201,7 @@ function Parameter({ name, schema, text, required, set }) {
 export function Parameters({ schema, start, set }) {
   const properties = Object.entries(schema.properties ?? {}).map(([name, it]) => /** @type {[string, Schema]} */ ([name, whole(it, schema)]));
   const required = schema.required ?? [];
-  const textOf = (/** @type {Json | undefined} */ value, /** @type {Schema} */ it) => value === null && (it.nullable || [it.type].flat().includes("null")) ? null : !choices(it) && typeOf(it) === "string" && typeof value === "string" ? value : JSON.stringify(value);
+  const textOf = (/** @type {Json | undefined} */ value, /** @type {Schema} */ it) => value === null && mayBeNull(it) ? null : !choices(it) && typeOf(it) === "string" && typeof value === "string" ? value : JSON.stringify(value);
   const textsOf = (/** @type {Obj} */ value) => Object.fromEntries(properties.map(([name, it]) => [name, value[name] === undefined ? undefined : textOf(value[name], it)]));
   const [tab, setTab] = useState("form");
   const [texts, setTexts] = useState(() => textsOf(start));
