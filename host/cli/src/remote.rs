@@ -321,6 +321,11 @@ async fn changed_parameters(
     let info = match (file, typed.version.as_deref()) {
         (Some(file), _) => file.info.clone(),
         (None, Some("latest")) => {
+            if let Some((flow, name)) = view.deployment.as_deref().and_then(|it| it.split_once('/')) {
+                let deployed = client.deployment(flow, name).await?.component;
+                let info = client.component(&deployed.to_string()).await?.info;
+                return params::read(&typed.parameters, run::choose_flow(&info, Some(&view.flow))?).map(Some);
+            }
             let own = client.component(&view.component.to_string()).await?;
             let all = client.components().await?;
             all.into_iter().find(|it| own.info.name == it.info.name).map_or(own.info, |it| it.info)
