@@ -1,10 +1,10 @@
 //! Code under what a deployment is granted is changed by who may deploy, and by nobody else.
 
-use retake_tests::Retake;
 use retake_tests::http::Server;
+use retake_tests::{Retake, set_secret};
 use serde_json::{Value, json};
 
-use crate::{attacker, set_secret, token};
+use crate::{attacker, token};
 
 /// A deployment that is granted a secret, and foreign code of the same name that was uploaded later.
 struct Scene {
@@ -21,7 +21,7 @@ struct Scene {
 fn scene() -> Scene {
     let retake = Retake::new();
     let server = Server::start(&retake);
-    set_secret(&retake, "shop-token", "canary-secret", &[]);
+    set_secret(&retake, "shop-token", "canary-secret");
     let file = retake.dir.path().join("deployed.wasm");
     std::fs::write(&file, attacker(&json!({ "title": "deployed" }))).unwrap();
     let file = file.to_str().unwrap();

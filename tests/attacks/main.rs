@@ -10,9 +10,6 @@ mod requests;
 mod secrets;
 mod watch;
 
-use std::io::Write;
-use std::process::Stdio;
-
 use retake_tests::{Retake, component};
 use serde_json::Value;
 
@@ -32,14 +29,6 @@ pub(crate) fn attacker(schema: &Value) -> Vec<u8> {
     bytes[at..at + MARK.len()].fill(b' ');
     bytes[at..at + schema.len()].copy_from_slice(schema.as_bytes());
     bytes
-}
-
-/// Sets a secret as a person does: through stdin.
-pub(crate) fn set_secret(retake: &Retake, name: &str, value: &str, more: &[&str]) {
-    let args = [&["secrets", "set", name], more].concat();
-    let mut child = retake.command(&args).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(format!("{value}\n").as_bytes()).unwrap();
-    assert!(child.wait().unwrap().success());
 }
 
 /// Makes a token of a role.

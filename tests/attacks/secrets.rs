@@ -5,11 +5,11 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use retake_tests::Retake;
 use retake_tests::http::Server;
+use retake_tests::{Retake, holding, set_secret};
 use serde_json::json;
 
-use crate::{attacker, set_secret};
+use crate::attacker;
 
 /// Where a text of a guest goes to the host, by the contract: what it calls and what it returns.
 fn places_of_the_contract() -> BTreeSet<String> {
@@ -37,20 +37,6 @@ fn places_of_the_contract() -> BTreeSet<String> {
             if has_text && !within.is_empty() && !apart.contains(&within.as_str()) && !field.starts_with("///") {
                 found.insert(format!("{within}.{field}"));
             }
-        }
-    }
-    found
-}
-
-/// Returns the files below a directory that hold a text.
-fn holding(dir: &Path, text: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(holding(&path, text));
-        } else if std::fs::read(&path).unwrap_or_default().windows(text.len()).any(|it| it == text.as_bytes()) {
-            found.push(path.display().to_string());
         }
     }
     found
@@ -91,7 +77,7 @@ fn a_secret_is_kept_of_no_text_that_the_contract_has() {
     for secret in ["canary-5up3r-s3cret", "canary & <größe> \"quoted\" / 5\\3"] {
         let retake = Retake::new();
         let server = Server::start(&retake);
-        set_secret(&retake, "shop-token", secret, &[]);
+        set_secret(&retake, "shop-token", secret);
         let file = retake.dir.path().join("attacker.wasm");
         std::fs::write(&file, attacker(&json!({ "type": "object" }))).unwrap();
         let deploy = ["deploy", file.to_str().unwrap(), "--flow", "tell", "-n", "prod", "--secret", "shop-token"];

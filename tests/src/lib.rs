@@ -3,7 +3,7 @@
 //! `cargo xtask test` builds the binary and the components first.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "this package is nothing but tests")]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -158,4 +158,26 @@ impl Said {
 pub fn task<'a>(run: &'a Value, name: &str) -> &'a Value {
     let tasks = run["tasks"].as_array().unwrap();
     tasks.iter().find(|it| it["task"] == name).unwrap_or_else(|| panic!("no task `{name}` in {run:#}"))
+}
+
+/// Returns the files below a directory that hold a text.
+pub fn holding(dir: &Path, text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(holding(&path, text));
+        } else if std::fs::read(&path).unwrap().windows(text.len()).any(|it| it == text.as_bytes()) {
+            found.push(path.display().to_string());
+        }
+    }
+    found
+}
+
+/// Sets a secret as a person does: through stdin.
+pub fn set_secret(retake: &Retake, name: &str, value: &str) {
+    let mut set = retake.command(&["secrets", "set", name]);
+    let mut child = set.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(format!("{value}\n").as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
 }

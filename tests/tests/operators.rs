@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use retake_tests::http::{Server, receiver};
-use retake_tests::{Retake, component, path, until};
+use retake_tests::{Retake, component, path, set_secret, until};
 use serde_json::{Value, json};
 
 #[test]
@@ -67,10 +67,7 @@ fn a_backup_is_brought_back_to_an_empty_machine() {
     let retake = Retake::new();
     let server = Server::start(&retake);
     retake.expect(0, &["tokens", "add", "people", "--role", "operator"]);
-    let mut set = retake.command(&["secrets", "set", "shop-token"]);
-    let mut set = set.stdin(std::process::Stdio::piped()).spawn().unwrap();
-    std::io::Write::write_all(&mut set.stdin.take().unwrap(), b"open-sesame").unwrap();
-    assert!(set.wait().unwrap().success());
+    set_secret(&retake, "shop-token", "open-sesame");
     retake.expect(0, &["deploy", &path("family"), "--flow", "crowd", "-n", "dev"]);
     retake.expect(0, &["run", "crowd/dev", "-p", "ms=0", "-w"]);
     let backups = tempfile::tempdir().unwrap();

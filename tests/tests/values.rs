@@ -1,24 +1,12 @@
 //! Secrets and variables: had by whom they are granted to, and found nowhere else.
 #![allow(clippy::unwrap_used, reason = "this file is nothing but tests")]
 
-use std::io::Write;
-use std::path::Path;
-use std::process::Stdio;
-
 use retake_tests::http::Server;
-use retake_tests::{Retake, path};
+use retake_tests::{Retake, holding, path, set_secret};
 use serde_json::{Value, json};
 
 /// What must be found nowhere.
 const CANARY: &str = "canary-5up3r-s3cret";
-
-/// Sets a secret as a person does: through stdin.
-fn set(retake: &Retake, name: &str, value: &str) {
-    let mut child =
-        retake.command(&["secrets", "set", name]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(format!("{value}\n").as_bytes()).unwrap();
-    assert!(child.wait().unwrap().success());
-}
 
 /// Runs the flow to its end, and returns it as it is shown, with its log.
 fn run(retake: &Retake, leak: &str) -> (Value, String) {
@@ -26,20 +14,6 @@ fn run(retake: &Retake, leak: &str) -> (Value, String) {
     let id = retake.say(&["run", "values/dev", "-p", &leak, "--retries", "0", "-w", "-o", "id"]).out;
     let shown = retake.json(&["show", id.trim()]);
     (shown, retake.expect(0, &["logs", id.trim()]).out)
-}
-
-/// Returns the files below a directory that hold a text.
-fn holding(dir: &Path, text: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(holding(&path, text));
-        } else if std::fs::read(&path).unwrap().windows(text.len()).any(|it| it == text.as_bytes()) {
-            found.push(path.display().to_string());
-        }
-    }
-    found
 }
 
 /// A run has what its metadata asks for and its deployment grants, from the next attempt on and across restarts.
@@ -69,7 +43,7 @@ fn a_run_has_what_it_asks_for_and_is_granted() {
     ];
     retake.expect(3, &grant).is_an_error_with_a_hint("there is no secret `shop-token`");
 
-    set(&retake, "shop-token", "abcdefgh");
+    set_secret(&retake, "shop-token", "abcdefgh");
     retake.expect(0, &["variables", "set", "batch-size", "500"]);
     retake.expect(0, &grant);
     let (shown, _) = run(&retake, "");
@@ -80,7 +54,7 @@ fn a_run_has_what_it_asks_for_and_is_granted() {
     assert_eq!(shown["result"], "8 bytes, sum 804, batches of 500", "a child has what the run above has: {shown:#}");
 
     // Another value, and another process.
-    set(&retake, "shop-token", "abcdefghi");
+    set_secret(&retake, "shop-token", "abcdefghi");
     retake.expect(0, &["variables", "set", "batch-size", "7"]);
     server.kill();
     let server = Server::start(&retake);
@@ -103,8 +77,8 @@ fn a_run_has_what_it_asks_for_and_is_granted() {
 fn a_secret_is_found_nowhere() {
     let retake = Retake::new();
     let server = Server::start(&retake);
-    set(&retake, "shop-token", CANARY);
-    set(&retake, "flow-token", &format!("{CANARY}-2"));
+    set_secret(&retake, "shop-token", CANARY);
+    set_secret(&retake, "flow-token", &format!("{CANARY}-2"));
     retake.expect(0, &["variables", "set", "batch-size", "500"]);
     let grant = ["--secret", "shop-token", "--secret", "flow-token", "--variable", "batch-size"];
     retake.expect(0, &[&["deploy", &path("values"), "--flow", "values", "-n", "dev"], &grant[..]].concat());
@@ -138,7 +112,7 @@ fn a_secret_is_found_nowhere() {
 #[test]
 fn the_key_is_what_opens_secrets() {
     let retake = Retake::new();
-    set(&retake, "shop-token", "abcdefgh");
+    set_secret(&retake, "shop-token", "abcdefgh");
     retake.expect(0, &["variables", "set", "batch-size", "500"]);
     let grant = ["--secret", "shop-token", "--variable", "batch-size"];
     retake.expect(0, &[&["deploy", &path("values"), "--flow", "values", "-n", "dev"], &grant[..]].concat());

@@ -4,8 +4,7 @@
 
 use retake::bindings::exports::retake::flow::plugin::Guest;
 use retake::bindings::retake::flow::types::{
-    Action, Capability, ComponentInfo, Delay, Failure, FlowInfo, Limits, RetryAdvice, RetryPolicy, Rule, TaskInfo,
-    WhenExhausted,
+    Action, Capability, ComponentInfo, Failure, FlowInfo, Limits, RetryAdvice, RetryPolicy, Rule, TaskInfo,
 };
 use retake::bindings::retake::flow::{log, tasks, values};
 use retake::serde_json::{Value, from_str, json};
@@ -29,15 +28,7 @@ fn schema() -> String {
 struct Component;
 
 fn policy() -> RetryPolicy {
-    RetryPolicy {
-        retries: 0,
-        delay: Delay::Fixed(0),
-        delay_max: None,
-        jitter: 0,
-        give_up_after: None,
-        rules: Vec::new(),
-        when_exhausted: WhenExhausted::Fail,
-    }
+    retake::Policy::retries(0).into_wire()
 }
 
 fn flow(name: &str, parameters: String) -> FlowInfo {
